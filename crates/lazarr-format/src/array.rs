@@ -1,0 +1,113 @@
+//! What an array's metadata says, in one form for Zarr v2 and v3.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::codec::Chain;
+use crate::{DataType, KeyEncoding};
+
+/// The value of items that are in no chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fill {
+    /// One item in native byte order.
+    Item(Vec<u8>),
+    /// One variable-length item.
+    Vlen(Vec<u8>),
+}
+
+/// How a chunk is a shard: a grid of inner chunks with an index.
+#[derive(Debug, Clone)]
+pub struct Sharding {
+    /// The shape of an inner chunk; divides the chunk's shape.
+    pub inner_shape: Vec<u64>,
+    /// Whether the index stands at the start of the shard (else at its end).
+    pub index_at_start: bool,
+    /// Whether the index is followed by its crc32c.
+    pub index_checksum: bool,
+    /// Whether the index is stored big-endian.
+    pub index_big_endian: bool,
+}
+
+/// One Zarr array: everything that is known without reading a chunk. Immutable, shared as `Arc<ArrayMeta>`.
+///
+/// The unit of decoding is the *inner chunk*: a chunk of an array that is not sharded, or one of the chunks in a shard.
+#[derive(Debug)]
+pub struct ArrayMeta {
+    /// The path of the array in its store, without a leading slash; empty for the root.
+    pub path: String,
+    /// 2 or 3.
+    pub zarr_format: u8,
+    /// Items along each axis.
+    pub shape: Vec<u64>,
+    /// What an item is.
+    pub dtype: DataType,
+    /// The shape of a chunk: of a shard, where the array is sharded. Same rank as `shape`, no zeros.
+    pub chunk_shape: Vec<u64>,
+    /// How the keys of chunks are spelled.
+    pub keys: KeyEncoding,
+    /// The shards' layout, where the array is sharded.
+    pub sharding: Option<Sharding>,
+    /// The codecs of an inner chunk.
+    pub chain: Chain,
+    /// The value of what is in no chunk.
+    pub fill: Fill,
+    /// The user attributes of the array.
+    pub attributes: Map<String, Value>,
+    /// The codecs as a person would name them: `sharding(zstd)`, `blosc(lz4)`.
+    pub codec_name: String,
+}
+
+impl ArrayMeta {
+    /// The shape of the unit of decoding.
+    pub fn inner_shape(&self) -> &[u64] {
+        self.sharding.as_ref().map_or(&self.chunk_shape, |s| &s.inner_shape)
+    }
+
+    /// Number of items; `None` past 2^64.
+    pub fn len(&self) -> Option<u64> {
+        self.shape.iter().try_fold(1u64, |n, &s| n.checked_mul(s))
+    }
+
+    /// Whether there is not one item.
+    pub fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
+
+    /// Items in an inner chunk (always the full chunk: edges are padded).
+    pub fn inner_len(&self) -> u64 {
+        self.inner_shape().iter().product()
+    }
+
+    /// Decoded bytes of an inner chunk; `None` for variable-length items.
+    pub fn inner_bytes(&self) -> Option<u64> {
+        Some(self.inner_len() * self.dtype.item_size()? as u64)
+    }
+
+    /// Inner chunks in one shard (1 where the array is not sharded).
+    pub fn inner_per_chunk(&self) -> u64 {
+        self.chunk_shape.iter().zip(self.inner_shape()).map(|(c, i)| c / i).product()
+    }
+
+    /// Chunks (shards) along each axis.
+    pub fn grid_shape(&self) -> Vec<u64> {
+        self.shape.iter().zip(&self.chunk_shape).map(|(&s, &c)| s.div_ceil(c)).collect()
+    }
+
+    /// The key of the chunk (shard) at this place of the grid.
+    pub fn chunk_key(&self, at: &[u64]) -> String {
+        let key = self.keys.key(at);
+        if self.path.is_empty() { key } else { format!("{}/{key}", self.path) }
+    }
+
+    /// Bytes of a shard's index, with its checksum.
+    pub fn shard_index_bytes(&self) -> u64 {
+        match &self.sharding {
+            Some(s) => 16 * self.inner_per_chunk() + if s.index_checksum { 4 } else { 0 },
+            None => 0,
+        }
+    }
+}
+
+/// A shared array.
+pub type ArrayRef = Arc<ArrayMeta>;
