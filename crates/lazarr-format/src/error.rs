@@ -259,7 +259,9 @@ pub fn escape(text: &str) -> String {
     if text.chars().all(|c| !c.is_control()) {
         return text.to_owned();
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
 }
 
 impl fmt::Display for Error {

@@ -12,9 +12,11 @@ mod dtype;
 mod error;
 mod keys;
 pub mod metadata;
+mod range;
 pub mod shard;
 
 pub use array::{ArrayMeta, ArrayRef, Fill, Sharding};
 pub use dtype::{DataType, Field, MAX_ITEM, TimeUnit};
 pub use error::{Code, Error, Kind, Result, escape};
 pub use keys::KeyEncoding;
+pub use range::{ByteRange, Profile, Version};

@@ -1,1 +1,30 @@
-//! To come.
+//! Where the bytes are.
+//!
+//! A [`Store`] maps keys to bytes and byte ranges and knows nothing of Zarr. [`LocalStore`] is a directory,
+//! [`MemoryStore`] a map. Everything is read through [`Io`], the one door: it counts what passes ([`Meter`]) and, where
+//! asked, refuses what no plan has named ([`Audit`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use lazarr_store::{ByteRange, Io, MemoryStore};
+//! let mut store = MemoryStore::default();
+//! store.insert("X/data/c/0", b"hello".to_vec());
+//! let io = Io::new(Arc::new(store));
+//! let mut out = Vec::new();
+//! io.get("X/data/c/0", &ByteRange::Suffix(2), &mut |_| Ok(()), &mut out)?;
+//! assert_eq!(out, b"lo");
+//! assert_eq!(io.meter().requests(), 1);
+//! # Ok::<(), lazarr_format::Error>(())
+//! ```
+
+mod io;
+mod local;
+mod memory;
+mod meter;
+mod store;
+
+pub use io::Io;
+pub use local::LocalStore;
+pub use memory::MemoryStore;
+pub use meter::{Audit, Meter};
+pub use store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};

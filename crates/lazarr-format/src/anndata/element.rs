@@ -261,13 +261,20 @@ impl Element {
                 let mut out = Vec::new();
                 out.extend(a.x.iter().map(|x| ("X".to_owned(), x.clone())));
                 for (name, e) in [
-                    ("obs", &a.obs), ("var", &a.var), ("layers", &a.layers), ("obsm", &a.obsm), ("varm", &a.varm),
-                    ("obsp", &a.obsp), ("varp", &a.varp), ("uns", &a.uns),
+                    ("obs", &a.obs),
+                    ("var", &a.var),
+                    ("layers", &a.layers),
+                    ("obsm", &a.obsm),
+                    ("varm", &a.varm),
+                    ("obsp", &a.obsp),
+                    ("varp", &a.varp),
+                    ("uns", &a.uns),
                 ] {
                     out.push((name.to_owned(), e.clone()));
                 }
                 if let Some(raw) = &a.raw {
-                    let path = if self.path.is_empty() { "raw".to_owned() } else { format!("{}/raw", self.path) };
+                    let path =
+                        if self.path.is_empty() { "raw".to_owned() } else { format!("{}/raw", self.path) };
                     out.push((
                         "raw".to_owned(),
                         Element {

@@ -3,5 +3,6 @@
 mod element;
 
 pub use element::{
-    AnnData, Awkward, Body, Categorical, DataFrame, Element, Nullable, NullableKind, Raw, Sparse, SparseFormat,
+    AnnData, Awkward, Body, Categorical, DataFrame, Element, Nullable, NullableKind, Raw, Sparse,
+    SparseFormat,
 };

@@ -39,7 +39,11 @@ impl Chain {
     }
 
     /// From `filters`, `compressor` and `order` of v2 metadata; `dtype` is v2's own JSON.
-    pub fn from_v2(zarray: &serde_json::Map<String, Value>, big_endian: bool, spec: ChunkSpec<'_>) -> Result<Self> {
+    pub fn from_v2(
+        zarray: &serde_json::Map<String, Value>,
+        big_endian: bool,
+        spec: ChunkSpec<'_>,
+    ) -> Result<Self> {
         let _ = (zarray, big_endian, spec);
         Ok(Self {})
     }
@@ -56,7 +60,13 @@ impl Chain {
     }
 
     /// Decodes a chunk of `items` variable-length items; refuses more than `max_bytes` of decoded bytes.
-    pub fn decode_vlen(&self, encoded: &[u8], items: usize, max_bytes: u64, scratch: &mut Scratch) -> Result<Vlen> {
+    pub fn decode_vlen(
+        &self,
+        encoded: &[u8],
+        items: usize,
+        max_bytes: u64,
+        scratch: &mut Scratch,
+    ) -> Result<Vlen> {
         let _ = (encoded, items, max_bytes, scratch);
         Err(Error::new(Code::Internal, ""))
     }

@@ -1,0 +1,79 @@
+//! The one door to a store.
+
+use std::sync::Arc;
+
+use lazarr_format::Result;
+
+use crate::meter::{Audit, Meter};
+use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store};
+
+/// A store with its meter, and its audit where one is on. Cheap to clone; clones share both.
+#[derive(Debug, Clone)]
+pub struct Io {
+    store: Arc<dyn Store>,
+    meter: Arc<Meter>,
+    audit: Option<Arc<Audit>>,
+}
+
+impl Io {
+    /// A store with a fresh meter and no audit.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, meter: Arc::default(), audit: None }
+    }
+
+    /// The same store, counted by this meter.
+    #[must_use]
+    pub fn with_meter(&self, meter: Arc<Meter>) -> Self {
+        Self { meter, ..self.clone() }
+    }
+
+    /// The same store, in which only these reads may happen.
+    #[must_use]
+    pub fn with_audit(&self, audit: Arc<Audit>) -> Self {
+        Self { audit: Some(audit), ..self.clone() }
+    }
+
+    /// What has passed.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Reads bytes of a key to the end of `out`, see [`Store::get`].
+    pub fn get(
+        &self,
+        key: &str,
+        range: &ByteRange,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Found>> {
+        if let Some(audit) = &self.audit {
+            audit.check(key, range)?;
+        }
+        let before = out.len();
+        let found = self.store.get(key, range, reserve, out)?;
+        self.meter.add_request((out.len() - before) as u64, found.is_none());
+        Ok(found)
+    }
+
+    /// The length of a value, see [`Store::size`]. Counts as a request without bytes.
+    pub fn size(&self, key: &str) -> Result<Option<u64>> {
+        let size = self.store.size(key)?;
+        self.meter.add_request(0, size.is_none());
+        Ok(size)
+    }
+
+    /// The names below a prefix, see [`Store::list`].
+    pub fn list(&self, prefix: &str) -> Result<Option<Listing>> {
+        self.store.list(prefix)
+    }
+
+    /// What reading costs here.
+    pub fn profile(&self) -> Profile {
+        self.store.profile()
+    }
+}

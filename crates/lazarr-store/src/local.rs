@@ -1,0 +1,172 @@
+//! A directory as a store. Positioned reads only: a mapped file that shrinks would end the process.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use lazarr_format::{Code, Error, Result};
+
+use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
+
+/// A directory of the local file system.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    root: PathBuf,
+}
+
+impl LocalStore {
+    /// Opens a directory. A path that does not exist is `StoreNotFound`; nothing else is looked at.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let not_found = |what: &str| {
+            Error::new(Code::StoreNotFound, format!("{what} at `{}`", path.display())).help(
+                "Check the path; a Zarr store is a directory (for an element of one: store.zarr/obsm/X_pca)",
+            )
+        };
+        let meta = fs::metadata(path).map_err(|e| match e.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => not_found("there is nothing"),
+            _ => io_error("the store cannot be looked at", &path.display().to_string(), e),
+        })?;
+        if !meta.is_dir() {
+            return Err(not_found("there is a file, not a Zarr directory,"));
+        }
+        // Absolute, so that a later change of the working directory moves nothing.
+        let root = std::path::absolute(path)
+            .map_err(|e| io_error("the path cannot be made absolute", &path.display().to_string(), e))?;
+        Ok(Self { root })
+    }
+
+    /// The directory, absolute.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf> {
+        let path = Path::new(key);
+        if path.components().all(|c| matches!(c, Component::Normal(_))) && !key.contains('\0') {
+            return Ok(self.root.join(path));
+        }
+        Err(Error::new(Code::StoreEscape, "the key leads out of the store").key(key))
+    }
+}
+
+fn io_error(what: &str, key: &str, e: std::io::Error) -> Error {
+    Error::new(Code::StoreIo, what.to_owned()).key(key).source(e)
+}
+
+fn is_absent(e: &std::io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+#[cfg(unix)]
+fn version(meta: &fs::Metadata) -> Version {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::os::unix::fs::MetadataExt;
+    let mut h = DefaultHasher::new();
+    (meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ino()).hash(&mut h);
+    Version(h.finish())
+}
+
+#[cfg(not(unix))]
+fn version(meta: &fs::Metadata) -> Version {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut h = DefaultHasher::new();
+    (meta.len(), meta.modified().ok()).hash(&mut h);
+    Version(h.finish())
+}
+
+impl Store for LocalStore {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn get(
+        &self,
+        key: &str,
+        range: &ByteRange,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Found>> {
+        let path = self.path(key)?;
+        let mut file = match File::open(&path) {
+            Ok(f) => f,
+            Err(e) if is_absent(&e) => return Ok(None),
+            Err(e) => return Err(io_error("the file cannot be opened", key, e)),
+        };
+        let meta = file.metadata().map_err(|e| io_error("the file cannot be looked at", key, e))?;
+        if meta.is_dir() {
+            return Err(Error::new(Code::StoreIo, "there is a directory where a value should be").key(key));
+        }
+        let total = meta.len();
+        let (start, end) = match *range {
+            ByteRange::All => (0, total),
+            ByteRange::Range(ref r) => (r.start, r.end),
+            ByteRange::Suffix(n) => (total.saturating_sub(n), total),
+        };
+        if end > total || start > end {
+            return Err(Error::new(Code::ChunkLength, "the file ends before the bytes that are needed")
+                .key(key)
+                .range(start..end)
+                .expected(format!("at least {end} bytes"))
+                .found(format!("{total} bytes")));
+        }
+        let len = end - start;
+        reserve(len)?;
+        if start > 0 {
+            file.seek(SeekFrom::Start(start)).map_err(|e| io_error("the file cannot be read", key, e))?;
+        }
+        let before = out.len();
+        out.try_reserve_exact(len as usize).map_err(|e| {
+            Error::new(Code::OutOfMemory, format!("{len} bytes could not be allocated")).source(e)
+        })?;
+        // `take` + `read_to_end` fills spare capacity without zeroing it first.
+        let got = file
+            .take(len)
+            .read_to_end(out)
+            .map_err(|e| io_error("the file cannot be read", key, e).range(start..end))?;
+        if got as u64 != len {
+            out.truncate(before);
+            return Err(Error::new(Code::ChunkLength, "the file became shorter while it was read")
+                .key(key)
+                .range(start..end)
+                .expected(format!("{len} bytes"))
+                .found(format!("{got} bytes")));
+        }
+        Ok(Some(Found { total: Some(total), version: version(&meta) }))
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>> {
+        match fs::metadata(self.path(key)?) {
+            Ok(m) if m.is_file() => Ok(Some(m.len())),
+            Ok(_) => Ok(None),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(io_error("the file cannot be looked at", key, e)),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Option<Listing>> {
+        let dir = if prefix.is_empty() { self.root.clone() } else { self.path(prefix)? };
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(e) if is_absent(&e) => return Ok(Some(Listing::default())),
+            Err(e) => return Err(io_error("the directory cannot be listed", prefix, e)),
+        };
+        let mut listing = Listing::default();
+        for entry in entries {
+            let entry = entry.map_err(|e| io_error("the directory cannot be listed", prefix, e))?;
+            // A name that is not UTF-8 cannot be a key of a Zarr store.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let kind =
+                entry.file_type().map_err(|e| io_error("the directory cannot be listed", prefix, e))?;
+            let is_dir = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
+            if is_dir { listing.folders.push(name) } else { listing.files.push(name) }
+        }
+        listing.folders.sort_unstable();
+        listing.files.sort_unstable();
+        Ok(Some(listing))
+    }
+
+    fn profile(&self) -> Profile {
+        Profile::LOCAL
+    }
+}

@@ -1,0 +1,52 @@
+//! What a store can do.
+
+use std::fmt::Debug;
+
+use lazarr_format::Result;
+pub use lazarr_format::{ByteRange, Profile, Version};
+
+/// What was found under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The length of the whole value in bytes, where the store tells.
+    pub total: Option<u64>,
+    /// The state of the value that was read.
+    pub version: Version,
+}
+
+/// The names directly below a prefix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Names that have names below them, sorted.
+    pub folders: Vec<String>,
+    /// Names that have a value, sorted.
+    pub files: Vec<String>,
+}
+
+/// Told how many bytes a read is about to take, before memory for them is allocated; may refuse.
+pub type Reserve<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
+
+/// Keys to bytes. Keys are relative paths with `/`, never with `..` or empty parts.
+pub trait Store: Send + Sync + Debug {
+    /// The store as a person would name it; never with a secret.
+    fn name(&self) -> String;
+
+    /// Reads bytes of a key to the end of `out`. `None` where there is no such key. A value that is shorter than the
+    /// range asked for is an error of code `ChunkLength`.
+    fn get(
+        &self,
+        key: &str,
+        range: &ByteRange,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Found>>;
+
+    /// The length of a value; `None` where there is no such key.
+    fn size(&self, key: &str) -> Result<Option<u64>>;
+
+    /// The names below a prefix (empty for the root); `None` where the store cannot list.
+    fn list(&self, prefix: &str) -> Result<Option<Listing>>;
+
+    /// What reading costs here.
+    fn profile(&self) -> Profile;
+}
