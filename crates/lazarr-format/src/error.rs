@@ -70,6 +70,8 @@ codes! {
     StoreUrl = "LZ0103", Invalid;
     /// A link or a name leads out of the store.
     StoreEscape = "LZ0104", Invalid;
+    /// A value was changed while it was read, or since the store was opened.
+    StoreChanged = "LZ0105", Io;
     /// Metadata is not the JSON object it must be.
     MetadataJson = "LZ0201", Invalid;
     /// A field of an array's or group's metadata is missing, of the wrong type, or out of range.
@@ -211,6 +213,27 @@ impl Error {
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// The same error once more; the error below becomes part of its sentence.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let e = &self.0;
+        let message = match &e.source {
+            Some(source) => format!("{}: {source}", e.message),
+            None => e.message.clone(),
+        };
+        Self(Box::new(Inner {
+            code: e.code,
+            message,
+            element: e.element.clone(),
+            key: e.key.clone(),
+            range: e.range.clone(),
+            expected: e.expected.clone(),
+            found: e.found.clone(),
+            help: e.help.clone(),
+            source: None,
+        }))
     }
 
     /// The stable code.

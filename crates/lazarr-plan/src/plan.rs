@@ -1,0 +1,305 @@
+//! What a step will read, decode and allocate, before it does.
+
+use std::fmt;
+use std::ops::{Add, AddAssign};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// How far a number can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// This is what execution does.
+    #[default]
+    Exact,
+    /// Execution never does more.
+    Upper,
+    /// A guess, from averages.
+    Estimate,
+}
+
+/// A number and how far it can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// The number.
+    pub value: u64,
+    /// How far it can be trusted.
+    pub mark: Mark,
+}
+
+impl Amount {
+    /// A number that is what execution does.
+    pub const fn exact(value: u64) -> Self {
+        Self { value, mark: Mark::Exact }
+    }
+    /// A number that execution never exceeds.
+    pub const fn upper(value: u64) -> Self {
+        Self { value, mark: Mark::Upper }
+    }
+    /// A guess.
+    pub const fn estimate(value: u64) -> Self {
+        Self { value, mark: Mark::Estimate }
+    }
+    /// The same number, trusted no further than this.
+    #[must_use]
+    pub fn at_best(self, mark: Mark) -> Self {
+        Self { mark: self.mark.max(mark), ..self }
+    }
+}
+
+impl Add for Amount {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self { value: self.value.saturating_add(other.value), mark: self.mark.max(other.mark) }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::default(), Add::add)
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(Some(2))?;
+        map.serialize_entry("value", &self.value)?;
+        map.serialize_entry("mark", &self.mark)?;
+        map.end()
+    }
+}
+
+/// What is read of one array in one stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct ArrayPlan {
+    /// The path of the array.
+    pub path: String,
+    /// Touched shards; 0 where the array is not sharded.
+    pub shards: Amount,
+    /// Touched inner chunks, absent ones included.
+    pub chunks: Amount,
+    /// All inner chunks of the array.
+    pub chunks_total: u64,
+    /// Requests, after merging; those for shard indices included.
+    pub requests: Amount,
+    /// Of those, requests for shard indices that are not in the cache.
+    pub index_requests: Amount,
+    /// Bytes fetched, gaps and shard indices included.
+    pub fetch_bytes: Amount,
+    /// Bytes that come out of decoders.
+    pub decode_bytes: Amount,
+}
+
+/// Reads that go out together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct StagePlan {
+    /// What the stage is for: `columns of the predicate`, `indptr`, `values`.
+    pub name: String,
+    /// Dependent round trips: 2 where shard indices must be read first.
+    pub round_trips: Amount,
+    /// What is read.
+    pub arrays: Vec<ArrayPlan>,
+}
+
+/// What one element costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct ElementPlan {
+    /// The path of the element.
+    pub path: String,
+    /// What it is: `csr_matrix float32 (50000, 20000)`.
+    pub what: String,
+    /// What is wanted of it: `0:100, :`.
+    pub selection: String,
+    /// The stages, in order.
+    pub stages: Vec<StagePlan>,
+    /// Bytes of the result.
+    pub output_bytes: Amount,
+    /// The most memory at once, the result included.
+    pub peak_bytes: Amount,
+    /// The small read that would make the numbers exact, where they are not.
+    pub resolve: Option<String>,
+    /// What is wasteful, and why.
+    pub notes: Vec<String>,
+}
+
+/// The cost of a step. Made without reading; `Display` is for people, [`Plan::to_json`] for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct Plan {
+    /// The version of this schema.
+    pub schema: String,
+    /// The store.
+    pub store: String,
+    /// What must be read before the elements can be planned exactly: the columns of predicates, names for labels.
+    pub selection: Vec<StagePlan>,
+    /// What each element costs.
+    pub elements: Vec<ElementPlan>,
+    /// Inner chunks touched, in all.
+    pub chunks: Amount,
+    /// Requests, in all.
+    pub requests: Amount,
+    /// Dependent round trips: stages of all elements go out together.
+    pub round_trips: Amount,
+    /// Bytes fetched, in all.
+    pub fetch_bytes: Amount,
+    /// Bytes decoded, in all.
+    pub decode_bytes: Amount,
+    /// Bytes of the results, in all.
+    pub output_bytes: Amount,
+    /// The most memory at once.
+    pub peak_bytes: Amount,
+    /// The limit that holds, in bytes.
+    pub memory_limit: u64,
+    /// Threads that decode.
+    pub threads: usize,
+    /// What the numbers assume of caches.
+    pub assumes: String,
+}
+
+impl Plan {
+    /// The version of the JSON schema; a field may be added without a new one, never removed.
+    pub const SCHEMA: &'static str = "lazarr-plan/1";
+
+    /// Adds up the elements; `overhead` is what the threads take beside the results.
+    pub fn total(&mut self) {
+        let stages = || self.selection.iter().chain(self.elements.iter().flat_map(|e| &e.stages));
+        let arrays = || stages().flat_map(|s| &s.arrays);
+        self.chunks = arrays().map(|a| a.chunks).sum();
+        self.requests = arrays().map(|a| a.requests).sum();
+        self.fetch_bytes = arrays().map(|a| a.fetch_bytes).sum();
+        self.decode_bytes = arrays().map(|a| a.decode_bytes).sum();
+        self.output_bytes = self.elements.iter().map(|e| e.output_bytes).sum();
+        let select: Amount = self.selection.iter().map(|s| s.round_trips).sum();
+        // Stage k of every element goes out together: the longest chain counts.
+        let depth = self.elements.iter().map(|e| e.stages.iter().map(|s| s.round_trips).sum::<Amount>());
+        let mark = depth.clone().map(|a| a.mark).max().unwrap_or_default();
+        let depth = depth.map(|a| a.value).max().unwrap_or(0);
+        self.round_trips = select + Amount { value: depth, mark };
+    }
+
+    /// The plan as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// Bytes as a person reads them: `4.7 KB`, `612 MB` (powers of 1000).
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match (unit, value) {
+        (0, _) => format!("{bytes} B"),
+        (_, v) if v < 9.95 => format!("{v:.1} {}", UNITS[unit]),
+        _ => format!("{value:.0} {}", UNITS[unit]),
+    }
+}
+
+/// A count with separators: `1,234,567`.
+pub fn human_count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+impl Mark {
+    /// What stands before a number: nothing, `≤ ` or `≈ `.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Exact => "",
+            Self::Upper => "≤ ",
+            Self::Estimate => "≈ ",
+        }
+    }
+}
+
+impl Amount {
+    /// As bytes: `≈ 4.7 KB`.
+    pub fn bytes(self) -> String {
+        format!("{}{}", self.mark.sign(), human_bytes(self.value))
+    }
+    /// As a count: `≤ 1,234`.
+    pub fn count(self) -> String {
+        format!("{}{}", self.mark.sign(), human_count(self.value))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = |f: &mut fmt::Formatter<'_>, s: &StagePlan| -> fmt::Result {
+            for a in &s.arrays {
+                let of = if a.chunks_total > 0 {
+                    format!(" of {}", human_count(a.chunks_total))
+                } else {
+                    String::new()
+                };
+                let shards =
+                    if a.shards.value > 0 { format!(" in {} shards", a.shards.count()) } else { String::new() };
+                writeln!(
+                    f,
+                    "    {:<12} {:<28} {} chunks{of}{shards}, {} requests, fetch {}, decode {}",
+                    s.name,
+                    lazarr_format::escape(&a.path),
+                    a.chunks.count(),
+                    a.requests.count(),
+                    a.fetch_bytes.bytes(),
+                    a.decode_bytes.bytes()
+                )?;
+            }
+            Ok(())
+        };
+        writeln!(
+            f,
+            "plan: {} requests in {} round trips, fetch {}, decode {}, result {}, peak memory {} (limit {})",
+            self.requests.count(),
+            self.round_trips.count(),
+            self.fetch_bytes.bytes(),
+            self.decode_bytes.bytes(),
+            self.output_bytes.bytes(),
+            self.peak_bytes.bytes(),
+            human_bytes(self.memory_limit),
+        )?;
+        if !self.selection.is_empty() {
+            writeln!(f, "  selection")?;
+            for s in &self.selection {
+                stage(f, s)?;
+            }
+        }
+        for e in &self.elements {
+            let path = if e.path.is_empty() { "/" } else { &e.path };
+            writeln!(
+                f,
+                "  {} [{}]  {} → {}",
+                lazarr_format::escape(path),
+                e.selection,
+                e.what,
+                e.output_bytes.bytes()
+            )?;
+            for s in &e.stages {
+                stage(f, s)?;
+            }
+            for note in &e.notes {
+                writeln!(f, "    note: {note}")?;
+            }
+            if let Some(resolve) = &e.resolve {
+                writeln!(f, "    plan(resolve=True) {resolve}")?;
+            }
+        }
+        write!(f, "  assumes {}; ≤ is an upper bound, ≈ an estimate, the rest is exact", self.assumes)
+    }
+}

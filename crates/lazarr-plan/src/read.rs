@@ -1,0 +1,309 @@
+//! One array and what is wanted of it: which shards and inner chunks that touches, and with which requests they come.
+//!
+//! Everything here is walked, nothing is stored per chunk: [`GridWalk`] steps from touched cell to touched cell, and
+//! [`WorkStream`] turns them into requests batch by batch. `plan` counts what the stream yields, `execute` does it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use lazarr_format::shard::ShardIndex;
+use lazarr_format::{ArrayRef, ByteRange, Code, Error, Profile, Result, Version};
+use smallvec::SmallVec;
+
+use crate::Placement;
+
+/// A place in a grid.
+pub type Coord = SmallVec<[u64; 4]>;
+
+/// What an array is to its element; decides what an absent chunk means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Items of a dense array, numeric column, mask: an absent chunk is the fill value.
+    Values,
+    /// Codes of a categorical: an absent chunk is the fill value.
+    Codes,
+    /// Names and categories, and other strings: an absent chunk is an error.
+    Names,
+    /// Stored values of a sparse matrix: an absent chunk is an error.
+    Data,
+    /// Minor indices of a sparse matrix: absent only where no row has two entries in the chunk.
+    Indices,
+    /// Row starts of a sparse matrix: absent only while nothing is stored yet.
+    Indptr,
+}
+
+/// One array, and which of its items are wanted along each axis.
+#[derive(Clone)]
+pub struct ArrayRead {
+    /// The array.
+    pub array: ArrayRef,
+    /// One placement an axis.
+    pub axes: Vec<Arc<dyn Placement>>,
+    /// What the array is to its element.
+    pub role: Role,
+}
+
+/// Steps through the touched cells of a grid, in C order.
+pub struct GridWalk<'a> {
+    axes: &'a [Arc<dyn Placement>],
+    cell: SmallVec<[u64; 4]>,
+    bounds: SmallVec<[Range<u64>; 4]>,
+    at: Coord,
+    state: Walk,
+}
+
+#[derive(PartialEq)]
+enum Walk {
+    Fresh,
+    Going,
+    Done,
+}
+
+impl<'a> GridWalk<'a> {
+    /// The touched cells of the whole grid, or of the items in `bounds` alone.
+    pub fn new(axes: &'a [Arc<dyn Placement>], cell: &[u64], bounds: Option<SmallVec<[Range<u64>; 4]>>) -> Self {
+        let bounds = bounds.unwrap_or_else(|| axes.iter().map(|_| 0..u64::MAX).collect());
+        Self { axes, cell: cell.into(), bounds, at: SmallVec::new(), state: Walk::Fresh }
+    }
+
+    fn step(&self, axis: usize, from: u64) -> Option<u64> {
+        let bounds = &self.bounds[axis];
+        let item = self.axes[axis].next_from(from.max(bounds.start))?;
+        (item < bounds.end).then(|| item / self.cell[axis])
+    }
+
+    fn advance(&mut self) -> Option<()> {
+        if self.state == Walk::Fresh {
+            for axis in 0..self.axes.len() {
+                let first = self.step(axis, 0)?;
+                self.at.push(first);
+            }
+            return Some(());
+        }
+        for axis in (0..self.axes.len()).rev() {
+            let next = (self.at[axis] + 1).checked_mul(self.cell[axis]).and_then(|from| self.step(axis, from));
+            if let Some(next) = next {
+                self.at[axis] = next;
+                return Some(());
+            }
+            self.at[axis] = self.step(axis, 0)?;
+        }
+        None
+    }
+}
+
+impl Iterator for GridWalk<'_> {
+    type Item = Coord;
+
+    fn next(&mut self) -> Option<Coord> {
+        if self.state == Walk::Done {
+            return None;
+        }
+        let more = self.advance().is_some();
+        self.state = if more { Walk::Going } else { Walk::Done };
+        more.then(|| self.at.clone())
+    }
+}
+
+/// How many cells of this length a placement touches.
+pub fn touched(placement: &dyn Placement, cell: u64) -> u64 {
+    if let Some(range) = placement.is_identity_range() {
+        return if range.is_empty() { 0 } else { (range.end - 1) / cell - range.start / cell + 1 };
+    }
+    let mut count = 0;
+    let mut from = Some(0u64);
+    while let Some(item) = from.and_then(|f| placement.next_from(f)) {
+        count += 1;
+        from = (item / cell + 1).checked_mul(cell);
+    }
+    count
+}
+
+/// One inner chunk in a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its place in the grid of inner chunks of the whole array.
+    pub at: Coord,
+    /// Its bytes, relative to the start of the request; `None`: all of them.
+    pub bytes: Option<Range<u64>>,
+}
+
+/// Something to do for an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Read these bytes; these chunks are in them.
+    Fetch {
+        /// The key of the chunk or shard.
+        key: String,
+        /// Which bytes.
+        range: ByteRange,
+        /// The state of the shard that its index was read from.
+        version: Option<Version>,
+        /// The chunks, by offset.
+        parts: Vec<Part>,
+    },
+    /// These chunks are nowhere: they are the fill value.
+    Fill(Vec<Coord>),
+}
+
+/// What is known of a shard's index.
+#[derive(Clone)]
+pub enum IndexState {
+    /// There is no such shard.
+    Absent,
+    /// Its index, and the state of the shard it was read from.
+    Present(Arc<ShardIndex>, Version),
+}
+
+/// So many chunks of a shard are looked at together when requests are merged: bounds the memory of a stream.
+const BATCH: usize = 4096;
+
+impl ArrayRead {
+    /// The touched shards (chunks, where the array is not sharded).
+    pub fn shards(&self) -> GridWalk<'_> {
+        GridWalk::new(&self.axes, &self.array.chunk_shape, None)
+    }
+
+    /// Number of touched shards (chunks).
+    pub fn shard_count(&self) -> u64 {
+        self.count(&self.array.chunk_shape)
+    }
+
+    /// Number of touched inner chunks.
+    pub fn chunk_count(&self) -> u64 {
+        self.count(self.array.inner_shape())
+    }
+
+    fn count(&self, cell: &[u64]) -> u64 {
+        self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).product()
+    }
+
+    /// The items along each axis that an inner chunk holds, clipped to the array.
+    pub fn chunk_span(&self, at: &[u64]) -> SmallVec<[Range<u64>; 4]> {
+        span(at, self.array.inner_shape(), &self.array.shape)
+    }
+
+    /// The touched inner chunks of a shard.
+    fn inner(&self, shard: &[u64]) -> GridWalk<'_> {
+        let bounds = span(shard, &self.array.chunk_shape, &self.array.shape);
+        GridWalk::new(&self.axes, self.array.inner_shape(), Some(bounds))
+    }
+
+    /// The number of an inner chunk within its shard.
+    fn number_in_shard(&self, shard: &[u64], at: &[u64]) -> u64 {
+        let array = &*self.array;
+        let mut number = 0;
+        for ((&outer, &inner), (&s, &a)) in array.chunk_shape.iter().zip(array.inner_shape()).zip(shard.iter().zip(at)) {
+            let per = outer / inner;
+            number = number * per + (a - s * per);
+        }
+        number
+    }
+
+    /// What there is to do, as a stream.
+    pub fn work(&self, profile: Profile) -> WorkStream<'_> {
+        WorkStream { read: self, profile, shards: self.shards(), open: None, ready: Vec::new() }
+    }
+}
+
+fn span(at: &[u64], cell: &[u64], shape: &[u64]) -> SmallVec<[Range<u64>; 4]> {
+    at.iter().zip(cell).zip(shape).map(|((&a, &c), &s)| (a * c).min(s)..((a + 1) * c).min(s)).collect()
+}
+
+/// The requests of one array, merged where that is cheaper, in batches.
+pub struct WorkStream<'a> {
+    read: &'a ArrayRead,
+    profile: Profile,
+    shards: GridWalk<'a>,
+    open: Option<OpenShard<'a>>,
+    /// Work that is ready, last first.
+    ready: Vec<Work>,
+}
+
+struct OpenShard<'a> {
+    at: Coord,
+    key: String,
+    index: IndexState,
+    inner: GridWalk<'a>,
+}
+
+impl WorkStream<'_> {
+    /// The next thing to do. `index` gives the index of a shard; it is asked once for each touched shard.
+    pub fn next(&mut self, index: &mut dyn FnMut(&str, &[u64]) -> Result<IndexState>) -> Result<Option<Work>> {
+        loop {
+            if let Some(work) = self.ready.pop() {
+                return Ok(Some(work));
+            }
+            if self.open.is_none() {
+                let Some(at) = self.shards.next() else { return Ok(None) };
+                let key = self.read.array.chunk_key(&at);
+                if self.read.array.sharding.is_none() {
+                    let parts = vec![Part { at, bytes: None }];
+                    return Ok(Some(Work::Fetch { key, range: ByteRange::All, version: None, parts }));
+                }
+                let index = index(&key, &at)?;
+                let inner = self.read.inner(&at);
+                self.open = Some(OpenShard { at, key, index, inner });
+            }
+            self.batch()?;
+        }
+    }
+
+    /// Takes the next chunks of the open shard and merges them into requests.
+    fn batch(&mut self) -> Result<()> {
+        let Some(shard) = &mut self.open else { return Ok(()) };
+        let mut parts: Vec<(Range<u64>, Coord)> = Vec::new();
+        let mut fill = Vec::new();
+        let mut last = true;
+        for at in shard.inner.by_ref() {
+            let range = match &shard.index {
+                IndexState::Absent => None,
+                IndexState::Present(index, _) => index
+                    .get(self.read.number_in_shard(&shard.at, &at) as usize)
+                    .map_err(|e| e.element(&*self.read.array.path).key(&*shard.key))?,
+            };
+            match range {
+                Some(range) => parts.push((range, at)),
+                None => fill.push(at),
+            }
+            if parts.len() + fill.len() == BATCH {
+                last = false;
+                break;
+            }
+        }
+        parts.sort_unstable_by(|a, b| (a.0.start, a.0.end).cmp(&(b.0.start, b.0.end)));
+        let version = match &shard.index {
+            IndexState::Present(_, version) => Some(*version),
+            IndexState::Absent => None,
+        };
+        for (range, at) in parts {
+            if let Some(Work::Fetch { range: ByteRange::Range(open), parts, .. }) = self.ready.last_mut()
+                && range.start.saturating_sub(open.end) <= self.profile.max_gap()
+                && range.end.max(open.end) - open.start <= self.profile.max_request
+            {
+                parts.push(Part { at, bytes: Some(range.start - open.start..range.end - open.start) });
+                open.end = open.end.max(range.end);
+                continue;
+            }
+            let part = Part { at, bytes: Some(0..range.end - range.start) };
+            let range = ByteRange::Range(range);
+            self.ready.push(Work::Fetch { key: shard.key.clone(), range, version, parts: vec![part] });
+        }
+        if !fill.is_empty() {
+            self.ready.push(Work::Fill(fill));
+        }
+        self.ready.reverse();
+        if last {
+            self.open = None;
+        }
+        Ok(())
+    }
+}
+
+/// Checks that an array can be read with these axes.
+pub fn check_rank(array: &ArrayRef, axes: &[Arc<dyn Placement>]) -> Result<()> {
+    if array.shape.len() == axes.len() {
+        return Ok(());
+    }
+    Err(Error::new(Code::Internal, "a read has another number of axes than its array").element(&*array.path))
+}

@@ -1,0 +1,97 @@
+//! Stretches of a one-dimensional array and where they go: the stored values of selected rows.
+
+use std::ops::Range;
+
+use lazarr_format::Result;
+
+use crate::{Placement, Run};
+
+/// Runs sorted by source. Sources may repeat (a row that is wanted twice); runs that overlap are the same stretch.
+#[derive(Debug, Clone, Default)]
+pub struct Segments {
+    runs: Vec<Run>,
+    len: u64,
+    /// The largest end so far, for each run; only where ends do not ascend by themselves.
+    ends: Option<Vec<u64>>,
+}
+
+impl Segments {
+    /// From runs in any order; empty ones are dropped, neighbours joined.
+    pub fn new(mut runs: Vec<Run>) -> Self {
+        runs.retain(|r| r.len > 0);
+        if !runs.is_sorted_by_key(|r| (r.src, r.dst)) {
+            runs.sort_unstable_by_key(|r| (r.src, r.dst));
+        }
+        runs.dedup_by(|b, a| {
+            let joins = a.src + a.len == b.src && a.dst + a.len == b.dst;
+            if joins {
+                a.len += b.len;
+            }
+            joins
+        });
+        let len = runs.iter().map(|r| r.len).sum();
+        let sorted = runs.is_sorted_by_key(|r| r.src + r.len);
+        let ends = (!sorted).then(|| {
+            let mut max = 0;
+            runs.iter()
+                .map(|r| {
+                    max = max.max(r.src + r.len);
+                    max
+                })
+                .collect()
+        });
+        Self { runs, len, ends }
+    }
+
+    /// Bytes that the runs take.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.runs.capacity() * size_of::<Run>()) as u64
+    }
+
+    /// The first run that ends after `pos`.
+    fn first_after(&self, pos: u64) -> usize {
+        match &self.ends {
+            Some(ends) => ends.partition_point(|&end| end <= pos),
+            None => self.runs.partition_point(|r| r.src + r.len <= pos),
+        }
+    }
+}
+
+impl Placement for Segments {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn next_from(&self, pos: u64) -> Option<u64> {
+        self.runs.get(self.first_after(pos)).map(|r| r.src.max(pos))
+    }
+
+    fn runs(&self, span: Range<u64>, f: &mut dyn FnMut(Run) -> Result<()>) -> Result<()> {
+        for r in &self.runs[self.first_after(span.start)..] {
+            if r.src >= span.end {
+                break;
+            }
+            let start = r.src.max(span.start);
+            let end = (r.src + r.len).min(span.end);
+            if start < end {
+                f(Run { src: start, dst: r.dst + (start - r.src), len: end - start })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn span(&self) -> Option<Range<u64>> {
+        let first = self.runs.first()?;
+        let last = self.runs.last()?;
+        let end = self.ends.as_ref().and_then(|e| e.last().copied()).unwrap_or(last.src + last.len);
+        Some(first.src..end)
+    }
+
+    fn is_identity_range(&self) -> Option<Range<u64>> {
+        match self.runs.as_slice() {
+            [] => Some(0..0),
+            [r] if r.dst == 0 => Some(r.src..r.src + r.len),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The memory of a result: allocated once, zeroed by the system, filled by many threads at disjoint places.
+#![allow(unsafe_code, reason = "an aligned allocation that threads fill at disjoint places")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use lazarr_format::{Code, Error, Result};
+
+use crate::ledger::{Budget, Charge};
+
+/// The alignment of every buffer: a cache line, and what Arrow recommends.
+const ALIGN: usize = 64;
+
+/// Owned bytes, aligned to 64. Charged to the ledger until [`Buffer::release`].
+#[derive(Debug)]
+pub struct Buffer {
+    ptr: NonNull<u8>,
+    len: usize,
+    charge: Option<Charge>,
+}
+
+// SAFETY: the buffer owns its memory alone; shared access is read-only but for `Target`, whose users write disjointly.
+unsafe impl Send for Buffer {}
+// SAFETY: as above.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// `len` zero bytes, charged first.
+    pub fn zeroed(len: u64, budget: &Budget, what: &str) -> Result<Self> {
+        let charge = budget.charge(len, what)?;
+        let mut buffer = Self::allocate(len)?;
+        buffer.charge = Some(charge);
+        Ok(buffer)
+    }
+
+    fn allocate(len: u64) -> Result<Self> {
+        let no_memory = || Error::new(Code::OutOfMemory, format!("{len} bytes could not be allocated"));
+        let size = usize::try_from(len).map_err(|_| no_memory())?;
+        if size == 0 {
+            return Ok(Self { ptr: NonNull::dangling(), len: 0, charge: None });
+        }
+        let layout = Layout::from_size_align(size, ALIGN).map_err(|_| no_memory())?;
+        // SAFETY: the layout has a size above zero.
+        let ptr = unsafe { alloc_zeroed(layout) };
+        Ok(Self { ptr: NonNull::new(ptr).ok_or_else(no_memory)?, len: size, charge: None })
+    }
+
+    /// A copy of these bytes, charged first.
+    pub fn copy_of(bytes: &[u8], budget: &Budget, what: &str) -> Result<Self> {
+        let mut buffer = Self::zeroed(bytes.len() as u64, budget, what)?;
+        buffer.as_mut_slice().copy_from_slice(bytes);
+        Ok(buffer)
+    }
+
+    /// Gives the charge back: the result was handed out and counts no more.
+    pub fn release(&mut self) {
+        self.charge = None;
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: `ptr` is valid for `len` initialised bytes (dangling only for len 0).
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+
+    /// The bytes, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The address of the first byte.
+    pub fn address(&self) -> usize {
+        self.ptr.as_ptr() as usize
+    }
+
+    /// A place that threads may write at together; see [`Target`].
+    pub(crate) fn target(&mut self) -> Target {
+        Target { ptr: self.ptr, len: self.len }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.len > 0
+            && let Ok(layout) = Layout::from_size_align(self.len, ALIGN)
+        {
+            // SAFETY: allocated with this very layout.
+            unsafe { dealloc(self.ptr.as_ptr(), layout) };
+        }
+    }
+}
+
+/// Where sinks write. Two threads never write the same byte: destinations of a placement are disjoint, and each chunk is
+/// placed by one thread. A target does not keep its buffer alive: the program that owns both outlives the execution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    ptr: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: writes are disjoint, see `Target`.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// A stretch to write to; `None` outside of the buffer.
+    ///
+    /// # Safety
+    /// The buffer must be alive, and nobody else may read or write this stretch while the slice lives.
+    pub(crate) unsafe fn stretch(&self, start: usize, len: usize) -> Option<&mut [u8]> {
+        let end = start.checked_add(len)?;
+        if end > self.len {
+            return None;
+        }
+        // SAFETY: in bounds; exclusiveness is the caller's promise.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr().add(start), len) })
+    }
+}

@@ -1,0 +1,56 @@
+//! Shard indices that were read: kept by key, bounded in bytes, charged to the ledger.
+
+use std::sync::Arc;
+
+use lazarr_plan::IndexState;
+use quick_cache::sync::Cache;
+
+use crate::ledger::Charge;
+
+/// The indices of one store's shards.
+pub(crate) struct IndexCache {
+    cache: Cache<String, Arc<Entry>, ByBytes>,
+}
+
+struct Entry {
+    state: IndexState,
+    charge: Charge,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl quick_cache::Weighter<String, Arc<Entry>> for ByBytes {
+    fn weight(&self, key: &String, entry: &Arc<Entry>) -> u64 {
+        key.len() as u64 + entry.charge.bytes() + 128
+    }
+}
+
+impl IndexCache {
+    /// A cache of at most this many bytes.
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self { cache: Cache::with_weighter(1024, bytes, ByBytes) }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<IndexState> {
+        self.cache.get(key).map(|e| e.state.clone())
+    }
+
+    pub(crate) fn put(&self, key: &str, state: &IndexState, charge: Charge) {
+        self.cache.insert(key.to_owned(), Arc::new(Entry { state: state.clone(), charge }));
+    }
+
+    pub(crate) fn forget(&self, key: &str) {
+        self.cache.remove(key);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.cache.clear();
+    }
+}
+
+impl std::fmt::Debug for IndexCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "IndexCache({} indices)", self.cache.len())
+    }
+}

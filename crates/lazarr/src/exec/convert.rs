@@ -1,0 +1,136 @@
+//! Items on their way into a result: copied, widened, checked. The check is fused into the copy.
+
+use lazarr_format::{Code, DataType, Error, Result};
+
+/// What happens to items between chunk and result.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Convert {
+    /// Copied as they are.
+    Copy {
+        /// Bytes of an item.
+        size: usize,
+    },
+    /// Integers, checked to lie in `low..=high`, written as signed integers of another width.
+    Integers {
+        /// Stored type.
+        from: DataType,
+        /// Width in bytes of the result: 1, 2, 4 or 8, signed.
+        to: u8,
+        /// Smallest legal value.
+        low: i64,
+        /// Largest legal value.
+        high: i64,
+    },
+}
+
+/// A value that is not legal: its place in the run, and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadItem {
+    pub(crate) at: u64,
+    pub(crate) value: i128,
+}
+
+impl Convert {
+    /// Bytes of an item in the chunk.
+    pub(crate) fn from_size(&self) -> usize {
+        match self {
+            Self::Copy { size } => *size,
+            Self::Integers { from, .. } => from.item_size().unwrap_or(1),
+        }
+    }
+
+    /// Bytes of an item in the result.
+    pub(crate) fn to_size(&self) -> usize {
+        match self {
+            Self::Copy { size } => *size,
+            Self::Integers { to, .. } => usize::from(*to),
+        }
+    }
+
+    /// Integers of this stored type, to signed ones of this width.
+    pub(crate) fn integers(from: &DataType, to: u8, low: i64, high: i64, element: &str) -> Result<Self> {
+        if from.is_integer() {
+            return Ok(Self::Integers { from: from.clone(), to, low, high });
+        }
+        Err(Error::new(Code::EncodingInvalid, "this array must hold integers")
+            .element(element)
+            .expected("an integer type")
+            .found(from.to_string()))
+    }
+
+    /// Converts a run. `src` and `dst` hold the same number of items.
+    pub(crate) fn run(&self, src: &[u8], dst: &mut [u8]) -> Result<(), BadItem> {
+        match self {
+            Self::Copy { .. } => {
+                dst.copy_from_slice(src);
+                Ok(())
+            }
+            Self::Integers { from, to, low, high } => integers(from, *to, *low, *high, src, dst),
+        }
+    }
+}
+
+fn integers(from: &DataType, to: u8, low: i64, high: i64, src: &[u8], dst: &mut [u8]) -> Result<(), BadItem> {
+    match from {
+        DataType::Int(1) => wide::<1, _>(src, dst, to, low, high, |b| i64::from(i8::from_le_bytes(b))),
+        DataType::Int(2) => wide::<2, _>(src, dst, to, low, high, |b| i64::from(i16::from_le_bytes(b))),
+        DataType::Int(4) => wide::<4, _>(src, dst, to, low, high, |b| i64::from(i32::from_le_bytes(b))),
+        DataType::Int(_) => wide::<8, _>(src, dst, to, low, high, i64::from_le_bytes),
+        DataType::UInt(1) => wide::<1, _>(src, dst, to, low, high, |b| i64::from(u8::from_le_bytes(b))),
+        DataType::UInt(2) => wide::<2, _>(src, dst, to, low, high, |b| i64::from(u16::from_le_bytes(b))),
+        DataType::UInt(4) => wide::<4, _>(src, dst, to, low, high, |b| i64::from(u32::from_le_bytes(b))),
+        // Past i64 nothing is legal: such a value is mapped below every `low`.
+        _ => wide::<8, _>(src, dst, to, low, high, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MIN)),
+    }
+    .map_err(|at| {
+        let size = from.item_size().unwrap_or(1);
+        let mut item = [0u8; 8];
+        item[..size].copy_from_slice(&src[at * size..(at + 1) * size]);
+        let raw = u64::from_le_bytes(item);
+        let value = match from {
+            DataType::Int(n) => i128::from((raw << (64 - 8 * u32::from(*n))) as i64 >> (64 - 8 * u32::from(*n))),
+            _ => i128::from(raw),
+        };
+        BadItem { at: at as u64, value }
+    })
+}
+
+fn wide<const N: usize, F: Fn([u8; N]) -> i64 + Copy>(
+    src: &[u8],
+    dst: &mut [u8],
+    to: u8,
+    low: i64,
+    high: i64,
+    get: F,
+) -> Result<(), usize> {
+    let src = src.as_chunks::<N>().0;
+    let legal = match to {
+        1 => write::<N, 1, F>(src, dst, low, high, get, |v| (v as i8).to_ne_bytes()),
+        2 => write::<N, 2, F>(src, dst, low, high, get, |v| (v as i16).to_ne_bytes()),
+        4 => write::<N, 4, F>(src, dst, low, high, get, |v| (v as i32).to_ne_bytes()),
+        _ => write::<N, 8, F>(src, dst, low, high, get, i64::to_ne_bytes),
+    };
+    if legal {
+        return Ok(());
+    }
+    Err(src.iter().position(|&b| !(low..=high).contains(&get(b))).unwrap_or(0))
+}
+
+/// Writes all items and says whether all were legal: without a branch in the loop, so that it can be vectorised.
+fn write<const N: usize, const M: usize, F: Fn([u8; N]) -> i64>(
+    src: &[[u8; N]],
+    dst: &mut [u8],
+    low: i64,
+    high: i64,
+    get: F,
+    put: impl Fn(i64) -> [u8; M],
+) -> bool {
+    let dst = dst.as_chunks_mut::<M>().0;
+    let mut legal = true;
+    for (s, d) in src.iter().zip(dst) {
+        let value = get(*s);
+        legal &= (value >= low) & (value <= high);
+        *d = put(value);
+    }
+    legal
+}

@@ -1,0 +1,327 @@
+//! The executor: one loop over reads. Fetch, decode, place.
+//!
+//! Threads are made for a call and end with it: nothing survives a fork, nothing is shared between calls but caches and
+//! the ledger. The caller's own thread is one of them; it alone asks whether the caller wants to stop.
+
+pub(crate) mod convert;
+pub(crate) mod sink;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lazarr_format::codec::Scratch;
+use lazarr_format::shard::ShardIndex;
+use lazarr_format::{ByteRange, Code, Error, Profile, Result};
+use lazarr_plan::{ArrayRead, IndexState, Part, Work, WorkStream};
+use lazarr_store::Io;
+
+use crate::cache::IndexCache;
+use crate::ledger::{Budget, Charge};
+use sink::{Items, Sink, filled};
+
+/// Asked now and then whether to stop; called on the caller's thread only.
+pub type Interrupt<'a> = &'a (dyn Fn() -> bool + 'a);
+
+/// One read and where it goes.
+pub(crate) struct Job<'a> {
+    pub(crate) read: &'a ArrayRead,
+    pub(crate) sink: &'a dyn Sink,
+}
+
+/// What an execution works with.
+pub(crate) struct Exec<'a> {
+    pub(crate) io: &'a Io,
+    pub(crate) indices: &'a IndexCache,
+    pub(crate) budget: &'a Budget,
+    pub(crate) threads: usize,
+    pub(crate) interrupt: Option<Interrupt<'a>>,
+}
+
+/// How long the caller may wait until an interrupt is seen.
+const POLL: Duration = Duration::from_millis(40);
+
+/// Small requests are taken together, until they hold this many chunks.
+const TAKE: usize = 16;
+
+struct Source<'a, 'b> {
+    jobs: std::iter::Enumerate<std::slice::Iter<'b, Job<'a>>>,
+    open: Option<(usize, WorkStream<'b>)>,
+}
+
+impl Exec<'_> {
+    /// The profile, with requests cut to what the budget allows.
+    pub(crate) fn profile(&self) -> Profile {
+        let profile = self.io.profile();
+        let share = self.budget.limit() / (8 * self.threads.max(1) as u64);
+        Profile { max_request: profile.max_request.min(share.max(64 << 10)), ..profile }
+    }
+
+    /// Does all reads; returns when every chunk is placed, or with the first error.
+    pub(crate) fn run(&self, jobs: &[Job<'_>]) -> Result<()> {
+        let profile = self.profile();
+        let source = Mutex::new(Source { jobs: jobs.iter().enumerate(), open: None });
+        let stop = AtomicBool::new(false);
+        let chunks = jobs.iter().map(|j| j.read.chunk_count()).fold(0u64, u64::saturating_add);
+        let threads = self.threads_for(jobs, chunks);
+        let work = |interrupt: Option<Interrupt<'_>>| -> Result<()> {
+            let mut worker = Worker::new(self, interrupt);
+            let result = worker.run(jobs, &source, profile, &stop);
+            if result.is_err() {
+                stop.store(true, Relaxed);
+            }
+            result
+        };
+        if threads <= 1 {
+            return work(self.interrupt);
+        }
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(None))).collect();
+            let mut result = work(self.interrupt);
+            for helper in helpers {
+                let theirs = helper.join().unwrap_or_else(|_| {
+                    Err(Error::new(Code::Internal, "a thread ended unexpectedly").help("Please report this"))
+                });
+                // The first real error, not the "stopped" that it causes in the others.
+                if result.is_ok() || result.as_ref().is_err_and(|e| e.code() == Code::Interrupted && theirs.is_err()) {
+                    result = theirs;
+                }
+            }
+            result
+        })
+    }
+
+    /// As many threads as there is work for, and as the budget can feed.
+    fn threads_for(&self, jobs: &[Job<'_>], chunks: u64) -> usize {
+        let bytes: u64 = jobs
+            .iter()
+            .map(|j| j.read.chunk_count().saturating_mul(j.read.array.inner_bytes().unwrap_or(1 << 16)))
+            .fold(0, u64::saturating_add);
+        if chunks < 2 || bytes < 128 << 10 {
+            return 1; // a thread costs more than it brings
+        }
+        let need = jobs.iter().map(|j| thread_bytes(j.read, self.profile())).max().unwrap_or(0).max(1);
+        let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
+        self.threads.min(fits).min(chunks.try_into().unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// The index of a shard, from the cache or the store.
+    pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str, at: &[u64]) -> Result<IndexState> {
+        if let Some(state) = self.indices.get(key) {
+            return Ok(state);
+        }
+        let array = &read.array;
+        let bytes = array.shard_index_bytes();
+        let mut charge = self.budget.open();
+        let mut raw = Vec::new();
+        let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
+        let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
+        let locate = |e: Error| e.element(&*array.path).key(key);
+        let found = self
+            .io
+            .get(key, &range, &mut |n| charge.grow(n, "a shard index"), &mut raw)
+            .map_err(|e| match e.code() {
+                Code::ChunkLength => locate(Error::new(Code::ShardIndex, "the shard is shorter than its index").source(e)),
+                _ => locate(e),
+            })?;
+        let state = match found {
+            None => IndexState::Absent,
+            Some(found) => {
+                let index = ShardIndex::parse(raw, array, found.total).map_err(locate)?;
+                IndexState::Present(Arc::new(index), found.version)
+            }
+        };
+        let _ = at;
+        self.indices.put(key, &state, charge);
+        Ok(state)
+    }
+}
+
+/// What one thread holds beside the result while it works on this read, in bytes: the encoded and the decoded chunk and
+/// what the codecs need.
+pub(crate) fn thread_bytes(read: &ArrayRead, profile: Profile) -> u64 {
+    let chunk = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(32));
+    let encoded = chunk.saturating_add(chunk / 64 + 4096).max(profile.max_request.min(chunk.saturating_mul(4)));
+    chunk.saturating_add(encoded).saturating_add(read.array.chain.scratch_bytes(chunk))
+}
+
+struct Worker<'e, 'a> {
+    exec: &'e Exec<'a>,
+    interrupt: Option<Interrupt<'e>>,
+    asked: Instant,
+    scratch: Scratch,
+    encoded: Vec<u8>,
+    decoded: Vec<u8>,
+    encoded_charge: Charge,
+    decoded_charge: Charge,
+}
+
+impl<'e, 'a> Worker<'e, 'a> {
+    fn new(exec: &'e Exec<'a>, interrupt: Option<Interrupt<'e>>) -> Self {
+        Self {
+            exec,
+            interrupt,
+            asked: Instant::now(),
+            scratch: Scratch::default(),
+            encoded: Vec::new(),
+            decoded: Vec::new(),
+            encoded_charge: exec.budget.open(),
+            decoded_charge: exec.budget.open(),
+        }
+    }
+
+    fn run<'b>(
+        &mut self,
+        jobs: &'b [Job<'_>],
+        source: &Mutex<Source<'_, 'b>>,
+        profile: Profile,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let mut batch = Vec::new();
+        loop {
+            self.take(source, profile, &mut batch)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for (job, work) in batch.drain(..) {
+                if stop.load(Relaxed) {
+                    return Err(Error::new(Code::Interrupted, "stopped"));
+                }
+                self.check_interrupt()?;
+                let job = &jobs[job];
+                self.act(job, work).map_err(|e| e.element(&*job.read.array.path))?;
+            }
+        }
+    }
+
+    fn check_interrupt(&mut self) -> Result<()> {
+        if let Some(interrupt) = self.interrupt
+            && self.asked.elapsed() >= POLL
+        {
+            self.asked = Instant::now();
+            if interrupt() {
+                return Err(Error::new(Code::Interrupted, "the read was stopped"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes work: one large request, or several small ones.
+    fn take<'b>(&self, source: &Mutex<Source<'_, 'b>>, profile: Profile, batch: &mut Vec<(usize, Work)>) -> Result<()> {
+        let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chunks = 0;
+        while chunks < TAKE {
+            if source.open.is_none() {
+                let Some((i, job)) = source.jobs.next() else { return Ok(()) };
+                source.open = Some((i, job.read.work(profile)));
+            }
+            let Some((i, stream)) = &mut source.open else { return Ok(()) };
+            let i = *i;
+            let read = stream.read();
+            match stream.next(&mut |key, at| self.exec.shard_index(read, key, at))? {
+                None => source.open = None,
+                Some(work) => {
+                    // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
+                    let weight = (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, TAKE as u64) as usize;
+                    chunks += weight * match &work {
+                        Work::Fetch { parts, .. } => parts.len(),
+                        Work::Fill(at) => at.len(),
+                    };
+                    batch.push((i, work));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, job: &Job<'_>, work: Work) -> Result<()> {
+        match work {
+            Work::Fill(chunks) => chunks.iter().try_for_each(|at| self.fill(job, at)),
+            Work::Fetch { key, range, version, parts } => {
+                self.encoded.clear();
+                let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
+                let found = self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded)?;
+                let Some(found) = found else {
+                    if version.is_some() {
+                        self.exec.indices.forget(&key);
+                        return Err(changed(&key));
+                    }
+                    return parts.iter().try_for_each(|p| self.fill(job, &p.at));
+                };
+                if version.is_some_and(|v| v != found.version) {
+                    self.exec.indices.forget(&key);
+                    return Err(changed(&key));
+                }
+                let base = match range {
+                    ByteRange::Range(r) => r.start,
+                    _ => 0,
+                };
+                parts.iter().try_for_each(|part| {
+                    self.decode(job, part).map_err(|e| {
+                        let bytes = part.bytes.clone().unwrap_or(0..self.encoded.len() as u64);
+                        e.key(&*key).range(base + bytes.start..base + bytes.end)
+                    })
+                })
+            }
+        }
+    }
+
+    fn decode(&mut self, job: &Job<'_>, part: &Part) -> Result<()> {
+        let read = job.read;
+        let encoded = match &part.bytes {
+            Some(r) => self.encoded.get(r.start as usize..r.end as usize),
+            None => Some(&self.encoded[..]),
+        };
+        let encoded = encoded.ok_or_else(|| Error::new(Code::Internal, "a chunk lies outside of its request"))?;
+        let chain = &read.array.chain;
+        let Some(bytes) = read.array.inner_bytes() else {
+            let items = read.array.inner_len() as usize;
+            let most = self.exec.budget.left();
+            let chunk = chain.decode_vlen(encoded, items, most, &mut self.scratch)?;
+            let size = chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64;
+            let _charge = self.exec.budget.charge(size, "a chunk of strings")?;
+            self.exec.io.meter().add_chunk(size);
+            return job.sink.place(read, &part.at, Items::Vlen(&chunk));
+        };
+        if let Some(out) = job.sink.direct(read, &part.at) {
+            chain.decode_into(encoded, out, &mut self.scratch)?;
+            self.exec.io.meter().add_chunk(bytes);
+            return Ok(());
+        }
+        self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
+        resize(&mut self.decoded, bytes)?;
+        let out = &mut self.decoded[..bytes as usize];
+        chain.decode_into(encoded, out, &mut self.scratch)?;
+        self.exec.io.meter().add_chunk(bytes);
+        job.sink.place(read, &part.at, Items::Fixed(out))
+    }
+
+    fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {
+        job.sink.absent(job.read, at)?;
+        self.exec.io.meter().add_filled();
+        let read = job.read;
+        let bytes = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(8));
+        let _charge = self.exec.budget.charge(bytes, "a chunk of fill values")?;
+        match filled(read) {
+            (_, Some(chunk)) => job.sink.place(read, at, Items::Vlen(&chunk)),
+            (items, None) => job.sink.place(read, at, Items::Fixed(&items)),
+        }
+    }
+}
+
+fn resize(buffer: &mut Vec<u8>, bytes: u64) -> Result<()> {
+    let len = bytes as usize;
+    if buffer.len() < len {
+        buffer
+            .try_reserve_exact(len - buffer.len())
+            .map_err(|e| Error::new(Code::OutOfMemory, format!("{bytes} bytes could not be allocated")).source(e))?;
+        buffer.resize(len, 0);
+    }
+    Ok(())
+}
+
+fn changed(key: &str) -> Error {
+    Error::new(Code::StoreChanged, "the shard was changed while it was read, or since it was first read")
+        .key(key)
+        .help("Open the store again")
+}

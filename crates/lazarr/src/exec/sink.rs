@@ -1,0 +1,265 @@
+//! Where decoded chunks go.
+#![allow(unsafe_code, reason = "threads write disjoint stretches of one result")]
+
+use std::ops::Range;
+use std::sync::Mutex;
+
+use lazarr_format::codec::Vlen;
+use lazarr_format::{Code, Error, Fill, Result};
+use lazarr_plan::{ArrayRead, Role, Run};
+use smallvec::SmallVec;
+
+use super::convert::{BadItem, Convert};
+use crate::buffer::Target;
+
+/// The items of a decoded chunk, in C order.
+pub(crate) enum Items<'a> {
+    /// Fixed-size items, native byte order.
+    Fixed(&'a [u8]),
+    /// Variable-length items.
+    Vlen(&'a Vlen),
+}
+
+/// Takes the decoded chunks of one read. Called by many threads, once for each chunk.
+pub(crate) trait Sink: Sync {
+    /// Takes what is wanted of a chunk.
+    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()>;
+
+    /// Whether an absent chunk may be the fill value; an error where it may not.
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()>;
+
+    /// Where the whole chunk can be decoded to, without scratch: then `place` is not called.
+    fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
+        let _ = (read, at);
+        None
+    }
+}
+
+/// What an absent chunk means to a sink.
+pub(crate) type AbsentRule = Box<dyn Fn(&ArrayRead, Range<u64>) -> bool + Send + Sync>;
+
+/// The rule for a role (DESIGN rule 10): whether absent chunks may be the fill value.
+pub(crate) fn may_be_absent(role: Role) -> bool {
+    matches!(role, Role::Values | Role::Codes | Role::Indptr | Role::Indices)
+}
+
+/// The error for a chunk that is nowhere and must be somewhere.
+pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
+    let shard: Vec<u64> = at
+        .iter()
+        .zip(read.array.inner_shape())
+        .zip(&read.array.chunk_shape)
+        .map(|((&a, &inner), &outer)| a * inner / outer)
+        .collect();
+    let what = match read.role {
+        Role::Data => "stored values of a sparse matrix",
+        Role::Names => "names or strings",
+        Role::Indices => "indices of rows with several stored values",
+        Role::Indptr => "row starts after the first stored value",
+        Role::Values | Role::Codes => "values",
+    };
+    Error::new(Code::MissingChunk, format!("a chunk with {what} is missing, and the fill value cannot stand for it"))
+        .element(&*read.array.path)
+        .key(read.array.chunk_key(&shard))
+        .expected(format!("inner chunk {at:?}"))
+        .help("The store is incomplete: copy it again from its source, or read with missing=\"fill\" to take the fill value")
+}
+
+/// Gathers fixed-size items into a result.
+pub(crate) struct Gather {
+    pub(crate) target: Target,
+    /// Destinations along each axis.
+    pub(crate) out_shape: Vec<u64>,
+    pub(crate) convert: Convert,
+    /// Decides where absent chunks depend on more than the role.
+    pub(crate) absent: Option<AbsentRule>,
+    /// `missing="fill"`: absent chunks are the fill value, whatever the role.
+    pub(crate) lenient: bool,
+    /// What an illegal integer is called.
+    pub(crate) code: Code,
+}
+
+impl Gather {
+    fn copy(&self, read: &ArrayRead, items: &[u8], from: u64, to: u64, len: u64) -> Result<()> {
+        let (a, b) = (self.convert.from_size(), self.convert.to_size());
+        let src = items.get(from as usize * a..(from + len) as usize * a);
+        // SAFETY: destinations of a placement are disjoint and each chunk is placed by one thread; the buffer belongs to
+        // the program that runs this sink.
+        let dst = unsafe { self.target.stretch(to as usize * b, len as usize * b) };
+        let (Some(src), Some(dst)) = (src, dst) else {
+            return Err(Error::new(Code::Internal, "a run lies outside of its chunk or result").element(&*read.array.path));
+        };
+        self.convert.run(src, dst).map_err(|bad| self.illegal(read, bad))
+    }
+
+    fn illegal(&self, read: &ArrayRead, bad: BadItem) -> Error {
+        let (low, high) = match &self.convert {
+            Convert::Integers { low, high, .. } => (*low, *high),
+            Convert::Copy { .. } => (i64::MIN, i64::MAX),
+        };
+        let what = match self.code {
+            Code::SparseIndices => "an index lies outside of the matrix",
+            Code::CategoryCode => "a code points at no category",
+            Code::SparseIndptr => "a row start lies outside of the stored values",
+            _ => "a value is out of range",
+        };
+        Error::new(self.code, what)
+            .element(&*read.array.path)
+            .expected(format!("{low} to {high}"))
+            .found(bad.value.to_string())
+    }
+
+    /// Copies the wanted items below one axis.
+    fn descend(&self, read: &ArrayRead, spans: &[Range<u64>], items: &[u8], axis: usize, from: u64, to: u64) -> Result<()> {
+        if axis == read.axes.len() {
+            return self.copy(read, items, from, to, 1);
+        }
+        let span = &spans[axis];
+        let width = read.array.inner_shape()[axis];
+        let start = span.start / width * width;
+        let last = axis + 1 == read.axes.len();
+        read.axes[axis].runs(span.clone(), &mut |run: Run| {
+            let from = from * width + (run.src - start);
+            let to = to * self.out_shape[axis] + run.dst;
+            if last {
+                return self.copy(read, items, from, to, run.len);
+            }
+            if self.contiguous_below(read, axis) {
+                let below: u64 = self.out_shape[axis + 1..].iter().product();
+                return self.copy(read, items, from * below, to * below, run.len * below);
+            }
+            (0..run.len).try_for_each(|i| self.descend(read, spans, items, axis + 1, from + i, to + i))
+        })
+    }
+
+    /// Whether chunk and result hold the same whole rows below this axis.
+    fn contiguous_below(&self, read: &ArrayRead, axis: usize) -> bool {
+        (axis + 1..read.axes.len()).all(|k| {
+            read.array.inner_shape()[k] == read.array.shape[k]
+                && read.axes[k].is_identity_range() == Some(0..read.array.shape[k])
+        })
+    }
+}
+
+impl Sink for Gather {
+    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
+        let Items::Fixed(items) = items else {
+            return Err(Error::new(Code::Internal, "strings came where items of fixed size were expected"));
+        };
+        self.descend(read, &read.chunk_span(at), items, 0, 0, 0)
+    }
+
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let allowed = self.lenient
+            || (may_be_absent(read.role)
+                && self.absent.as_ref().is_none_or(|rule| rule(read, read.chunk_span(at).first().cloned().unwrap_or(0..1))));
+        if allowed { Ok(()) } else { Err(missing(read, at)) }
+    }
+
+    fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
+        let Convert::Copy { size } = self.convert else { return None };
+        if read.axes.is_empty() || !self.contiguous_below(read, 0) {
+            return None;
+        }
+        let wanted = read.axes[0].is_identity_range()?;
+        let rows = read.array.inner_shape()[0];
+        let start = at[0] * rows;
+        if start < wanted.start || start + rows > wanted.end {
+            return None;
+        }
+        let below: u64 = self.out_shape[1..].iter().product();
+        // SAFETY: as in `copy`: this chunk alone fills these rows.
+        unsafe { self.target.stretch(((start - wanted.start) * below) as usize * size, (rows * below) as usize * size) }
+    }
+}
+
+/// The strings taken from one chunk, in order of source, with where each goes.
+pub(crate) struct Taken {
+    /// Destination and length of each item.
+    pub(crate) items: Vec<(u64, u32)>,
+    /// Their bytes, one after the other.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Gathers variable-length items: their size is unknown before, so each chunk's are kept until all are there.
+pub(crate) struct GatherVlen {
+    pub(crate) budget: crate::ledger::Budget,
+    pub(crate) out_shape: Vec<u64>,
+    pub(crate) lenient: bool,
+    pub(crate) taken: Mutex<(Vec<Taken>, crate::ledger::Charge)>,
+}
+
+impl GatherVlen {
+    fn each(&self, read: &ArrayRead, spans: &[Range<u64>], axis: usize, from: u64, to: u64, f: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        if axis == read.axes.len() {
+            f(from, to);
+            return Ok(());
+        }
+        let span = &spans[axis];
+        let width = read.array.inner_shape()[axis];
+        let start = span.start / width * width;
+        read.axes[axis].runs(span.clone(), &mut |run: Run| {
+            (0..run.len).try_for_each(|i| {
+                let from = from * width + (run.src - start) + i;
+                self.each(read, spans, axis + 1, from, to * self.out_shape[axis] + run.dst + i, f)
+            })
+        })
+    }
+}
+
+impl Sink for GatherVlen {
+    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
+        let Items::Vlen(chunk) = items else {
+            return Err(Error::new(Code::Internal, "items of fixed size came where strings were expected"));
+        };
+        let spans = read.chunk_span(at);
+        let mut count = 0u64;
+        let mut bytes = 0u64;
+        let item = |from: u64| {
+            let (a, b) = (chunk.offsets.get(from as usize)?, chunk.offsets.get(from as usize + 1)?);
+            chunk.bytes.get(*a as usize..*b as usize)
+        };
+        self.each(read, &spans, 0, 0, 0, &mut |from, _| {
+            count += 1;
+            bytes += item(from).map_or(0, |b| b.len() as u64);
+        })?;
+        let cost = count * size_of::<(u64, u32)>() as u64 + bytes;
+        let charge = self.budget.charge(cost, "strings")?;
+        let mut taken = Taken { items: Vec::with_capacity(count as usize), bytes: Vec::with_capacity(bytes as usize) };
+        let mut whole = true;
+        self.each(read, &spans, 0, 0, 0, &mut |from, to| match item(from).and_then(|b| Some((b, u32::try_from(b.len()).ok()?))) {
+            Some((text, len)) => {
+                taken.items.push((to, len));
+                taken.bytes.extend_from_slice(text);
+            }
+            None => whole = false,
+        })?;
+        if !whole {
+            return Err(Error::new(Code::StringData, "a string lies outside of its chunk").element(&*read.array.path));
+        }
+        let mut all = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.0.push(taken);
+        all.1.absorb(charge);
+        Ok(())
+    }
+
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        // Strings that are values of a nullable column, or in uns, are still names of something: '' is never a good guess.
+        if self.lenient || may_be_absent(read.role) { Ok(()) } else { Err(missing(read, at)) }
+    }
+}
+
+/// One chunk full of fill values.
+pub(crate) fn filled(read: &ArrayRead) -> (Vec<u8>, Option<Vlen>) {
+    let items = read.array.inner_len() as usize;
+    match &read.array.fill {
+        Fill::Item(item) => (item.repeat(items), None),
+        Fill::Vlen(item) => {
+            let offsets = (0..=items as u64).map(|i| i * item.len() as u64).collect();
+            (Vec::new(), Some(Vlen { offsets, bytes: item.repeat(items) }))
+        }
+    }
+}
+
+/// The spans of a chunk along each axis.
+pub(crate) type Spans = SmallVec<[Range<u64>; 4]>;

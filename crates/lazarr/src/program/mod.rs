@@ -1,0 +1,91 @@
+//! How each kind of element is read: programs that name their reads stage by stage.
+//!
+//! A [`Program`] is a pure state machine. [`Program::next`] names the reads of the next stage, from the values that
+//! earlier stages brought; [`Program::open`] allocates what they fill. The executor runs the stages of all programs
+//! together; `plan` asks the same programs and stops before the last stage.
+
+mod filter;
+mod fixed;
+mod recipe;
+mod rows;
+mod sparse;
+mod take;
+mod vlen;
+
+use std::sync::Arc;
+
+use lazarr_format::Result;
+use lazarr_plan::{Amount, ArrayRead, Index, Placement, StagePlan};
+
+use crate::exec::sink::Sink;
+use crate::ledger::Budget;
+
+pub(crate) use recipe::{Recipe, Want};
+
+/// The reads that go out together.
+pub(crate) struct Stage {
+    /// What it is for: `indptr`, `values`.
+    pub(crate) name: &'static str,
+    /// The reads; the sinks of the program have the same order.
+    pub(crate) reads: Vec<ArrayRead>,
+    /// Whether nothing comes after it: the bulk. `plan` never runs it.
+    pub(crate) last: bool,
+}
+
+/// What programs work with.
+#[derive(Clone)]
+pub(crate) struct Cx {
+    /// The memory there is.
+    pub(crate) budget: Budget,
+    /// Whether absent chunks are the fill value wherever they are.
+    pub(crate) lenient: bool,
+}
+
+/// One leaf of an element that is read: an array, or the three arrays of a sparse matrix.
+pub(crate) trait Program: Send {
+    /// The reads of the next stage, once the former has been run; `None` at the end.
+    fn next(&mut self, cx: &Cx) -> Result<Option<Stage>>;
+
+    /// Allocates what the reads of the stage fill.
+    fn open(&mut self, cx: &Cx) -> Result<()>;
+
+    /// Where the reads of the stage go, in their order. Only between `open` and the next `next`.
+    fn sinks(&self) -> Vec<&dyn Sink>;
+
+    /// The stages after the one that `next` named, from averages.
+    fn later(&self) -> Vec<StagePlan> {
+        Vec::new()
+    }
+
+    /// Bytes of the result.
+    fn output(&self) -> Amount;
+
+    /// Bytes held beside the result at the peak, but for what the threads hold.
+    fn beside(&self) -> Amount;
+
+    /// The small read that would make the numbers exact.
+    fn resolve_hint(&self) -> Option<String> {
+        None
+    }
+
+    /// The result.
+    fn finish(&mut self, cx: &Cx) -> Result<Leaf>;
+}
+
+/// The result of a program.
+#[derive(Debug)]
+pub(crate) enum Leaf {
+    Dense(crate::value::Dense),
+    Strings(crate::value::Strings),
+    Sparse(crate::value::SparseMatrix),
+}
+
+/// A placement of everything along an axis.
+pub(crate) fn all(n: u64) -> Arc<dyn Placement> {
+    Arc::new(Index::all(n))
+}
+
+/// An index as a placement.
+pub(crate) fn placed(index: &Index) -> Arc<dyn Placement> {
+    Arc::new(index.clone())
+}

@@ -1,0 +1,315 @@
+//! From an element and its selection to programs, and from their results to a value.
+
+use lazarr_format::anndata::{Body, Element, NullableKind};
+use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
+use lazarr_plan::{Index, Role, human_count};
+
+use super::filter::SparseFilter;
+use super::fixed::Fixed;
+use super::sparse::SparseRows;
+use super::vlen::VlenRead;
+use super::{Cx, Leaf, Program};
+use crate::buffer::Buffer;
+use crate::value::{Dense, Strings, Table, Value};
+
+/// What a plan says of an element.
+pub(crate) struct Label {
+    pub(crate) path: String,
+    pub(crate) what: String,
+    pub(crate) selection: String,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The programs of everything that is wanted, each under the label of its element.
+#[derive(Default)]
+pub(crate) struct Want {
+    pub(crate) labels: Vec<Label>,
+    pub(crate) leaves: Vec<(usize, Box<dyn Program>)>,
+}
+
+/// How the results of programs make a value.
+pub(crate) enum Recipe {
+    Null,
+    Leaf(usize),
+    Categorical { codes: usize, categories: Box<Recipe>, ordered: bool },
+    Nullable { values: usize, mask: usize, kind: NullableKind },
+    Table { index_name: Option<String>, index: Option<Box<Recipe>>, columns: Vec<(String, Recipe)>, len: u64 },
+    Awkward { form: String, length: u64, rows: Option<Index>, buffers: Vec<(String, usize)> },
+    Map(Vec<(String, Recipe)>),
+}
+
+/// The error that stands in for a broken element, once it is read.
+pub(crate) fn broken(error: &Error, path: &str) -> Error {
+    error.again().element(path)
+}
+
+impl Want {
+    /// Adds an element; `axes` are the selections of its first axes, the others are wanted whole. `columns` chooses
+    /// columns of a table.
+    pub(crate) fn add(&mut self, element: &Element, axes: &[Index], columns: Option<&[String]>) -> Result<Recipe> {
+        match &element.body {
+            Body::Null => Ok(Recipe::Null),
+            Body::Broken(e) => Err(broken(e, &element.path)),
+            Body::Dict(children) => {
+                let children = children.iter().map(|(n, c)| Ok((n.clone(), self.add(c, axes, None)?)));
+                Ok(Recipe::Map(children.collect::<Result<_>>()?))
+            }
+            Body::AnnData(_) | Body::Raw(_) => {
+                let children = element.children();
+                let children = children.into_iter().map(|(n, c)| Ok((n, self.add(&c, &[], None)?)));
+                Ok(Recipe::Map(children.collect::<Result<_>>()?))
+            }
+            Body::DataFrame(frame) => {
+                let rows = axes.first().cloned().unwrap_or_else(|| Index::all(frame.len));
+                let rows = [rows];
+                let index = Some(Box::new(self.add(&frame.index, &rows, None)?));
+                let mut out = Vec::new();
+                for (name, column) in &frame.columns {
+                    if columns.is_none_or(|c| c.contains(name)) {
+                        out.push((name.clone(), self.add(column, &rows, None)?));
+                    }
+                }
+                let index_name = (frame.index_key != "_index").then(|| frame.index_key.clone());
+                Ok(Recipe::Table { index_name, index, columns: out, len: rows[0].len() })
+            }
+            _ => {
+                let label = self.label(element, axes);
+                self.leaf(element, axes, label)
+            }
+        }
+    }
+
+    /// The index of a table alone.
+    pub(crate) fn add_names(&mut self, element: &Element, rows: &Index) -> Result<Recipe> {
+        self.add(element, std::slice::from_ref(rows), None)
+    }
+
+    fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
+        let shape = element.shape().unwrap_or_default();
+        let selection: Vec<String> =
+            (0..shape.len()).map(|i| axes.get(i).map_or_else(|| ":".into(), Index::to_string)).collect();
+        let mut notes = Vec::new();
+        if let Body::Sparse(s) = &element.body {
+            let minor = axes.get(1 - s.format.major_axis());
+            if let Some(columns) = minor.filter(|m| !m.is_all()) {
+                let rows = axes.get(s.format.major_axis());
+                let share = rows.map_or(1.0, |r| r.len() as f64 / s.major_len().max(1) as f64);
+                let (axis, other) = if s.format.major_axis() == 0 { ("columns", "csc") } else { ("rows", "csr") };
+                notes.push(format!(
+                    "{} of {} {axis} from a {} matrix search {:.0} % of all indices ({} stored values); a {other} \
+                     matrix would hold them together",
+                    human_count(columns.len()),
+                    human_count(s.minor_len()),
+                    s.format.name(),
+                    share * 100.0,
+                    human_count((s.nnz() as f64 * share) as u64),
+                ));
+            }
+        }
+        if let Body::Awkward(_) = &element.body
+            && axes.first().is_some_and(|a| !a.is_all())
+        {
+            notes.push("awkward arrays are read whole and cut afterwards".into());
+        }
+        self.labels.push(Label {
+            path: element.path.clone(),
+            what: describe(element),
+            selection: selection.join(", "),
+            notes,
+        });
+        self.labels.len() - 1
+    }
+
+    fn push(&mut self, label: usize, program: impl Program + 'static) -> usize {
+        self.leaves.push((label, Box::new(program)));
+        self.leaves.len() - 1
+    }
+
+    fn array(&mut self, array: &ArrayRef, axes: &[Index], role: Role, label: usize) -> Result<usize> {
+        let mut all = axes.to_vec();
+        all.truncate(array.shape.len());
+        for &n in &array.shape[all.len()..] {
+            all.push(Index::all(n));
+        }
+        for (index, &n) in all.iter().zip(&array.shape) {
+            index.check_axis(n).map_err(|e| e.element(&*array.path))?;
+        }
+        if array.dtype.is_vlen() {
+            return Ok(self.push(label, VlenRead::new(array, &all, role)));
+        }
+        Ok(self.push(label, Fixed::new(array, &all, role)))
+    }
+
+    fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
+        Ok(match &element.body {
+            Body::Dense(a) => Recipe::Leaf(self.array(a, axes, Role::Values, label)?),
+            Body::Scalar(a) => Recipe::Leaf(self.array(a, &[], Role::Values, label)?),
+            Body::Strings(a) => Recipe::Leaf(self.array(a, axes, Role::Names, label)?),
+            Body::Sparse(s) => {
+                let axis = |k: usize| axes.get(k).cloned().unwrap_or_else(|| Index::all(s.shape[k]));
+                let major = axis(s.format.major_axis());
+                let minor = axis(1 - s.format.major_axis());
+                major.check_axis(s.major_len()).map_err(|e| e.element(&*element.path))?;
+                minor.check_axis(s.minor_len()).map_err(|e| e.element(&*element.path))?;
+                if minor.is_all() {
+                    Recipe::Leaf(self.push(label, SparseRows::new(s, &major)))
+                } else {
+                    Recipe::Leaf(self.push(label, SparseFilter::new(s, &major, &minor)))
+                }
+            }
+            Body::Categorical(c) => {
+                let rows = axes.first().cloned().unwrap_or_else(|| Index::all(c.codes.shape[0]));
+                rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*element.path))?;
+                let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
+                let codes = self.push(label, Fixed::codes(&c.codes, &[rows], count)?);
+                let categories = Box::new(self.leaf(&c.categories, &[], label)?);
+                Recipe::Categorical { codes, categories, ordered: c.ordered }
+            }
+            Body::Nullable(n) => {
+                let role = if n.values.dtype.is_vlen() { Role::Names } else { Role::Values };
+                let values = self.array(&n.values, axes, role, label)?;
+                let mask = self.array(&n.mask, axes, Role::Values, label)?;
+                Recipe::Nullable { values, mask, kind: n.kind.clone() }
+            }
+            Body::Awkward(a) => {
+                let buffers = a.buffers.iter().map(|(name, b)| Ok((name.clone(), self.array(b, &[], Role::Values, label)?)));
+                let rows = axes.first().filter(|r| !r.is_all()).cloned();
+                Recipe::Awkward {
+                    form: a.form.clone(),
+                    length: a.length,
+                    rows,
+                    buffers: buffers.collect::<Result<_>>()?,
+                }
+            }
+            Body::Broken(e) => return Err(broken(e, &element.path)),
+            _ => {
+                return Err(Error::new(Code::Internal, "a group was read as an array").element(&*element.path));
+            }
+        })
+    }
+}
+
+/// `csr_matrix float32 (50000, 20000)`.
+pub(crate) fn describe(element: &Element) -> String {
+    let shape = element.shape().map(|s| {
+        let parts: Vec<String> = s.iter().map(|&n| human_count(n)).collect();
+        format!("({})", parts.join(" × "))
+    });
+    let kind = match &element.body {
+        Body::Dense(a) => format!("array {}", a.dtype),
+        Body::Strings(_) => "strings".into(),
+        Body::Scalar(a) => format!("scalar {}", a.dtype),
+        Body::Sparse(s) => format!("{}_matrix {}", s.format.name(), s.data.dtype),
+        Body::Categorical(c) => {
+            format!("categorical of {}", c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0))
+        }
+        Body::Nullable(n) => format!("nullable {}", n.values.dtype),
+        Body::DataFrame(_) => "dataframe".into(),
+        Body::Awkward(_) => "awkward".into(),
+        Body::AnnData(_) => "anndata".into(),
+        Body::Raw(_) => "raw".into(),
+        Body::Dict(c) => return format!("mapping of {}", c.len()),
+        Body::Null => return "null".into(),
+        Body::Broken(_) => return format!("cannot be read: {} {}", element.encoding_type, element.encoding_version),
+        _ => element.encoding_type.clone(),
+    };
+    match shape {
+        Some(s) if s != "()" => format!("{kind} {s}"),
+        _ => kind,
+    }
+}
+
+impl Recipe {
+    /// Makes the value from the results of the programs.
+    pub(crate) fn make(self, leaves: &mut [Option<Leaf>], cx: &Cx) -> Result<Value> {
+        Ok(match self {
+            Self::Null => Value::Null,
+            Self::Leaf(i) => match take(leaves, i)? {
+                Leaf::Dense(d) => Value::Dense(d),
+                Leaf::Strings(s) => Value::Strings(s),
+                Leaf::Sparse(s) => Value::Sparse(s),
+            },
+            Self::Categorical { codes, categories, ordered } => Value::Categorical {
+                codes: dense(take(leaves, codes)?)?,
+                categories: Box::new(texts(categories.make(leaves, cx)?, cx)?),
+                ordered,
+            },
+            Self::Nullable { values, mask, kind } => Value::Nullable {
+                values: Box::new(texts(Self::Leaf(values).make(leaves, cx)?, cx)?),
+                mask: dense(take(leaves, mask)?)?,
+                kind,
+            },
+            Self::Table { index_name, index, columns, len } => Value::Table(Table {
+                index_name,
+                index: match index {
+                    Some(index) => Some(Box::new(texts(index.make(leaves, cx)?, cx)?)),
+                    None => None,
+                },
+                columns: columns.into_iter().map(|(n, r)| Ok((n, r.make(leaves, cx)?))).collect::<Result<_>>()?,
+                len,
+            }),
+            Self::Awkward { form, length, rows, buffers } => Value::Awkward {
+                form,
+                length,
+                rows: rows.map(|r| r.to_vec()),
+                buffers: buffers
+                    .into_iter()
+                    .map(|(n, i)| Ok((n, Self::Leaf(i).make(leaves, cx)?)))
+                    .collect::<Result<_>>()?,
+            },
+            Self::Map(children) => {
+                Value::Map(children.into_iter().map(|(n, r)| Ok((n, r.make(leaves, cx)?))).collect::<Result<_>>()?)
+            }
+        })
+    }
+}
+
+fn take(leaves: &mut [Option<Leaf>], i: usize) -> Result<Leaf> {
+    leaves
+        .get_mut(i)
+        .and_then(Option::take)
+        .ok_or_else(|| Error::new(Code::Internal, "the result of a read was used twice"))
+}
+
+fn dense(leaf: Leaf) -> Result<Dense> {
+    match leaf {
+        Leaf::Dense(d) => Ok(d),
+        _ => Err(Error::new(Code::Internal, "codes or a mask came as something else")),
+    }
+}
+
+/// Text of fixed width (numpy's `U` and `S`) as strings; anything else as it is.
+pub(crate) fn texts(value: Value, cx: &Cx) -> Result<Value> {
+    let Value::Dense(d) = value else { return Ok(value) };
+    let (width, wide) = match d.dtype {
+        DataType::FixedUtf32(n) => (4 * n, true),
+        DataType::FixedBytes(n) => (n, false),
+        _ => return Ok(Value::Dense(d)),
+    };
+    let items = d.shape.iter().product::<u64>();
+    let mut offsets = Buffer::zeroed((items + 1) * 8, &cx.budget, "the offsets of strings")?;
+    let charge = cx.budget.charge(d.data.len() as u64, "strings")?;
+    let mut text = String::new();
+    for (i, start) in offsets.as_mut_slice().as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        *start = (text.len() as i64).to_ne_bytes();
+        if i as u64 == items || width == 0 {
+            continue;
+        }
+        let item = &d.data.as_slice()[i * width..(i + 1) * width];
+        let bad = || Error::new(Code::StringData, format!("item {i} is not text"));
+        if wide {
+            let mut chars = Vec::with_capacity(width / 4);
+            for c in item.as_chunks::<4>().0 {
+                chars.push(char::from_u32(u32::from_le_bytes(*c)).ok_or_else(bad)?);
+            }
+            let end = chars.iter().rposition(|&c| c != '\0').map_or(0, |p| p + 1);
+            text.extend(&chars[..end]);
+        } else {
+            let end = item.iter().rposition(|&b| b != 0).map_or(0, |p| p + 1);
+            text.push_str(std::str::from_utf8(&item[..end]).map_err(|_| bad())?);
+        }
+    }
+    let bytes = Buffer::copy_of(text.as_bytes(), &cx.budget, "strings")?;
+    drop(charge);
+    Ok(Value::Strings(Strings { utf8: true, shape: d.shape, offsets, bytes }))
+}

@@ -1,0 +1,205 @@
+//! Where the stored values of selected rows stand: windows of `indptr`, checked.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lazarr_format::anndata::Sparse;
+use lazarr_format::{Code, Error, Result};
+use lazarr_plan::{ArrayRead, Index, Placement, Role, Run, Segments};
+
+use super::Cx;
+use crate::buffer::Buffer;
+use crate::exec::convert::Convert;
+use crate::exec::sink::{Gather, Items, Sink};
+use crate::ledger::Charge;
+
+/// The row starts of selected rows (columns, of a csc matrix).
+///
+/// "Row" is the major axis here. The windows of `indptr` that hold the starts and ends of the rows are read into one
+/// compact buffer; `runs` says which rows are where in it.
+pub(crate) struct RowStarts {
+    sparse: Arc<Sparse>,
+    /// The selected rows, by source.
+    runs: Vec<Run>,
+    /// Where the starts of each run stand in the buffer.
+    places: Vec<u64>,
+    /// What is read of `indptr`.
+    windows: Arc<Segments>,
+    sink: Option<(Buffer, PtrSink)>,
+    charge: Charge,
+}
+
+/// Gathers row starts and remembers the last chunk that was absent.
+struct PtrSink {
+    gather: Gather,
+    absent: Mutex<Option<u64>>,
+}
+
+impl Sink for PtrSink {
+    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
+        self.gather.place(read, at, items)
+    }
+
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let start = at[0] * read.array.inner_shape()[0];
+        let mut last = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(last.map_or(start, |l| l.max(start)));
+        Ok(())
+    }
+}
+
+impl RowStarts {
+    /// The rows of `index`.
+    pub(crate) fn new(sparse: &Arc<Sparse>, index: &Index, cx: &Cx) -> Result<Self> {
+        let mut charge = cx.budget.open();
+        let mut runs = Vec::new();
+        let mut windows: Vec<Run> = Vec::new();
+        let mut places = Vec::new();
+        let cost = |n: usize| (n * (2 * size_of::<Run>() + 8)) as u64;
+        let mut end = 0; // of the buffer
+        index.runs(0..sparse.major_len(), &mut |run| {
+            if runs.len() == runs.capacity() {
+                charge.grow_to(cost(runs.len().max(8) * 2), "the places of selected rows")?;
+            }
+            // The start of each row and the end of the last; neighbours share the item between them.
+            match windows.last_mut() {
+                Some(w) if run.src < w.src + w.len => {
+                    let more = (run.src + run.len + 1).saturating_sub(w.src + w.len);
+                    places.push(w.dst + (run.src - w.src));
+                    w.len += more;
+                    end += more;
+                }
+                _ => {
+                    places.push(end);
+                    windows.push(Run { src: run.src, dst: end, len: run.len + 1 });
+                    end += run.len + 1;
+                }
+            }
+            runs.push(run);
+            Ok(())
+        })?;
+        Ok(Self { sparse: sparse.clone(), runs, places, windows: Arc::new(Segments::new(windows)), sink: None, charge })
+    }
+
+    /// What is read of `indptr`.
+    pub(crate) fn read(&self) -> ArrayRead {
+        ArrayRead { array: self.sparse.indptr.clone(), axes: vec![self.windows.clone()], role: Role::Indptr }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.charge.bytes() + 8 * self.windows.len()
+    }
+
+    pub(crate) fn open(&mut self, cx: &Cx) -> Result<()> {
+        let len = self.windows.len();
+        let mut buffer = Buffer::zeroed(8 * len, &cx.budget, "row starts")?;
+        let nnz = i64::try_from(self.sparse.nnz()).unwrap_or(i64::MAX);
+        let gather = Gather {
+            target: buffer.target(),
+            out_shape: vec![len],
+            convert: Convert::integers(&self.sparse.indptr.dtype, 8, 0, nnz, &self.sparse.indptr.path)?,
+            absent: None,
+            lenient: cx.lenient,
+            code: Code::SparseIndptr,
+        };
+        self.sink = Some((buffer, PtrSink { gather, absent: Mutex::default() }));
+        Ok(())
+    }
+
+    pub(crate) fn sink(&self) -> Option<&dyn Sink> {
+        self.sink.as_ref().map(|(_, s)| s as &dyn Sink)
+    }
+
+    /// The item before the last absent chunk, which must be 0: absent row starts are legal only as a prefix.
+    pub(crate) fn unproven(&self) -> Option<u64> {
+        let (_, sink) = self.sink.as_ref()?;
+        let start = (*sink.absent.lock().unwrap_or_else(PoisonError::into_inner))?;
+        start.checked_sub(1)
+    }
+
+    fn starts(&self) -> &[[u8; 8]] {
+        self.sink.as_ref().map_or(&[], |(b, _)| b.as_slice().as_chunks::<8>().0)
+    }
+
+    /// Checks that the row starts ascend, begin with 0 and end with the number of stored values.
+    pub(crate) fn check(&self) -> Result<()> {
+        let path = &*self.sparse.indptr.path;
+        let starts = self.starts();
+        let at = |i: u64| starts.get(i as usize).map_or(0, |b| u64::from_ne_bytes(*b));
+        for (run, &place) in self.runs.iter().zip(&self.places) {
+            let window = &starts[place as usize..=(place + run.len) as usize];
+            if let Some(i) = window.windows(2).position(|w| u64::from_ne_bytes(w[0]) > u64::from_ne_bytes(w[1])) {
+                return Err(Error::new(Code::SparseIndptr, "row starts must ascend")
+                    .element(path)
+                    .expected(format!("item {} not below item {}", run.src + i as u64 + 1, run.src + i as u64))
+                    .found(format!("{} after {}", at(place + i as u64 + 1), at(place + i as u64))));
+            }
+            if run.src == 0 && at(place) != 0 {
+                return Err(Error::new(Code::SparseIndptr, "the first row must start at 0")
+                    .element(path)
+                    .expected("0")
+                    .found(at(place).to_string()));
+            }
+            if run.src + run.len == self.sparse.major_len() && at(place + run.len) != self.sparse.nnz() {
+                return Err(Error::new(Code::SparseIndptr, "the last row must end with the last stored value")
+                    .element(path)
+                    .expected(self.sparse.nnz().to_string())
+                    .found(at(place + run.len).to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `f(destination, start, end)` for each selected row, by source.
+    pub(crate) fn each(&self, mut f: impl FnMut(u64, u64, u64)) {
+        let starts = self.starts();
+        for (run, &place) in self.runs.iter().zip(&self.places) {
+            let window = &starts[place as usize..=(place + run.len) as usize];
+            for (i, w) in window.windows(2).enumerate() {
+                f(run.dst + i as u64, u64::from_ne_bytes(w[0]), u64::from_ne_bytes(w[1]));
+            }
+        }
+    }
+
+    /// Calls `f(destination, start, end)` for each selected row that has stored values in `span`; rows ascend.
+    pub(crate) fn each_in(&self, span: std::ops::Range<u64>, mut f: impl FnMut(u64, u64, u64)) {
+        let starts = self.starts();
+        let get = |i: u64| u64::from_ne_bytes(starts[i as usize]);
+        // Ends ascend with the rows, which ascend here.
+        let (mut first, mut last) = (0, self.runs.len());
+        while first < last {
+            let mid = first.midpoint(last);
+            if get(self.places[mid] + self.runs[mid].len) <= span.start { first = mid + 1 } else { last = mid }
+        }
+        for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
+            let window = &starts[place as usize..=(place + run.len) as usize];
+            let skip = window[1..].partition_point(|b| u64::from_ne_bytes(*b) <= span.start);
+            for (i, w) in window.windows(2).enumerate().skip(skip) {
+                let (start, end) = (u64::from_ne_bytes(w[0]), u64::from_ne_bytes(w[1]));
+                if start >= span.end {
+                    return;
+                }
+                if end > start {
+                    f(run.dst + i as u64, start, end);
+                }
+            }
+        }
+    }
+
+    /// The stretches of the stored values: `out` gives the first place of each row in the result.
+    pub(crate) fn segments(&mut self, out: impl Fn(u64) -> u64, cx: &Cx) -> Result<Arc<Segments>> {
+        let starts = self.starts();
+        let mut runs: Vec<Run> = Vec::new();
+        let mut charge = cx.budget.open();
+        for (run, &place) in self.runs.iter().zip(&self.places) {
+            let start = u64::from_ne_bytes(starts[place as usize]);
+            let end = u64::from_ne_bytes(starts[(place + run.len) as usize]);
+            if runs.len() == runs.capacity() {
+                charge.grow_to((runs.len().max(8) * 2 * size_of::<Run>()) as u64, "the places of stored values")?;
+            }
+            runs.push(Run { src: start, dst: out(run.dst), len: end - start });
+        }
+        self.charge.absorb(charge);
+        Ok(Arc::new(Segments::new(runs)))
+    }
+}

@@ -1,0 +1,51 @@
+//! Rows of a matrix that is in memory already: repeats and orders that reading does not follow.
+
+use lazarr_format::Result;
+use lazarr_plan::Index;
+
+use super::Cx;
+use crate::buffer::Buffer;
+use crate::value::SparseMatrix;
+
+/// The rows (along the major axis) of `index`, in its order.
+pub(super) fn take_major(matrix: &SparseMatrix, index: &Index, cx: &Cx) -> Result<SparseMatrix> {
+    let width = usize::from(matrix.index_width);
+    let item = matrix.dtype.item_size().unwrap_or(1);
+    let start = |row: u64| {
+        let at = row as usize * width;
+        let bytes = matrix.indptr.as_slice().get(at..at + width).unwrap_or_default();
+        match bytes.len() {
+            4 => bytes.try_into().map_or(0, |b| i32::from_ne_bytes(b) as usize),
+            _ => bytes.try_into().map_or(0, |b| i64::from_ne_bytes(b) as usize),
+        }
+    };
+    let nnz: usize = index.iter().map(|row| start(row + 1) - start(row)).sum();
+    let mut data = Buffer::zeroed((nnz * item) as u64, &cx.budget, "the stored values")?;
+    let mut indices = Buffer::zeroed((nnz * width) as u64, &cx.budget, "the indices")?;
+    let mut indptr = Buffer::zeroed((index.len() + 1).saturating_mul(width as u64), &cx.budget, "the row starts")?;
+    let mut at = 0;
+    for (k, row) in index.iter().enumerate() {
+        let (from, to) = (start(row), start(row + 1));
+        let len = to - from;
+        data.as_mut_slice()[at * item..(at + len) * item]
+            .copy_from_slice(&matrix.data.as_slice()[from * item..to * item]);
+        indices.as_mut_slice()[at * width..(at + len) * width]
+            .copy_from_slice(&matrix.indices.as_slice()[from * width..to * width]);
+        at += len;
+        let place = (k + 1) * width;
+        let bytes = (at as i64).to_le_bytes();
+        indptr.as_mut_slice()[place..place + width].copy_from_slice(&bytes[..width]);
+    }
+    let mut shape = matrix.shape;
+    shape[matrix.format.major_axis()] = index.len();
+    Ok(SparseMatrix {
+        format: matrix.format,
+        shape,
+        dtype: matrix.dtype.clone(),
+        // int32 while the repeats stay within it; a longer result is refused by the memory limit long before.
+        index_width: matrix.index_width,
+        data,
+        indices,
+        indptr,
+    })
+}

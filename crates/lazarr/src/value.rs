@@ -1,0 +1,183 @@
+//! Results in memory, before a consumer (numpy, scipy, pandas, Arrow) takes them.
+
+use lazarr_format::anndata::{NullableKind, SparseFormat};
+use lazarr_format::{DataType, TimeUnit};
+
+use crate::buffer::Buffer;
+
+/// An n-dimensional array of fixed-size items, C order, native byte order.
+#[derive(Debug)]
+pub struct Dense {
+    /// What an item is.
+    pub dtype: DataType,
+    /// Items along each axis; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// The items.
+    pub data: Buffer,
+}
+
+/// A compressed matrix as scipy would hold it.
+#[derive(Debug)]
+pub struct SparseMatrix {
+    /// csr or csc.
+    pub format: SparseFormat,
+    /// Rows and columns.
+    pub shape: [u64; 2],
+    /// Type of a stored value.
+    pub dtype: DataType,
+    /// Bytes of an index: 4 (int32) or 8 (int64), for `indices` and `indptr` alike.
+    pub index_width: u8,
+    /// The stored values.
+    pub data: Buffer,
+    /// Their minor indices, signed.
+    pub indices: Buffer,
+    /// Where each row (column) starts, signed.
+    pub indptr: Buffer,
+}
+
+/// An n-dimensional array of strings (or byte strings), C order: item `i` is `bytes[offsets[i]..offsets[i + 1]]`.
+#[derive(Debug)]
+pub struct Strings {
+    /// Whether items are UTF-8 text (else bytes).
+    pub utf8: bool,
+    /// Items along each axis; empty for a scalar.
+    pub shape: Vec<u64>,
+    /// One more than there are items, native i64.
+    pub offsets: Buffer,
+    /// The items, one after the other.
+    pub bytes: Buffer,
+}
+
+/// A table in memory.
+#[derive(Debug)]
+pub struct Table {
+    /// The name of the index; `None` where it has none.
+    pub index_name: Option<String>,
+    /// The index; `None` where it was not asked for.
+    pub index: Option<Box<Value>>,
+    /// The columns, in order.
+    pub columns: Vec<(String, Value)>,
+    /// Rows.
+    pub len: u64,
+}
+
+/// Anything that was read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Value {
+    /// `None`.
+    Null,
+    /// An array of fixed-size items.
+    Dense(Dense),
+    /// An array of strings.
+    Strings(Strings),
+    /// A compressed matrix.
+    Sparse(SparseMatrix),
+    /// A categorical column.
+    Categorical {
+        /// Signed codes, -1 for missing.
+        codes: Dense,
+        /// 1-d.
+        categories: Box<Value>,
+        /// Whether the categories have an order.
+        ordered: bool,
+    },
+    /// A nullable column.
+    Nullable {
+        /// Integers, booleans or strings.
+        values: Box<Value>,
+        /// One byte an item, 1 where it is missing.
+        mask: Dense,
+        /// Which pandas type it is.
+        kind: NullableKind,
+    },
+    /// A table.
+    Table(Table),
+    /// An awkward array.
+    Awkward {
+        /// Its form, as JSON text.
+        form: String,
+        /// Number of entries.
+        length: u64,
+        /// The rows that were asked for, where they were not all; awkward arrays are read whole and cut after.
+        rows: Option<Vec<u64>>,
+        /// The buffers by name.
+        buffers: Vec<(String, Value)>,
+    },
+    /// A mapping, also for a whole AnnData and for `raw`: children by name.
+    Map(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        let mut sum = 0;
+        self.each_buffer(&mut |b| sum += b.len() as u64);
+        sum
+    }
+
+    fn each_buffer(&self, f: &mut dyn FnMut(&Buffer)) {
+        match self {
+            Self::Null => {}
+            Self::Dense(d) => f(&d.data),
+            Self::Strings(s) => {
+                f(&s.offsets);
+                f(&s.bytes);
+            }
+            Self::Sparse(s) => [&s.data, &s.indices, &s.indptr].into_iter().for_each(f),
+            Self::Categorical { codes, categories, .. } => {
+                f(&codes.data);
+                categories.each_buffer(f);
+            }
+            Self::Nullable { values, mask, .. } => {
+                f(&mask.data);
+                values.each_buffer(f);
+            }
+            Self::Table(t) => {
+                t.index.iter().for_each(|i| i.each_buffer(f));
+                t.columns.iter().for_each(|(_, c)| c.each_buffer(f));
+            }
+            Self::Awkward { buffers, .. } => buffers.iter().for_each(|(_, b)| b.each_buffer(f)),
+            Self::Map(children) => children.iter().for_each(|(_, c)| c.each_buffer(f)),
+        }
+    }
+
+    /// A child of a mapping.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        match self {
+            Self::Map(children) => children.iter().find(|(n, _)| n == name).map(|(_, v)| v),
+            Self::Table(t) => t.columns.iter().find(|(n, _)| n == name).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+}
+
+impl Dense {
+    /// The unit of a datetime.
+    pub fn time_unit(&self) -> Option<&TimeUnit> {
+        match &self.dtype {
+            DataType::DateTime(u) | DataType::TimeDelta(u) => Some(u),
+            _ => None,
+        }
+    }
+}
+
+impl Strings {
+    /// The item at this place of the flat order.
+    pub fn get(&self, i: usize) -> Option<&[u8]> {
+        let offsets = self.offsets.as_slice().as_chunks::<8>().0;
+        let start = i64::from_ne_bytes(*offsets.get(i)?);
+        let end = i64::from_ne_bytes(*offsets.get(i + 1)?);
+        self.bytes.as_slice().get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        (self.offsets.len() / 8).saturating_sub(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
