@@ -163,6 +163,8 @@ pub struct AnnData {
     pub n_obs: u64,
     /// Genes.
     pub n_vars: u64,
+    /// What else stands in the group, which no AnnData knows: listed and readable, not part of the object.
+    pub extra: Vec<(String, Element)>,
 }
 
 /// What an element is.
@@ -177,7 +179,7 @@ pub enum Body {
     Dict(Arc<Vec<(String, Element)>>),
     /// An n-dimensional array of fixed-size items (also plain Zarr arrays without an encoding).
     Dense(ArrayRef),
-    /// An n-dimensional array of strings.
+    /// An n-dimensional array of strings, or of variable-length bytes.
     Strings(ArrayRef),
     /// A 0-dimensional array: a number or a string.
     Scalar(ArrayRef),
@@ -261,13 +263,20 @@ impl Element {
                 let mut out = Vec::new();
                 out.extend(a.x.iter().map(|x| ("X".to_owned(), x.clone())));
                 for (name, e) in [
-                    ("obs", &a.obs), ("var", &a.var), ("layers", &a.layers), ("obsm", &a.obsm), ("varm", &a.varm),
-                    ("obsp", &a.obsp), ("varp", &a.varp), ("uns", &a.uns),
+                    ("obs", &a.obs),
+                    ("var", &a.var),
+                    ("layers", &a.layers),
+                    ("obsm", &a.obsm),
+                    ("varm", &a.varm),
+                    ("obsp", &a.obsp),
+                    ("varp", &a.varp),
+                    ("uns", &a.uns),
                 ] {
                     out.push((name.to_owned(), e.clone()));
                 }
                 if let Some(raw) = &a.raw {
-                    let path = if self.path.is_empty() { "raw".to_owned() } else { format!("{}/raw", self.path) };
+                    let path =
+                        if self.path.is_empty() { "raw".to_owned() } else { format!("{}/raw", self.path) };
                     out.push((
                         "raw".to_owned(),
                         Element {
@@ -279,6 +288,7 @@ impl Element {
                         },
                     ));
                 }
+                out.extend_from_slice(&a.extra);
                 out
             }
             Body::Raw(r) => {
