@@ -183,7 +183,7 @@ impl TimeUnit {
         const UNITS: [&str; 15] =
             ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "μs", "ns", "ps", "fs", "as", "generic"];
         let unit = if unit == "μs" { "us" } else { unit };
-        (scale > 0 && scale <= i32::MAX as u32 && UNITS.contains(&unit)).then(|| Self { unit: unit.to_owned(), scale })
+        (scale > 0 && i32::try_from(scale).is_ok() && UNITS.contains(&unit)).then(|| Self { unit: unit.to_owned(), scale })
     }
 }
 
