@@ -163,6 +163,8 @@ pub struct AnnData {
     pub n_obs: u64,
     /// Genes.
     pub n_vars: u64,
+    /// What else stands in the group, which no AnnData knows: listed and readable, not part of the object.
+    pub extra: Vec<(String, Element)>,
 }
 
 /// What an element is.
@@ -177,7 +179,7 @@ pub enum Body {
     Dict(Arc<Vec<(String, Element)>>),
     /// An n-dimensional array of fixed-size items (also plain Zarr arrays without an encoding).
     Dense(ArrayRef),
-    /// An n-dimensional array of strings.
+    /// An n-dimensional array of strings, or of variable-length bytes.
     Strings(ArrayRef),
     /// A 0-dimensional array: a number or a string.
     Scalar(ArrayRef),
@@ -286,6 +288,7 @@ impl Element {
                         },
                     ));
                 }
+                out.extend_from_slice(&a.extra);
                 out
             }
             Body::Raw(r) => {

@@ -1,1 +1,55 @@
 //! Zarr v2 and v3 metadata in one form.
+//!
+//! Text becomes a JSON object ([`parse_json`]), an object becomes an [`ArrayMeta`] ([`array_v3`], [`array_v2`]), and
+//! the objects of a store become a [`Hierarchy`]. Everything that a later step relies on is checked here: ranks agree,
+//! products do not overflow, chunks are not zero and not beyond the [`Limits`], the fill value fits the data type.
+//! What is wrong with one node is kept as that node's error, so that the others still open.
+
+mod doc;
+mod dtype;
+mod fill;
+mod hierarchy;
+mod json;
+mod layout;
+mod v2;
+mod v3;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use doc::describe;
+pub(crate) use hierarchy::is_plain_path;
+pub use hierarchy::{GroupMeta, Hierarchy, Node, is_consolidated_v3};
+pub use json::parse_json;
+pub use v2::{array_v2, group_v2};
+pub use v3::{array_v3, node_v3};
+
+#[cfg(doc)]
+use crate::ArrayMeta;
+
+/// Bounds on what metadata may ask for: hostile metadata ends in an error, not in a full memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of one metadata document; also of all fill values of a hierarchy together.
+    pub metadata_bytes: usize,
+    /// Nesting of JSON, and of groups.
+    pub json_depth: usize,
+    /// Groups and arrays in one hierarchy.
+    pub nodes: usize,
+    /// Dimensions of an array.
+    pub dimensions: usize,
+    /// Decoded bytes of one inner chunk (variable-length items count eight bytes each); bytes of a shard's index.
+    pub chunk_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            metadata_bytes: 64 << 20,
+            json_depth: 64,
+            nodes: 100_000,
+            dimensions: 32,
+            chunk_bytes: 4 << 30,
+        }
+    }
+}

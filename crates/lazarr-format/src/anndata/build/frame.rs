@@ -1,0 +1,74 @@
+//! Tables.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Place, broken, check_name};
+use crate::anndata::{Body, DataFrame, Element};
+use crate::{Code, Error, Result};
+
+/// `dataframe` 0.2.0: columns named by `column-order`, the index by `_index`.
+pub(super) fn dataframe(place: &Place<'_>) -> Result<Body> {
+    let index_key = match place.attributes.get("_index") {
+        Some(Value::String(key)) => key.clone(),
+        _ => return Err(place.attribute_error("_index", "the name of the index")),
+    };
+    check_name(place, "_index", &index_key)?;
+    let Some(Value::Array(order)) = place.attributes.get("column-order") else {
+        return Err(place.attribute_error("column-order", "a list of the columns' names"));
+    };
+    if !place.has(&index_key) {
+        return Err(place.invalid(format!("the index `{index_key}` is missing")));
+    }
+    let index = place.builder.leaf(&place.join(&index_key));
+    if let Body::Broken(e) = &index.body {
+        return Err(super::again(e));
+    }
+    let len = match index.shape().as_deref() {
+        Some([len]) => *len,
+        shape => {
+            return Err(place
+                .invalid("the index is wrong")
+                .expected("one dimension")
+                .found(format!("shape {:?}", shape.unwrap_or_default())));
+        }
+    };
+    let mut columns = Vec::new();
+    let mut seen = HashSet::new();
+    for name in order {
+        let Value::String(name) = name else {
+            return Err(place.attribute_error("column-order", "a list of the columns' names, all strings"));
+        };
+        check_name(place, "column-order", name)?;
+        // A name that stands there twice is one column.
+        if seen.insert(name.as_str()) {
+            let column = if *name == index_key { index.clone() } else { column(place, name, len) };
+            columns.push((name.clone(), column));
+        }
+    }
+    Ok(Body::DataFrame(Arc::new(DataFrame { index_key, index, columns, len })))
+}
+
+fn column(place: &Place<'_>, name: &str, len: u64) -> Element {
+    let path = place.join(name);
+    if !place.has(name) {
+        let e = place.invalid(format!("the column `{name}` is missing")).help("`column-order` names it");
+        return broken(&path, Arc::new(e));
+    }
+    let mut column = place.builder.leaf(&path);
+    if !matches!(column.body, Body::Broken(_)) {
+        let shape = column.shape().unwrap_or_default();
+        let problem = match shape.as_slice() {
+            [n] if *n == len => return column,
+            [n] => Error::new(Code::Misaligned, "the column is not as long as its table's index")
+                .expected(format!("{len} rows"))
+                .found(n.to_string()),
+            _ => Error::new(Code::EncodingInvalid, "a column has one dimension")
+                .found(format!("shape {shape:?}")),
+        };
+        column.body = Body::Broken(Arc::new(problem.element(&path)));
+    }
+    column
+}

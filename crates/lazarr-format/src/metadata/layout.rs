@@ -1,0 +1,101 @@
+//! Shapes and chunk shapes: what is checked of every array, whatever its format.
+
+use serde_json::Value;
+
+use super::doc::{Doc, describe};
+use crate::{Code, DataType, Error, Result};
+
+/// More items or bytes than this are no array: offsets in memory are signed 64-bit.
+const MAX_TOTAL: u64 = i64::MAX as u64;
+
+impl Doc<'_> {
+    /// A list of sizes, each at least `least`.
+    pub(super) fn sizes(&self, field: &str, value: Option<&Value>, least: u64) -> Result<Vec<u64>> {
+        let expected = || format!("a list of integers of at least {least}");
+        let items = value.and_then(Value::as_array).ok_or_else(|| self.field(field, expected(), value))?;
+        if items.len() > self.limits.dimensions {
+            return Err(self
+                .error(Code::MetadataLimit, "the array has too many dimensions")
+                .expected(format!("at most {}", self.limits.dimensions))
+                .found(items.len().to_string()));
+        }
+        items
+            .iter()
+            .map(|v| v.as_u64().filter(|n| *n >= least).ok_or_else(|| self.field(field, expected(), value)))
+            .collect()
+    }
+
+    /// The shape of chunks: same rank as `shape`, no zeros but along axes of no items, where some writers leave them.
+    pub(super) fn chunk_sizes(&self, field: &str, value: Option<&Value>, shape: &[u64]) -> Result<Vec<u64>> {
+        let mut sizes = self.sizes(field, value, 0)?;
+        self.same_rank(field, &sizes, shape)?;
+        for (chunk, size) in sizes.iter_mut().zip(shape) {
+            match (*chunk, size) {
+                (0, 0) => *chunk = 1,
+                (0, _) => return Err(self.field(field, "no chunk of size 0", value)),
+                _ => {}
+            }
+        }
+        Ok(sizes)
+    }
+
+    pub(super) fn same_rank(&self, field: &str, sizes: &[u64], shape: &[u64]) -> Result<()> {
+        if sizes.len() == shape.len() {
+            return Ok(());
+        }
+        Err(self
+            .error(Code::MetadataField, format!("the field `{field}` does not have the array's rank"))
+            .expected(format!("{} sizes", shape.len()))
+            .found(format!("{sizes:?}")))
+    }
+
+    /// That nothing overflows and nothing is beyond the limits: the array, its chunks, its inner chunks, its shard index.
+    pub(super) fn check_sizes(
+        &self,
+        shape: &[u64],
+        chunk: &[u64],
+        inner: &[u64],
+        dtype: &DataType,
+    ) -> Result<()> {
+        // What varies in length has an offset of eight bytes an item in memory.
+        let item = dtype.item_size().map_or(8, |n| n as u64);
+        self.total("shape", shape, item)?;
+        self.total("chunk shape", chunk, item)?;
+        let inner_bytes = self.total("inner chunk shape", inner, item)?;
+        let limit = self.limits.chunk_bytes;
+        let over = |what: &str, bytes: u64| {
+            Err(self
+                .error(Code::MetadataLimit, format!("{what} is too large to be decoded in memory"))
+                .expected(format!("at most {limit} bytes"))
+                .found(format!("{bytes} bytes")))
+        };
+        if inner_bytes > limit {
+            return over("a chunk", inner_bytes);
+        }
+        let entries: u64 = chunk.iter().zip(inner).map(|(c, i)| c / i).product();
+        match entries.checked_mul(16) {
+            Some(bytes) if bytes <= limit => Ok(()),
+            _ => over("the index of a shard", entries.saturating_mul(16)),
+        }
+    }
+
+    fn total(&self, what: &str, sizes: &[u64], item: u64) -> Result<u64> {
+        // Zeros are left out, so that the product of any of the sizes is within bounds too.
+        sizes
+            .iter()
+            .try_fold(item.max(1), |n, s| n.checked_mul((*s).max(1)))
+            .filter(|n| *n <= MAX_TOTAL)
+            .ok_or_else(|| {
+                self.error(Code::MetadataField, format!("the {what} overflows"))
+                    .expected("less than 2^63 bytes altogether")
+                    .found(format!("{sizes:?} items of {item} bytes"))
+            })
+    }
+
+    /// The error of a fill value.
+    pub(super) fn fill_error(&self, dtype: &DataType, expected: &str, value: &Value) -> Error {
+        self.error(Code::MetadataField, format!("the fill value does not fit the data type `{dtype}`"))
+            .expected(expected)
+            .found(describe(value))
+    }
+}
