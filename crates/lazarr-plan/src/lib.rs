@@ -1,1 +1,7 @@
 //! What to read.
+
+mod index;
+mod placement;
+
+pub use index::Index;
+pub use placement::{Placement, Run};
