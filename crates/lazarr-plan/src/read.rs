@@ -227,7 +227,12 @@ struct OpenShard<'a> {
     inner: GridWalk<'a>,
 }
 
-impl WorkStream<'_> {
+impl<'a> WorkStream<'a> {
+    /// What is read.
+    pub fn read(&self) -> &'a ArrayRead {
+        self.read
+    }
+
     /// The next thing to do. `index` gives the index of a shard; it is asked once for each touched shard.
     pub fn next(&mut self, index: &mut dyn FnMut(&str, &[u64]) -> Result<IndexState>) -> Result<Option<Work>> {
         loop {
