@@ -5,12 +5,14 @@
 //! them; a [`Plan`] is what they add up to.
 
 mod index;
+mod nearest;
 mod placement;
 mod plan;
 mod read;
 mod segments;
 
 pub use index::Index;
+pub use nearest::{Nearest, nearest};
 pub use placement::{Placement, Run};
 pub use plan::{Amount, ArrayPlan, ElementPlan, Mark, Plan, StagePlan, human_bytes, human_count};
 pub use read::{ArrayRead, Coord, GridWalk, IndexState, Part, Role, Work, WorkStream, check_rank, touched};

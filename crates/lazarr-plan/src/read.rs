@@ -264,7 +264,7 @@ impl<'a> WorkStream<'a> {
             let range = match &shard.index {
                 IndexState::Absent => None,
                 IndexState::Present(index, _) => index
-                    .get(self.read.number_in_shard(&shard.at, &at) as usize)
+                    .get(self.read.number_in_shard(&shard.at, &at))
                     .map_err(|e| e.element(&*self.read.array.path).key(&*shard.key))?,
             };
             match range {

@@ -20,7 +20,7 @@ use lazarr_plan::{Amount, ArrayRead, Index, Placement, StagePlan};
 use crate::exec::sink::Sink;
 use crate::ledger::Budget;
 
-pub(crate) use recipe::{Recipe, Want};
+pub(crate) use recipe::{Recipe, Want, broken, describe};
 
 /// The reads that go out together.
 pub(crate) struct Stage {

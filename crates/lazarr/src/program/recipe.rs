@@ -31,6 +31,10 @@ pub(crate) struct Want {
 pub(crate) enum Recipe {
     Null,
     Leaf(usize),
+    /// The codes of a categorical, without its categories.
+    Codes(usize),
+    /// Text of fixed width becomes strings.
+    Texts(Box<Recipe>),
     Categorical { codes: usize, categories: Box<Recipe>, ordered: bool },
     Nullable { values: usize, mask: usize, kind: NullableKind },
     Table { index_name: Option<String>, index: Option<Box<Recipe>>, columns: Vec<(String, Recipe)>, len: u64 },
@@ -79,9 +83,17 @@ impl Want {
         }
     }
 
-    /// The index of a table alone.
-    pub(crate) fn add_names(&mut self, element: &Element, rows: &Index) -> Result<Recipe> {
-        self.add(element, std::slice::from_ref(rows), None)
+    /// What a predicate needs of a column: of a categorical its codes alone, text of fixed width as strings.
+    pub(crate) fn add_for_predicate(&mut self, column: &Element, rows: &Index) -> Result<Recipe> {
+        let axes = std::slice::from_ref(rows);
+        let Body::Categorical(c) = &column.body else {
+            return Ok(Recipe::Texts(Box::new(self.add(column, axes, None)?)));
+        };
+        let label = self.label(column, axes);
+        let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
+        rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*column.path))?;
+        let codes = self.push(label, Fixed::codes(&c.codes, axes, count)?);
+        Ok(Recipe::Codes(codes))
     }
 
     fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
@@ -144,7 +156,7 @@ impl Want {
         Ok(match &element.body {
             Body::Dense(a) => Recipe::Leaf(self.array(a, axes, Role::Values, label)?),
             Body::Scalar(a) => Recipe::Leaf(self.array(a, &[], Role::Values, label)?),
-            Body::Strings(a) => Recipe::Leaf(self.array(a, axes, Role::Names, label)?),
+            Body::Strings(a) => Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, Role::Names, label)?))),
             Body::Sparse(s) => {
                 let axis = |k: usize| axes.get(k).cloned().unwrap_or_else(|| Index::all(s.shape[k]));
                 let major = axis(s.format.major_axis());
@@ -228,6 +240,12 @@ impl Recipe {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),
                 Leaf::Sparse(s) => Value::Sparse(s),
+            },
+            Self::Texts(inner) => texts(inner.make(leaves, cx)?, cx)?,
+            Self::Codes(codes) => Value::Categorical {
+                codes: dense(take(leaves, codes)?)?,
+                categories: Box::new(Value::Null),
+                ordered: false,
             },
             Self::Categorical { codes, categories, ordered } => Value::Categorical {
                 codes: dense(take(leaves, codes)?)?,

@@ -1,0 +1,358 @@
+//! One call of a verb: its limits, and the loop that runs programs stage by stage.
+
+use std::sync::Arc;
+
+use lazarr_format::anndata::Element;
+use lazarr_format::{ByteRange, Code, Error, Result};
+use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Plan, StagePlan, Work};
+use lazarr_store::{Audit, Io, Meter};
+
+use crate::exec::{Exec, Interrupt, Job, thread_bytes};
+use crate::ledger::{Budget, Ledger};
+use crate::program::{Cx, Recipe, Stage, Want};
+use crate::session::{Missing, Session};
+use crate::value::Value;
+
+/// What a caller can set for one call. Everything else comes from the [`Session`].
+#[derive(Clone, Default)]
+pub struct Call<'a> {
+    /// Bytes that the call may take.
+    pub memory_limit: Option<u64>,
+    /// Threads that fetch and decode.
+    pub threads: Option<usize>,
+    /// Counts what the call does.
+    pub meter: Option<Arc<Meter>>,
+    /// Asked on the caller's thread, at least every 100 ms, whether to stop.
+    pub interrupt: Option<Interrupt<'a>>,
+}
+
+/// A call under way.
+pub(crate) struct Run<'a> {
+    pub(crate) session: &'a Session,
+    io: Io,
+    pub(crate) cx: Cx,
+    threads: usize,
+    interrupt: Option<Interrupt<'a>>,
+}
+
+/// Makes the programs of what is wanted; called twice where reads are audited.
+pub(crate) type Make<'m> = &'m dyn Fn() -> Result<(Want, Recipe)>;
+
+type Reads = Vec<(String, ByteRange)>;
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(session: &'a Session, call: &Call<'a>) -> Self {
+        let io = match &call.meter {
+            Some(meter) => session.io.with_meter(meter.clone()),
+            None => session.io.clone(),
+        };
+        let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
+        let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
+        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
+        let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
+        Self { session, io, cx, threads, interrupt: call.interrupt }
+    }
+
+    fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {
+        Exec {
+            io,
+            indices: &self.session.indices,
+            budget: &self.cx.budget,
+            threads: self.threads,
+            interrupt: self.interrupt,
+        }
+    }
+
+    /// Reads what is wanted.
+    pub(crate) fn read(&self, make: Make<'_>) -> Result<Value> {
+        if !self.session.options().audit {
+            return self.execute(&self.io, make);
+        }
+        let plain = self.io.with_meter(Arc::default());
+        self.session.indices.clear();
+        let named = self.name_reads(&plain, make)?;
+        self.session.indices.clear();
+        let audit = Arc::new(Audit::new(named));
+        let value = self.execute(&self.io.with_audit(audit.clone()), make)?;
+        match audit.left().first() {
+            None => Ok(value),
+            Some((key, range)) => Err(Error::new(Code::UnplannedRead, "the plan named a read that was not made")
+                .key(key.clone())
+                .found(format!("{range:?}"))),
+        }
+    }
+
+    fn execute(&self, io: &Io, make: Make<'_>) -> Result<Value> {
+        let (mut want, recipe) = make()?;
+        let exec = self.exec(io);
+        loop {
+            let mut stages = Vec::new();
+            for (i, (label, program)) in want.leaves.iter_mut().enumerate() {
+                let path = &want.labels[*label].path;
+                if let Some(stage) = program.next(&self.cx).map_err(|e| e.element(&**path))? {
+                    program.open(&self.cx).map_err(|e| e.element(&**path))?;
+                    stages.push((i, stage));
+                }
+            }
+            if stages.is_empty() {
+                break;
+            }
+            run_stages(&exec, &want, &stages)?;
+        }
+        let mut leaves = Vec::with_capacity(want.leaves.len());
+        for (label, mut program) in want.leaves {
+            let path = &want.labels[label].path;
+            leaves.push(Some(program.finish(&self.cx).map_err(|e| e.element(&**path))?));
+        }
+        recipe.make(&mut leaves, &self.cx)
+    }
+
+    /// Every read that an execution makes, in stages: those before the last are made to know the next.
+    fn name_reads(&self, io: &Io, make: Make<'_>) -> Result<Reads> {
+        let (mut want, _) = make()?;
+        let exec = self.exec(io);
+        let mut reads = Reads::new();
+        loop {
+            let mut stages = Vec::new();
+            for (i, (_, program)) in want.leaves.iter_mut().enumerate() {
+                if let Some(stage) = program.next(&self.cx)? {
+                    if !stage.last {
+                        program.open(&self.cx)?;
+                    }
+                    for read in &stage.reads {
+                        name(&exec, read, &mut reads)?;
+                    }
+                    if !stage.last {
+                        stages.push((i, stage));
+                    }
+                }
+            }
+            if stages.is_empty() {
+                return Ok(reads);
+            }
+            run_stages(&exec, &want, &stages)?;
+        }
+    }
+
+    /// What reading would cost. With `resolve` the small reads are made that exact numbers need.
+    pub(crate) fn plan(&self, want: Want, resolve: bool) -> Result<Plan> {
+        let mut want = want;
+        let exec = self.exec(&self.io);
+        let mut plan = self.frame();
+        let mut elements: Vec<ElementPlan> = want
+            .labels
+            .iter()
+            .map(|l| ElementPlan {
+                path: l.path.clone(),
+                what: l.what.clone(),
+                selection: l.selection.clone(),
+                notes: l.notes.clone(),
+                ..ElementPlan::default()
+            })
+            .collect();
+        let mut open: Vec<bool> = vec![true; want.leaves.len()];
+        let mut round = 0;
+        let mut per_thread = 0;
+        loop {
+            let mut stages = Vec::new();
+            for (i, (label, program)) in want.leaves.iter_mut().enumerate() {
+                if !open[i] {
+                    continue;
+                }
+                let path = want.labels[*label].path.clone();
+                let at = |e: Error| e.element(&*path);
+                let Some(stage) = program.next(&self.cx).map_err(at)? else {
+                    open[i] = false;
+                    continue;
+                };
+                per_thread = stage.reads.iter().map(|r| thread_bytes(r, exec.profile())).fold(per_thread, u64::max);
+                let arrays =
+                    stage.reads.iter().map(|r| array_plan(&exec, r, resolve)).collect::<Result<Vec<_>>>().map_err(at)?;
+                add_stage(&mut elements[*label].stages, round, stage.name, arrays);
+                if stage.last || !resolve {
+                    open[i] = false;
+                    for (k, later) in program.later().into_iter().enumerate() {
+                        add_stage(&mut elements[*label].stages, round + 1 + k, &later.name, later.arrays);
+                    }
+                } else {
+                    program.open(&self.cx).map_err(at)?;
+                    stages.push((i, stage));
+                }
+            }
+            if stages.is_empty() {
+                break;
+            }
+            run_stages(&exec, &want, &stages)?;
+            round += 1;
+        }
+        let mut beside = Amount::default();
+        for (label, program) in &want.leaves {
+            let element = &mut elements[*label];
+            element.output_bytes += program.output();
+            element.peak_bytes += program.output() + program.beside();
+            beside += program.beside();
+            if element.resolve.is_none() {
+                element.resolve = program.resolve_hint();
+            }
+        }
+        for element in &mut elements {
+            waste(element);
+        }
+        plan.elements = elements;
+        plan.total();
+        let index_bytes: u64 = 0;
+        plan.peak_bytes = plan.output_bytes
+            + beside
+            + Amount { value: per_thread.saturating_mul(self.threads as u64) + index_bytes, mark: Mark::Upper };
+        Ok(plan)
+    }
+
+    pub(crate) fn frame(&self) -> Plan {
+        Plan {
+            schema: Plan::SCHEMA.into(),
+            store: self.session.url().to_owned(),
+            memory_limit: self.cx.budget.limit(),
+            threads: self.threads,
+            assumes: "shard indices as they are cached now".into(),
+            ..Plan::default()
+        }
+    }
+}
+
+fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result<()> {
+    let mut jobs = Vec::new();
+    for (i, stage) in stages {
+        for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
+            jobs.push(Job { read, sink });
+        }
+    }
+    exec.run(&jobs)
+}
+
+/// Adds arrays to the stage of a round: leaves of one element go out together.
+fn add_stage(stages: &mut Vec<StagePlan>, round: usize, name: &str, arrays: Vec<ArrayPlan>) {
+    while stages.len() <= round {
+        stages.push(StagePlan::default());
+    }
+    let stage = &mut stages[round];
+    if stage.name.is_empty() {
+        name.clone_into(&mut stage.name);
+    }
+    stage.arrays.extend(arrays);
+    let asks = |f: fn(&ArrayPlan) -> Amount| {
+        let worst = stage.arrays.iter().map(f).max_by_key(|a| a.value).unwrap_or_default();
+        Amount { value: worst.value.min(1), mark: worst.mark }
+    };
+    let index = asks(|a| a.index_requests);
+    stage.round_trips = asks(|a| a.requests) + index;
+}
+
+/// What is wasteful: bytes decoded against bytes wanted.
+fn waste(element: &mut ElementPlan) {
+    let decode: Amount = element.stages.iter().flat_map(|s| &s.arrays).map(|a| a.decode_bytes).sum();
+    let output = element.output_bytes;
+    if decode.value > 1 << 20 && decode.value > output.value.saturating_mul(20) {
+        element.notes.push(format!(
+            "decodes {} for a result of {}: the chunks are large for this selection",
+            decode.bytes(),
+            output.bytes()
+        ));
+    }
+}
+
+/// What one read costs.
+fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayPlan> {
+    let array = &read.array;
+    let chunks = read.chunk_count();
+    let chunks_total = array.shape.iter().zip(array.inner_shape()).map(|(&s, &c)| s.div_ceil(c)).product();
+    let inner = array.inner_bytes();
+    let sharded = array.sharding.is_some();
+    let shards = if sharded { read.shard_count() } else { 0 };
+    let mut plan = ArrayPlan {
+        path: array.path.clone(),
+        shards: Amount::exact(shards),
+        chunks: Amount::exact(chunks),
+        chunks_total,
+        ..ArrayPlan::default()
+    };
+    let mut unknown = 0;
+    if sharded {
+        for at in read.shards() {
+            if exec.indices.get(&array.chunk_key(&at)).is_none() {
+                unknown += 1;
+            }
+        }
+    }
+    let size = |n: u64| n.saturating_mul(inner.unwrap_or_else(|| array.inner_len().saturating_mul(24)));
+    if !resolve && (unknown > 0 || !sharded) {
+        plan.index_requests = Amount::exact(unknown);
+        plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
+        plan.fetch_bytes = Amount::estimate(size(chunks) / 2 + unknown * array.shard_index_bytes());
+        plan.decode_bytes = if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
+        return Ok(plan);
+    }
+    // Those that are not cached yet are read here, and again only if they are forgotten by then.
+    plan.index_requests = Amount::exact(0);
+    let (mut requests, mut fetch, mut decoded) = (0, 0, 0);
+    let mut stream = read.work(exec.profile());
+    while let Some(work) = stream.next(&mut |key, at| exec.shard_index(read, key, at))? {
+        match work {
+            Work::Fill(_) => {}
+            Work::Fetch { key, range, parts, .. } => {
+                requests += 1;
+                match range {
+                    ByteRange::Range(r) => {
+                        fetch += r.end - r.start;
+                        decoded += parts.len() as u64;
+                    }
+                    _ => {
+                        if let Some(bytes) = exec.io.size(&key)? {
+                            fetch += bytes;
+                            decoded += parts.len() as u64;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    plan.requests = Amount::exact(requests);
+    plan.fetch_bytes = Amount::exact(fetch);
+    plan.decode_bytes = if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    Ok(plan)
+}
+
+/// Lists the reads of one array, shard indices included.
+fn name(exec: &Exec<'_>, read: &ArrayRead, reads: &mut Reads) -> Result<()> {
+    let mut stream = read.work(exec.profile());
+    let array = &read.array;
+    let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
+    let mut found: Reads = Vec::new();
+    let mut index = |key: &str, at: &[u64]| -> Result<IndexState> {
+        if exec.indices.get(key).is_none() {
+            let bytes = array.shard_index_bytes();
+            let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
+            found.push((key.to_owned(), range));
+        }
+        exec.shard_index(read, key, at)
+    };
+    while let Some(work) = stream.next(&mut index)? {
+        if let Work::Fetch { key, range, .. } = work {
+            reads.push((key, range));
+        }
+    }
+    reads.extend(found);
+    Ok(())
+}
+
+/// The bytes of an element's arrays once decoded; an estimate where strings are among them.
+pub fn decoded_bytes(element: &Element) -> Amount {
+    element
+        .arrays()
+        .iter()
+        .map(|a| match (a.len(), a.dtype.item_size()) {
+            (Some(n), Some(size)) => Amount::exact(n.saturating_mul(size as u64)),
+            (Some(n), None) => Amount::estimate(n.saturating_mul(24)),
+            (None, _) => Amount::upper(u64::MAX),
+        })
+        .sum()
+}
