@@ -35,7 +35,9 @@ const GOOD: [(u64, u64); 4] = [(0, 10), (MISSING, MISSING), (30, 5), (10, 20)];
 fn entries_of_every_layout() {
     for endian in ["little", "big"] {
         for checksum in [true, false] {
-            let index = ShardIndex::parse(&encode(GOOD, endian, checksum), &array(endian, "end", checksum), None).unwrap();
+            let index =
+                ShardIndex::parse(&encode(GOOD, endian, checksum), &array(endian, "end", checksum), None)
+                    .unwrap();
             assert_eq!(index.len(), 4);
             assert_eq!(index.get(0).unwrap(), Some(0..10));
             assert_eq!(index.get(1).unwrap(), None);
@@ -48,7 +50,8 @@ fn entries_of_every_layout() {
 #[test]
 fn ranges_stay_in_the_data_of_the_shard() {
     let bytes = encode(GOOD, "little", true);
-    let end = |size| ShardIndex::parse(&bytes, &array("little", "end", true), Some(size)).and_then(|i| i.get(2));
+    let end =
+        |size| ShardIndex::parse(&bytes, &array("little", "end", true), Some(size)).and_then(|i| i.get(2));
     assert_eq!(end(35 + 68).unwrap(), Some(30..35));
     assert!(end(34 + 68).unwrap_err().to_string().contains("inner chunk 2"));
     assert_eq!(end(10).unwrap_err().code(), Code::ShardIndex);

@@ -182,7 +182,10 @@ impl Hierarchy {
     fn put(&mut self, path: &str, node: Result<Node>) -> Result<()> {
         check_path(path)?;
         // What is nested too deeply is an error at the last group that is not.
-        let last = path.match_indices('/').nth(self.limits.json_depth.saturating_sub(1)).map(|(end, _)| &path[..end]);
+        let last = path
+            .match_indices('/')
+            .nth(self.limits.json_depth.saturating_sub(1))
+            .map(|(end, _)| &path[..end]);
         let too_deep = || {
             Error::new(Code::MetadataLimit, "groups are nested too deeply below this one")
                 .expected(format!("at most {} deep", self.limits.json_depth))

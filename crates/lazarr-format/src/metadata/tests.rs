@@ -20,7 +20,11 @@ fn v3(changes: &Value) -> Result<ArrayMeta> {
         "attributes": {"a": 1}, "storage_transformers": [],
     }));
     for (k, v) in changes.as_object().unwrap() {
-        if v.is_null() { base.shift_remove(k) } else { base.insert(k.clone(), v.clone()) };
+        if v.is_null() {
+            base.shift_remove(k)
+        } else {
+            base.insert(k.clone(), v.clone())
+        };
     }
     array_v3("X/data", &base, &Limits::default())
 }
@@ -49,17 +53,21 @@ fn a_v3_array() {
     assert_eq!(a.fill, Fill::Item(vec![0; 4]));
     assert_eq!(a.chunk_key(&[3]), "X/data/c/3");
     assert_eq!(a.attributes["a"], 1);
-    let a = v3(&json!({"chunk_key_encoding": "v2", "attributes": null, "storage_transformers": null})).unwrap();
+    let a =
+        v3(&json!({"chunk_key_encoding": "v2", "attributes": null, "storage_transformers": null})).unwrap();
     assert_eq!(a.keys, KeyEncoding::V2 { separator: '.' });
-    let a = v3(&json!({"chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}}})).unwrap();
+    let a =
+        v3(&json!({"chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}}})).unwrap();
     assert_eq!(a.keys, KeyEncoding::Default { separator: '.' });
-    let scalar = v3(&json!({"shape": [], "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": []}}}));
+    let scalar =
+        v3(&json!({"shape": [], "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": []}}}));
     assert_eq!(scalar.unwrap().chunk_key(&[]), "X/data/c");
 }
 
 #[test]
 fn wrong_fields_of_a_v3_array() {
-    let grid = |shape: Value| json!({"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}}});
+    let grid =
+        |shape: Value| json!({"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}}});
     for (changes, expected) in [
         (json!({"zarr_format": 4}), Code::MetadataUnsupported),
         (json!({"zarr_format": "3"}), Code::MetadataField),
@@ -78,7 +86,10 @@ fn wrong_fields_of_a_v3_array() {
         (json!({"chunk_grid": {"name": "rectilinear", "configuration": {}}}), Code::MetadataUnsupported),
         (json!({"chunk_grid": {"configuration": {}}}), Code::MetadataField),
         (json!({"chunk_key_encoding": "sha"}), Code::MetadataUnsupported),
-        (json!({"chunk_key_encoding": {"name": "v2", "configuration": {"separator": "-"}}}), Code::MetadataField),
+        (
+            json!({"chunk_key_encoding": {"name": "v2", "configuration": {"separator": "-"}}}),
+            Code::MetadataField,
+        ),
         (json!({"storage_transformers": [{"name": "x"}]}), Code::MetadataUnsupported),
         (json!({"alien": {"must_understand": true}}), Code::MetadataUnsupported),
         (json!({"alien": 1}), Code::MetadataUnsupported),
@@ -87,18 +98,31 @@ fn wrong_fields_of_a_v3_array() {
         (json!({"data_type": "float77"}), Code::DataType),
         (json!({"data_type": 7}), Code::MetadataField),
         (json!({"data_type": "r0"}), Code::DataType),
-        (json!({"data_type": {"name": "fixed_length_utf32", "configuration": {"length_bytes": 6}}}), Code::MetadataField),
-        (json!({"data_type": {"name": "raw_bytes", "configuration": {"length_bytes": 1_u64 << 40}}}), Code::MetadataField),
-        (json!({"data_type": {"name": "numpy.datetime64", "configuration": {"unit": "eon"}}}), Code::MetadataField),
+        (
+            json!({"data_type": {"name": "fixed_length_utf32", "configuration": {"length_bytes": 6}}}),
+            Code::MetadataField,
+        ),
+        (
+            json!({"data_type": {"name": "raw_bytes", "configuration": {"length_bytes": 1_u64 << 40}}}),
+            Code::MetadataField,
+        ),
+        (
+            json!({"data_type": {"name": "numpy.datetime64", "configuration": {"unit": "eon"}}}),
+            Code::MetadataField,
+        ),
         (json!({"data_type": {"name": "struct", "configuration": {"fields": []}}}), Code::DataType),
-        (json!({"data_type": {"name": "struct", "configuration": {"fields": [["a", "string"]]}}}), Code::DataType),
+        (
+            json!({"data_type": {"name": "struct", "configuration": {"fields": [["a", "string"]]}}}),
+            Code::DataType,
+        ),
         (json!({"fill_value": null}), Code::MetadataField),
         (json!({"attributes": 5}), Code::MetadataField),
     ] {
         assert_eq!(code(v3(&changes)), expected, "{changes}");
     }
     v3(&json!({"alien": {"must_understand": false}, "dimension_names": ["x"]})).unwrap();
-    let empty = v3(&json!({"shape": [0], "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0]}}}));
+    let empty =
+        v3(&json!({"shape": [0], "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0]}}}));
     assert_eq!(empty.unwrap().chunk_shape, [1]);
 }
 
@@ -120,7 +144,10 @@ fn sharded(configuration: &Value, more: &[Value]) -> Result<ArrayMeta> {
 fn shards() {
     let a = sharded(&json!({}), &[]).unwrap();
     let s = a.sharding.as_ref().unwrap();
-    assert_eq!((s.inner_shape.as_slice(), s.index_at_start, s.index_checksum, s.index_big_endian), ([5].as_slice(), false, true, false));
+    assert_eq!(
+        (s.inner_shape.as_slice(), s.index_at_start, s.index_checksum, s.index_big_endian),
+        ([5].as_slice(), false, true, false)
+    );
     assert_eq!((a.inner_per_chunk(), a.shard_index_bytes()), (2, 36));
     assert!(a.codec_name.starts_with("sharding("));
     let big = json!([{"name": "bytes", "configuration": {"endian": "big"}}]);
@@ -217,7 +244,8 @@ fn structs_of_both_formats() {
 
 #[test]
 fn fill_values() {
-    let item = |dtype: Value, fill: Value| v3(&json!({"data_type": dtype, "fill_value": fill})).map(|a| a.fill);
+    let item =
+        |dtype: Value, fill: Value| v3(&json!({"data_type": dtype, "fill_value": fill})).map(|a| a.fill);
     let named = |name: &str, n: u32| json!({"name": name, "configuration": {"length_bytes": n}});
     let time = json!({"name": "numpy.datetime64", "configuration": {"unit": "ns", "scale_factor": 1}});
     let f = |v: f32| v.to_le_bytes().to_vec();
@@ -275,7 +303,8 @@ fn fill_values() {
 #[test]
 fn text_that_is_no_object() {
     let limits = Limits::default();
-    let fails = |bytes: &[u8]| parse_json(bytes, "X/zarr.json", &limits).expect_err("should fail").to_string();
+    let fails =
+        |bytes: &[u8]| parse_json(bytes, "X/zarr.json", &limits).expect_err("should fail").to_string();
     assert!(fails(b"").contains("empty"));
     assert!(fails(b"{\"a\": [1, ").contains("truncated"));
     assert!(fails(b"[1, 2]").contains("found [1, 2]"));
@@ -291,7 +320,10 @@ fn text_that_is_no_object() {
 fn bare_words_of_python() {
     let text = br#"{"a": NaN, "b": [-Infinity, Infinity], "c": "NaN \" NaN", "d": "\\"}"#;
     let map = parse_json(text, "k", &Limits::default()).unwrap();
-    assert_eq!(Value::Object(map), json!({"a": "NaN", "b": ["-Infinity", "Infinity"], "c": "NaN \" NaN", "d": "\\"}));
+    assert_eq!(
+        Value::Object(map),
+        json!({"a": "NaN", "b": ["-Infinity", "Infinity"], "c": "NaN \" NaN", "d": "\\"})
+    );
 }
 
 fn group() -> Value {
@@ -302,10 +334,10 @@ fn group() -> Value {
 fn consolidated_flat_and_nested() {
     let limits = Limits::default();
     let mut inner = group();
-    inner["consolidated_metadata"] = json!({"kind": "inline", "metadata": {"d": group(), "e/f": {"node_type": "array"}}});
+    inner["consolidated_metadata"] =
+        json!({"kind": "inline", "metadata": {"d": group(), "e/f": {"node_type": "array"}}});
     let mut root = group();
-    root["consolidated_metadata"] =
-        json!({"kind": "inline", "must_understand": false, "metadata": {"z": group(), "b/c": inner, "a": group()}});
+    root["consolidated_metadata"] = json!({"kind": "inline", "must_understand": false, "metadata": {"z": group(), "b/c": inner, "a": group()}});
     let root = map(root);
     assert!(is_consolidated_v3(&root));
     let h = Hierarchy::from_consolidated_v3(&root, &limits).unwrap();
@@ -324,7 +356,9 @@ fn consolidated_flat_and_nested() {
     assert!(!is_consolidated_v3(&with(Value::Null)));
     assert!(!is_consolidated_v3(&map(group())));
     assert!(!is_consolidated_v3(&with(json!({"kind": "elsewhere"}))));
-    assert!(Hierarchy::from_consolidated_v3(&with(json!({"kind": "inline", "metadata": [1]})), &limits).is_err());
+    assert!(
+        Hierarchy::from_consolidated_v3(&with(json!({"kind": "inline", "metadata": [1]})), &limits).is_err()
+    );
     for path in ["../x", "/x", "a//b", "a/.", "a/..", "x\0", ""] {
         let root = with(json!({"metadata": {path: group()}}));
         let h = Hierarchy::from_consolidated_v3(&root, &limits);
