@@ -166,10 +166,14 @@ impl Error {
         }))
     }
 
-    /// Names the element (`obs/cell_type`), unless one is named already: the innermost place knows best.
+    /// Names the element (`obs/cell_type`), unless one is named already: the innermost place knows best. The root has no
+    /// name.
     #[must_use]
     pub fn element(mut self, element: impl Into<String>) -> Self {
-        self.0.element.get_or_insert_with(|| element.into());
+        let element = element.into();
+        if !element.is_empty() {
+            self.0.element.get_or_insert(element);
+        }
         self
     }
 

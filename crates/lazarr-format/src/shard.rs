@@ -41,8 +41,7 @@ impl ShardIndex {
         let mut entries = bytes;
         if sharding.index_checksum {
             let (body, sum) = bytes.split_at(bytes.len().saturating_sub(CHECKSUM));
-            let (stored, computed) =
-                (sum.try_into().map_or(0, u32::from_le_bytes), crc32c::crc32c(body));
+            let (stored, computed) = (sum.try_into().map_or(0, u32::from_le_bytes), crc32c::crc32c(body));
             if stored != computed {
                 return Err(error(Code::ChunkChecksum, "the checksum of the shard's index does not agree")
                     .expected(format!("{stored:#010x}"))

@@ -1,6 +1,8 @@
 //! Real stores: every element of those in current encodings is understood, every array of other implementations' suites
 //! is parsed. The stores lie beside the repository; where they are absent the tests say so and pass.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +12,8 @@ use lazarr_format::{Code, Kind};
 
 /// The corpus: `LAZARR_CORPUS`, or `shared/corpus` beside the repository.
 fn corpus(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LAZARR_CORPUS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("LAZARR_CORPUS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus"), PathBuf::from);
     let path = root.join(part);
     if path.is_dir() {
         return Some(path);
@@ -38,7 +38,9 @@ fn roots(path: &Path, out: &mut Vec<PathBuf>) {
     if is_node(path) {
         out.push(path.to_owned());
     } else {
-        directories(path).iter().for_each(|d| roots(d, out));
+        for d in directories(path) {
+            roots(&d, out);
+        }
     }
 }
 
@@ -53,7 +55,9 @@ fn walk(root: &Path) -> Hierarchy {
             let (zgroup, zarray, zattrs) = (read(".zgroup"), read(".zarray"), read(".zattrs"));
             h.insert_v2(path, zgroup.as_deref(), zarray.as_deref(), zattrs.as_deref()).unwrap();
         }
-        directories(at).iter().for_each(|d| visit(h, root, d));
+        for d in directories(at) {
+            visit(h, root, &d);
+        }
     }
     let format = if root.join("zarr.json").is_file() { 3 } else { 2 };
     let mut h = Hierarchy::new(format, &Limits::default());

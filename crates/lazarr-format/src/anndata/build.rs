@@ -40,7 +40,7 @@ pub fn build(hierarchy: &Hierarchy) -> Result<Element> {
 /// The shared error of a part as the error of the whole.
 fn again(e: &Error) -> Error {
     let mut out = Error::new(e.code(), e.message());
-    if let Some(element) = e.element_name().filter(|name| !name.is_empty()) {
+    if let Some(element) = e.element_name() {
         out = out.element(element);
     }
     if let Some(key) = e.key_name() {

@@ -83,7 +83,7 @@ impl Hierarchy {
         };
         for (name, value) in metadata {
             let path = if base.is_empty() { name.clone() } else { format!("{base}/{name}") };
-            check_path(&path, &limits)?;
+            check_path(&path)?;
             let node = match value {
                 Value::Object(map) => node_v3(&path, map, &limits),
                 other => Err(Error::new(Code::MetadataField, "the metadata of a node is not an object")
@@ -130,7 +130,6 @@ impl Hierarchy {
         }
         let mut out = Self { consolidated: true, ..Self::new(2, limits) };
         for (path, part) in parts {
-            check_path(path, limits)?;
             out.put(path, part.node(path, limits))?;
         }
         Ok(out)
@@ -138,9 +137,10 @@ impl Hierarchy {
 
     /// Adds the node that this `zarr.json` describes, or the error of it.
     ///
-    /// Fails only where there can be no such node: the path is wrong or too deep, there are too many nodes.
+    /// Fails only where there can be no such node: the path is wrong, there are too many nodes. What is nested deeper than
+    /// `json_depth` is the error of its ancestor at that depth; a walk need not go further.
     pub fn insert_v3(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        check_path(path, &self.limits)?;
+        check_path(path)?;
         let key = key(path, "zarr.json");
         let node = parse_json(bytes, &key, &self.limits)
             .map_err(|e| e.element(path))
@@ -158,7 +158,7 @@ impl Hierarchy {
         zarray: Option<&[u8]>,
         zattrs: Option<&[u8]>,
     ) -> Result<()> {
-        check_path(path, &self.limits)?;
+        check_path(path)?;
         let parse = |bytes: Option<&[u8]>, file: &str| {
             bytes
                 .map(|b| parse_json(b, &key(path, file), &self.limits).map(Value::Object))
@@ -180,7 +180,17 @@ impl Hierarchy {
     }
 
     fn put(&mut self, path: &str, node: Result<Node>) -> Result<()> {
-        check_path(path, &self.limits)?;
+        check_path(path)?;
+        // What is nested too deeply is an error at the last group that is not.
+        let last = path
+            .match_indices('/')
+            .nth(self.limits.json_depth.saturating_sub(1))
+            .map(|(end, _)| &path[..end]);
+        let too_deep = || {
+            Error::new(Code::MetadataLimit, "groups are nested too deeply below this one")
+                .expected(format!("at most {} deep", self.limits.json_depth))
+        };
+        let (path, node) = last.map_or((path, node), |last| (last, Err(too_deep())));
         let node = node.and_then(|node| self.charge(node)).map_err(|e| Arc::new(e.element(path)));
         self.attach(path)?;
         if let Some(entry) = self.nodes.get_mut(path) {
@@ -316,16 +326,11 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
 }
 
-fn check_path(path: &str, limits: &Limits) -> Result<()> {
+fn check_path(path: &str) -> Result<()> {
     if !path.is_empty() && !is_plain_path(path) {
         return Err(Error::new(Code::StoreEscape, "the path of a node is not plain")
             .expected("names between slashes, none of them empty, `.` or `..`")
             .found(format!("\"{}\"", path.chars().take(200).collect::<String>())));
-    }
-    if path.split('/').count() > limits.json_depth {
-        return Err(Error::new(Code::MetadataLimit, "groups are nested too deeply")
-            .expected(format!("at most {} deep", limits.json_depth))
-            .found(format!("\"{}…\"", path.chars().take(80).collect::<String>())));
     }
     Ok(())
 }

@@ -35,6 +35,14 @@ pub fn node_v3(path: &str, map: &Map<String, Value>, limits: &Limits) -> Result<
             Ok(Node::Array(Arc::new(array_v3(path, map, limits)?)))
         }
         Some(Value::String(kind)) if kind == "group" => {
+            // An array that calls itself a group would be an empty group to most readers.
+            if doc.get("shape").is_some() && doc.get("data_type").is_some() {
+                return Err(doc.field(
+                    "node_type",
+                    "\"array\", since there are a shape and a data type",
+                    doc.get("node_type"),
+                ));
+            }
             doc.known_fields(&GROUP_FIELDS)?;
             Ok(Node::Group(GroupMeta { attributes: Arc::new(doc.attributes()?) }))
         }
