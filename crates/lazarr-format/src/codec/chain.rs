@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::rare::Rare;
+use super::scale::Scale;
 use super::step::{Step, unpack, unpack_into};
 use super::swap::Swap;
 use super::transpose::Transpose;
@@ -22,6 +23,8 @@ pub(super) struct Plan {
 enum Items {
     /// Items one after the other.
     Fixed { size: usize, swap: Swap, transpose: Option<Transpose> },
+    /// Numbers that were scaled: `size` and `swap` are those of the stored type.
+    Scaled { scale: Scale, size: usize, swap: Swap, transpose: Option<Transpose> },
     /// Lengths and items.
     Vlen { utf8: bool, transpose: Option<Transpose> },
     /// Something that zarrs decodes.
@@ -48,6 +51,8 @@ impl Plan {
             Error::new(Code::MetadataField, "`codecs` has none that turns an array into bytes")
                 .help("Every list of codecs names one, mostly `bytes`")
         })?;
+        let scaled = hot.iter().position(|c| is_scale(c.name)).filter(|_| last.name == "bytes");
+        let scale = scaled.map(|at| Scale::new(hot.remove(at).config, spec.dtype)).transpose()?;
         let is_hot = matches!(last.name, "bytes" | "endian" | "vlen-utf8" | "vlen-bytes")
             && hot.iter().all(|c| c.name == "transpose");
         let items = if is_hot {
@@ -61,7 +66,12 @@ impl Plan {
                 head_labels.push("transpose".to_owned());
             }
             match last.name {
-                "bytes" | "endian" => fixed(spec, is_big_endian(&last, spec)?, transpose)?,
+                "bytes" | "endian" => {
+                    let stored =
+                        ChunkSpec { dtype: scale.as_ref().map_or(spec.dtype, |s| &s.stored), ..spec };
+                    let items = fixed(stored, is_big_endian(&last, stored)?, transpose)?;
+                    scaled_by(scale, items, &mut head_labels)
+                }
                 name => variable(spec, name, transpose)?,
             }
         } else {
@@ -112,6 +122,12 @@ impl Plan {
                 .found(zarray.get("filters").unwrap_or(&Value::Null).to_string()));
             }
             [] => fixed(spec, big_endian, transpose()?)?,
+            [codec] if is_scale(codec.name) => {
+                let scale = Scale::new(codec.config, spec.dtype)?;
+                let items =
+                    fixed(ChunkSpec { dtype: &scale.stored, ..spec }, scale.big_endian, transpose()?)?;
+                scaled_by(Some(scale), items, &mut head_labels)
+            }
             [codec] if matches!(codec.name, "vlen-utf8" | "vlen-bytes") => {
                 variable(spec, codec.name, transpose()?)?
             }
@@ -149,6 +165,20 @@ impl Plan {
                 swap.apply(out);
                 Ok(())
             }
+            Items::Scaled { scale, size, swap, transpose } => {
+                let plane = buffer::sized(plane, scale.stored_len(out.len()))?;
+                unpack_into(&self.steps, encoded, plane, front, back, contexts)?;
+                swap.apply(plane);
+                match transpose {
+                    Some(transpose) => {
+                        let turned = buffer::sized(front, plane.len())?;
+                        transpose.apply(plane, turned, *size)?;
+                        scale.apply(turned, out);
+                    }
+                    None => scale.apply(plane, out),
+                }
+                Ok(())
+            }
             Items::Rare(rare) => {
                 let limit = rare.max_encoded(out.len());
                 let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
@@ -172,6 +202,9 @@ impl Plan {
         match &self.items {
             Items::Vlen { utf8, transpose } => {
                 let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
+                if chunk.len() > limit {
+                    return Err(wrong_length(format_args!("at most {limit}"), chunk.len()));
+                }
                 let vlen = vlen::parse(chunk, items, *utf8)?;
                 match transpose {
                     Some(transpose) => transpose.apply_vlen(&vlen),
@@ -186,7 +219,7 @@ impl Plan {
                 }
                 Ok(vlen)
             }
-            Items::Fixed { .. } => {
+            Items::Fixed { .. } | Items::Scaled { .. } => {
                 Err(Error::new(Code::Internal, "a chunk of fixed-size items is not variable"))
             }
         }
@@ -203,6 +236,7 @@ impl Plan {
         // What one step writes, the next one reads: at most two buffers at a time, each as large as its largest use.
         let buffers = match &self.items {
             Items::Fixed { .. } => self.steps.len().saturating_sub(1).min(2) as u64,
+            Items::Scaled { .. } => self.steps.len().saturating_sub(1).clamp(1, 2) as u64,
             Items::Vlen { .. } | Items::Rare(_) => self.steps.len().min(2) as u64,
         };
         let inner = match &self.items {
@@ -213,6 +247,11 @@ impl Plan {
             Items::Fixed { transpose: Some(_), .. } => {
                 total = total.saturating_add(decoded);
                 decoded
+            }
+            Items::Scaled { scale, .. } => {
+                let stored = scale.stored_len(usize::try_from(decoded).unwrap_or(usize::MAX)) as u64;
+                total = total.saturating_add(stored);
+                stored
             }
             // The items before they are put in order, and the order.
             Items::Vlen { transpose: Some(t), .. } => {
@@ -289,6 +328,20 @@ fn peel<'l, 'a>(list: &'l [Named<'a>]) -> Result<(&'l [Named<'a>], Vec<Step>, Ve
 
 fn is_bitround(name: &str) -> bool {
     matches!(name, "bitround" | "numcodecs.bitround")
+}
+
+fn is_scale(name: &str) -> bool {
+    matches!(name, "fixedscaleoffset" | "numcodecs.fixedscaleoffset")
+}
+
+fn scaled_by(scale: Option<Scale>, items: Items, labels: &mut Vec<String>) -> Items {
+    match (scale, items) {
+        (Some(scale), Items::Fixed { size, swap, transpose }) => {
+            labels.push("fixedscaleoffset".to_owned());
+            Items::Scaled { scale, size, swap, transpose }
+        }
+        (_, items) => items,
+    }
 }
 
 fn name_of(labels: &[String]) -> String {

@@ -84,6 +84,13 @@ impl Rare {
     }
 
     fn new(metadata: &[MetadataV3], spec: ChunkSpec<'_>) -> Result<Self> {
+        // zarrs keeps its scale as a 32-bit float: the values would not be those that were stored.
+        if metadata.iter().any(|m| m.name().ends_with("fixedscaleoffset")) {
+            return Err(Error::new(
+                Code::CodecUnknown,
+                "`fixedscaleoffset` is not known together with these codecs",
+            ));
+        }
         // One by one, so that the error can name the codec.
         for codec in metadata.iter().filter(|m| m.must_understand()) {
             Codec::from_metadata(codec).map_err(|e| match e {
