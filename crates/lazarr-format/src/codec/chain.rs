@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::filter::{Filter, plain};
 use super::rare::Rare;
-use super::scale::Scale;
 use super::step::{Step, unpack, unpack_into};
 use super::swap::Swap;
 use super::transpose::Transpose;
@@ -23,8 +23,9 @@ pub(super) struct Plan {
 enum Items {
     /// Items one after the other.
     Fixed { size: usize, swap: Swap, transpose: Option<Transpose> },
-    /// Numbers that were scaled: `size` and `swap` are those of the stored type.
-    Scaled { scale: Scale, size: usize, swap: Swap, transpose: Option<Transpose> },
+    /// Numbers that went through a filter, in their stored order of axes: `swap` is that of the stored type, `size` that
+    /// of the items.
+    Filtered { filter: Filter, size: usize, swap: Swap, transpose: Option<Transpose> },
     /// Lengths and items.
     Vlen { utf8: bool, transpose: Option<Transpose> },
     /// Something that zarrs decodes.
@@ -51,8 +52,12 @@ impl Plan {
             Error::new(Code::MetadataField, "`codecs` has none that turns an array into bytes")
                 .help("Every list of codecs names one, mostly `bytes`")
         })?;
-        let scaled = hot.iter().position(|c| is_scale(c.name)).filter(|_| last.name == "bytes");
-        let scale = scaled.map(|at| Scale::new(hot.remove(at).config, spec.dtype)).transpose()?;
+        let at = hot.iter().rposition(|c| Filter::is(c.name)).filter(|_| last.name == "bytes");
+        let named = at.map(|at| hot.remove(at));
+        let filter = named.map(|c| Filter::new(c.name, c.config, spec.dtype)).transpose()?;
+        if filter.as_ref().is_some_and(|f| at != Some(hot.len()) && !f.is_elementwise()) {
+            return Err(Error::new(Code::CodecUnknown, "`delta` before another filter cannot be decoded"));
+        }
         let is_hot = matches!(last.name, "bytes" | "endian" | "vlen-utf8" | "vlen-bytes")
             && hot.iter().all(|c| c.name == "transpose");
         let items = if is_hot {
@@ -68,9 +73,9 @@ impl Plan {
             match last.name {
                 "bytes" | "endian" => {
                     let stored =
-                        ChunkSpec { dtype: scale.as_ref().map_or(spec.dtype, |s| &s.stored), ..spec };
+                        ChunkSpec { dtype: filter.as_ref().map_or(spec.dtype, |f| &f.stored), ..spec };
                     let items = fixed(stored, is_big_endian(&last, stored)?, transpose)?;
-                    scaled_by(scale, items, &mut head_labels)
+                    filtered(filter, named, items, spec, &mut head_labels)
                 }
                 name => variable(spec, name, transpose)?,
             }
@@ -122,11 +127,11 @@ impl Plan {
                 .found(zarray.get("filters").unwrap_or(&Value::Null).to_string()));
             }
             [] => fixed(spec, big_endian, transpose()?)?,
-            [codec] if is_scale(codec.name) => {
-                let scale = Scale::new(codec.config, spec.dtype)?;
+            [codec] if Filter::is(codec.name) => {
+                let filter = Filter::new(codec.name, codec.config, spec.dtype)?;
                 let items =
-                    fixed(ChunkSpec { dtype: &scale.stored, ..spec }, scale.big_endian, transpose()?)?;
-                scaled_by(Some(scale), items, &mut head_labels)
+                    fixed(ChunkSpec { dtype: &filter.stored, ..spec }, filter.big_endian, transpose()?)?;
+                filtered(Some(filter), Some(*codec), items, spec, &mut head_labels)
             }
             [codec] if matches!(codec.name, "vlen-utf8" | "vlen-bytes") => {
                 variable(spec, codec.name, transpose()?)?
@@ -165,17 +170,17 @@ impl Plan {
                 swap.apply(out);
                 Ok(())
             }
-            Items::Scaled { scale, size, swap, transpose } => {
-                let plane = buffer::sized(plane, scale.stored_len(out.len()))?;
+            Items::Filtered { filter, size, swap, transpose } => {
+                let plane = buffer::sized(plane, filter.stored_len(out.len()))?;
                 unpack_into(&self.steps, encoded, plane, front, back, contexts)?;
                 swap.apply(plane);
                 match transpose {
                     Some(transpose) => {
-                        let turned = buffer::sized(front, plane.len())?;
-                        transpose.apply(plane, turned, *size)?;
-                        scale.apply(turned, out);
+                        let stored = buffer::sized(front, out.len())?;
+                        filter.apply(plane, stored);
+                        transpose.apply(stored, out, *size)?;
                     }
-                    None => scale.apply(plane, out),
+                    None => filter.apply(plane, out),
                 }
                 Ok(())
             }
@@ -219,7 +224,7 @@ impl Plan {
                 }
                 Ok(vlen)
             }
-            Items::Fixed { .. } | Items::Scaled { .. } => {
+            Items::Fixed { .. } | Items::Filtered { .. } => {
                 Err(Error::new(Code::Internal, "a chunk of fixed-size items is not variable"))
             }
         }
@@ -235,8 +240,7 @@ impl Plan {
         let mut total = 0u64;
         // What one step writes, the next one reads: at most two buffers at a time, each as large as its largest use.
         let buffers = match &self.items {
-            Items::Fixed { .. } => self.steps.len().saturating_sub(1).min(2) as u64,
-            Items::Scaled { .. } => self.steps.len().saturating_sub(1).clamp(1, 2) as u64,
+            Items::Fixed { .. } | Items::Filtered { .. } => self.steps.len().saturating_sub(1).min(2) as u64,
             Items::Vlen { .. } | Items::Rare(_) => self.steps.len().min(2) as u64,
         };
         let inner = match &self.items {
@@ -248,9 +252,9 @@ impl Plan {
                 total = total.saturating_add(decoded);
                 decoded
             }
-            Items::Scaled { scale, .. } => {
-                let stored = scale.stored_len(usize::try_from(decoded).unwrap_or(usize::MAX)) as u64;
-                total = total.saturating_add(stored);
+            Items::Filtered { filter, .. } => {
+                let stored = filter.stored_len(usize::try_from(decoded).unwrap_or(usize::MAX)) as u64;
+                total = total.saturating_add(stored).saturating_add(decoded);
                 stored
             }
             // The items before they are put in order, and the order.
@@ -330,17 +334,20 @@ fn is_bitround(name: &str) -> bool {
     matches!(name, "bitround" | "numcodecs.bitround")
 }
 
-fn is_scale(name: &str) -> bool {
-    matches!(name, "fixedscaleoffset" | "numcodecs.fixedscaleoffset")
-}
-
-fn scaled_by(scale: Option<Scale>, items: Items, labels: &mut Vec<String>) -> Items {
-    match (scale, items) {
-        (Some(scale), Items::Fixed { size, swap, transpose }) => {
-            labels.push("fixedscaleoffset".to_owned());
-            Items::Scaled { scale, size, swap, transpose }
+/// `items` of the stored type behind a filter.
+fn filtered(
+    filter: Option<Filter>,
+    named: Option<Named<'_>>,
+    items: Items,
+    spec: ChunkSpec<'_>,
+    labels: &mut Vec<String>,
+) -> Items {
+    match (filter, named, items, spec.dtype.item_size()) {
+        (Some(filter), Some(named), Items::Fixed { swap, transpose, .. }, Some(size)) => {
+            labels.push(plain(named.name).to_owned());
+            Items::Filtered { filter, size, swap, transpose }
         }
-        (_, items) => items,
+        (_, _, items, _) => items,
     }
 }
 
