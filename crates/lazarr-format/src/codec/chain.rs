@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::filter::{Filter, plain};
 use super::rare::Rare;
 use super::step::{Step, unpack, unpack_into};
 use super::swap::Swap;
@@ -22,6 +23,9 @@ pub(super) struct Plan {
 enum Items {
     /// Items one after the other.
     Fixed { size: usize, swap: Swap, transpose: Option<Transpose> },
+    /// Numbers that went through a filter, in their stored order of axes: `swap` is that of the stored type, `size` that
+    /// of the items.
+    Filtered { filter: Filter, size: usize, swap: Swap, transpose: Option<Transpose> },
     /// Lengths and items.
     Vlen { utf8: bool, transpose: Option<Transpose> },
     /// Something that zarrs decodes.
@@ -48,6 +52,12 @@ impl Plan {
             Error::new(Code::MetadataField, "`codecs` has none that turns an array into bytes")
                 .help("Every list of codecs names one, mostly `bytes`")
         })?;
+        let at = hot.iter().rposition(|c| Filter::is(c.name)).filter(|_| last.name == "bytes");
+        let named = at.map(|at| hot.remove(at));
+        let filter = named.map(|c| Filter::new(c.name, c.config, spec.dtype)).transpose()?;
+        if filter.as_ref().is_some_and(|f| at != Some(hot.len()) && !f.is_elementwise()) {
+            return Err(Error::new(Code::CodecUnknown, "`delta` before another filter cannot be decoded"));
+        }
         let is_hot = matches!(last.name, "bytes" | "endian" | "vlen-utf8" | "vlen-bytes")
             && hot.iter().all(|c| c.name == "transpose");
         let items = if is_hot {
@@ -61,7 +71,12 @@ impl Plan {
                 head_labels.push("transpose".to_owned());
             }
             match last.name {
-                "bytes" | "endian" => fixed(spec, is_big_endian(&last, spec)?, transpose)?,
+                "bytes" | "endian" => {
+                    let stored =
+                        ChunkSpec { dtype: filter.as_ref().map_or(spec.dtype, |f| &f.stored), ..spec };
+                    let items = fixed(stored, is_big_endian(&last, stored)?, transpose)?;
+                    filtered(filter, named, items, spec, &mut head_labels)
+                }
                 name => variable(spec, name, transpose)?,
             }
         } else {
@@ -112,6 +127,12 @@ impl Plan {
                 .found(zarray.get("filters").unwrap_or(&Value::Null).to_string()));
             }
             [] => fixed(spec, big_endian, transpose()?)?,
+            [codec] if Filter::is(codec.name) => {
+                let filter = Filter::new(codec.name, codec.config, spec.dtype)?;
+                let items =
+                    fixed(ChunkSpec { dtype: &filter.stored, ..spec }, filter.big_endian, transpose()?)?;
+                filtered(Some(filter), Some(*codec), items, spec, &mut head_labels)
+            }
             [codec] if matches!(codec.name, "vlen-utf8" | "vlen-bytes") => {
                 variable(spec, codec.name, transpose()?)?
             }
@@ -149,6 +170,20 @@ impl Plan {
                 swap.apply(out);
                 Ok(())
             }
+            Items::Filtered { filter, size, swap, transpose } => {
+                let plane = buffer::sized(plane, filter.stored_len(out.len()))?;
+                unpack_into(&self.steps, encoded, plane, front, back, contexts)?;
+                swap.apply(plane);
+                match transpose {
+                    Some(transpose) => {
+                        let stored = buffer::sized(front, out.len())?;
+                        filter.apply(plane, stored);
+                        transpose.apply(stored, out, *size)?;
+                    }
+                    None => filter.apply(plane, out),
+                }
+                Ok(())
+            }
             Items::Rare(rare) => {
                 let limit = rare.max_encoded(out.len());
                 let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
@@ -172,6 +207,9 @@ impl Plan {
         match &self.items {
             Items::Vlen { utf8, transpose } => {
                 let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
+                if chunk.len() > limit {
+                    return Err(wrong_length(format_args!("at most {limit}"), chunk.len()));
+                }
                 let vlen = vlen::parse(chunk, items, *utf8)?;
                 match transpose {
                     Some(transpose) => transpose.apply_vlen(&vlen),
@@ -186,7 +224,7 @@ impl Plan {
                 }
                 Ok(vlen)
             }
-            Items::Fixed { .. } => {
+            Items::Fixed { .. } | Items::Filtered { .. } => {
                 Err(Error::new(Code::Internal, "a chunk of fixed-size items is not variable"))
             }
         }
@@ -202,7 +240,7 @@ impl Plan {
         let mut total = 0u64;
         // What one step writes, the next one reads: at most two buffers at a time, each as large as its largest use.
         let buffers = match &self.items {
-            Items::Fixed { .. } => self.steps.len().saturating_sub(1).min(2) as u64,
+            Items::Fixed { .. } | Items::Filtered { .. } => self.steps.len().saturating_sub(1).min(2) as u64,
             Items::Vlen { .. } | Items::Rare(_) => self.steps.len().min(2) as u64,
         };
         let inner = match &self.items {
@@ -213,6 +251,11 @@ impl Plan {
             Items::Fixed { transpose: Some(_), .. } => {
                 total = total.saturating_add(decoded);
                 decoded
+            }
+            Items::Filtered { filter, .. } => {
+                let stored = filter.stored_len(usize::try_from(decoded).unwrap_or(usize::MAX)) as u64;
+                total = total.saturating_add(stored).saturating_add(decoded);
+                stored
             }
             // The items before they are put in order, and the order.
             Items::Vlen { transpose: Some(t), .. } => {
@@ -289,6 +332,23 @@ fn peel<'l, 'a>(list: &'l [Named<'a>]) -> Result<(&'l [Named<'a>], Vec<Step>, Ve
 
 fn is_bitround(name: &str) -> bool {
     matches!(name, "bitround" | "numcodecs.bitround")
+}
+
+/// `items` of the stored type behind a filter.
+fn filtered(
+    filter: Option<Filter>,
+    named: Option<Named<'_>>,
+    items: Items,
+    spec: ChunkSpec<'_>,
+    labels: &mut Vec<String>,
+) -> Items {
+    match (filter, named, items, spec.dtype.item_size()) {
+        (Some(filter), Some(named), Items::Fixed { swap, transpose, .. }, Some(size)) => {
+            labels.push(plain(named.name).to_owned());
+            Items::Filtered { filter, size, swap, transpose }
+        }
+        (_, _, items, _) => items,
+    }
 }
 
 fn name_of(labels: &[String]) -> String {

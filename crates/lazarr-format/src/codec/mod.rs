@@ -3,7 +3,7 @@
 //! A [`Chain`] is made once from metadata and decodes every chunk of its array. The codecs that nearly every array has
 //! (`bytes`, `transpose`, `blosc`, `zstd`, `gzip`, `zlib`, `crc32c`, `vlen-utf8`, …) are decoded here: the innermost
 //! compressor writes into the caller's slice, what stands between two steps lives in [`Scratch`] and is reused. Codecs
-//! that only rearrange values (`fixedscaleoffset`, `packbits`, `pcodec`, …) go through zarrs, after the
+//! that few arrays have (`packbits`, `pcodec`, shards in shards, …) go through zarrs, after the
 //! compressors around them were taken off here.
 //!
 //! Nothing is allocated because a header says so: buffers are as large as the chunk must be by its shape, or grow
@@ -28,6 +28,7 @@ mod bz2;
 mod chain;
 mod checksum;
 mod deflate;
+mod filter;
 mod rare;
 mod shuffle;
 mod step;

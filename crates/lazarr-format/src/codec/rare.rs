@@ -17,6 +17,7 @@ use zarrs::metadata::v2::{ArrayMetadataV2Order, MetadataV2};
 use zarrs::metadata::v3::MetadataV3;
 use zarrs::plugin::PluginCreateError;
 
+use super::filter::Filter;
 use super::vlen::{check_utf8, with_room};
 use super::{ChunkSpec, Vlen, broken, wrong_length};
 use crate::{Code, DataType, Error, Fill, Result};
@@ -84,6 +85,10 @@ impl Rare {
     }
 
     fn new(metadata: &[MetadataV3], spec: ChunkSpec<'_>) -> Result<Self> {
+        // Filters that zarrs would decode to other values.
+        if let Some(filter) = metadata.iter().find(|m| Filter::is(m.name())) {
+            return Err(unknown(&format!("{} together with other rare codecs", filter.name())));
+        }
         // One by one, so that the error can name the codec.
         for codec in metadata.iter().filter(|m| m.must_understand()) {
             Codec::from_metadata(codec).map_err(|e| match e {

@@ -187,8 +187,8 @@ fn bad_config(codec: &str, field: &str, expected: &str, found: &Value) -> Error 
         .found(found.to_string())
 }
 
-/// Undoes `steps`, the last of them first; what comes out is at most `limit` bytes long. Nothing is copied where nothing
-/// has to be. `front` and `back` take turns in holding what stands between two steps.
+/// Undoes `steps`, the last of them first; where that writes to a buffer, no more than `limit` bytes. Nothing is copied
+/// where nothing has to be. `front` and `back` take turns in holding what stands between two steps.
 pub(super) fn unpack<'a>(
     steps: &[Step],
     encoded: &'a [u8],
@@ -211,9 +211,6 @@ pub(super) fn unpack<'a>(
             in_buffer = true;
             range = 0..n;
         }
-    }
-    if range.len() > limit {
-        return Err(wrong_length(format_args!("at most {limit}"), range.len()));
     }
     Ok(if in_buffer { &front[range] } else { &encoded[range] })
 }
