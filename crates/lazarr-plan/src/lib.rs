@@ -1,5 +1,6 @@
 //! What to read.
 
+pub mod expr;
 mod index;
 mod placement;
 
