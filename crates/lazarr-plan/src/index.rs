@@ -23,6 +23,8 @@ mod list;
 mod tests;
 mod text;
 
+pub(crate) use text::thousands;
+
 use std::ops::Range;
 use std::sync::Arc;
 
