@@ -60,6 +60,14 @@ impl AddAssign for Amount {
     }
 }
 
+impl Amount {
+    /// The larger number.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        if other.value > self.value { other } else { self }
+    }
+}
+
 impl std::iter::Sum for Amount {
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
         iter.fold(Self::default(), Add::add)
@@ -180,6 +188,36 @@ impl Plan {
         let mark = depth.clone().map(|a| a.mark).max().unwrap_or_default();
         let depth = depth.map(|a| a.value).max().unwrap_or(0);
         self.round_trips = select + Amount { value: depth, mark };
+    }
+
+    /// The elements as upper bounds: their selection is not known yet.
+    pub fn bound(&mut self) {
+        for element in &mut self.elements {
+            for stage in &mut element.stages {
+                stage.round_trips = stage.round_trips.at_best(Mark::Upper);
+                for a in &mut stage.arrays {
+                    for amount in [
+                        &mut a.shards,
+                        &mut a.chunks,
+                        &mut a.requests,
+                        &mut a.index_requests,
+                        &mut a.fetch_bytes,
+                        &mut a.decode_bytes,
+                    ] {
+                        *amount = amount.at_best(Mark::Upper);
+                    }
+                }
+            }
+            element.output_bytes = element.output_bytes.at_best(Mark::Upper);
+            element.peak_bytes = element.peak_bytes.at_best(Mark::Upper);
+        }
+    }
+
+    /// Adds up again after stages were added; the peak stays, trusted no further than the results.
+    pub fn total_peak(&mut self) {
+        let peak = self.peak_bytes;
+        self.total();
+        self.peak_bytes = peak.at_best(self.output_bytes.mark);
     }
 
     /// The plan as JSON.

@@ -1,1 +1,42 @@
-//! To come.
+//! The engine: open an AnnData in Zarr lazily, plan, execute.
+//!
+//! ```no_run
+//! use lazarr::{Call, Index, LazyAnnData, Options, Session, Step};
+//! let session = Session::open("atlas.zarr", Options::default())?;
+//! let adata = LazyAnnData::new(&session, session.root())?;
+//! let rows = adata.get("X")?.select(0, Step::Index(Index::slice(None, Some(100), None, 50_000)?))?;
+//! println!("{}", rows.plan(&Call::default(), false)?);
+//! let value = rows.collect(&Call::default())?;
+//! println!("{} bytes", value.bytes());
+//! # Ok::<(), lazarr::Error>(())
+//! ```
+
+mod axis;
+mod buffer;
+mod cache;
+mod call;
+mod exec;
+mod lazy;
+mod ledger;
+mod memory;
+mod program;
+mod resolve;
+mod session;
+mod value;
+
+pub use axis::{Axis, AxisView, Step};
+pub use buffer::Buffer;
+pub use call::{Call, decoded_bytes};
+pub use exec::Interrupt;
+pub use lazarr_format as format;
+pub use lazarr_format::anndata::{Body, Element};
+pub use lazarr_format::{Code, DataType, Error, Kind, Result};
+pub use lazarr_plan as plan;
+pub use lazarr_plan::{Index, Plan};
+pub use lazarr_store as store;
+pub use lazarr_store::Meter;
+pub use lazy::{Lazy, LazyAnnData, MAPPINGS};
+pub use ledger::{Budget, Charge, Ledger};
+pub use memory::{default_limit, reset_peak, resident};
+pub use session::{Missing, Options, Session};
+pub use value::{Dense, SparseMatrix, Strings, Table, Value};

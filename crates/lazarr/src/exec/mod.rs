@@ -21,7 +21,7 @@ use crate::ledger::{Budget, Charge};
 use sink::{Items, Sink, filled};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
-pub type Interrupt<'a> = &'a (dyn Fn() -> bool + 'a);
+pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync + 'a);
 
 /// One read and where it goes.
 pub(crate) struct Job<'a> {
@@ -127,7 +127,7 @@ impl Exec<'_> {
         let state = match found {
             None => IndexState::Absent,
             Some(found) => {
-                let index = ShardIndex::parse(raw, array, found.total).map_err(locate)?;
+                let index = ShardIndex::parse(&raw, array, found.total).map_err(locate)?;
                 IndexState::Present(Arc::new(index), found.version)
             }
         };

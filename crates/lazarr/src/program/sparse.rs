@@ -61,7 +61,8 @@ pub(super) fn indptr_of(starts: &RowStarts, rows: u64, cx: &Cx) -> Result<(Buffe
     let mut indptr = Buffer::zeroed((rows + 1).saturating_mul(8), &cx.budget, "the row starts of the result")?;
     let out = indptr.as_mut_slice().as_chunks_mut::<8>().0;
     starts.each(|row, start, end| out[row as usize + 1] = (end - start).to_ne_bytes());
-    Ok((indptr, sum(out)))
+    let nnz = sum(out);
+    Ok((indptr, nnz))
 }
 
 /// Turns lengths (after a leading 0) into starts; returns the total.
