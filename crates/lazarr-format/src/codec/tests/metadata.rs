@@ -108,3 +108,11 @@ fn left_out_codecs_name_their_feature() {
         v2(&json!({"compressor": {"id": "zfpy", "mode": 4}}), false, &[3], &DataType::Float(4)).unwrap_err();
     assert!(e.help_text().unwrap().contains("`zfp`"), "{e}");
 }
+
+#[test]
+fn chains_are_shared_and_scratch_moves_between_threads() {
+    fn shared<T: Send + Sync + Clone>() {}
+    fn moved<T: Send>() {}
+    shared::<Chain>();
+    moved::<Scratch>();
+}
