@@ -3,7 +3,6 @@
 use lazarr_format::{Code, DataType, Error, Result};
 
 use super::bind::{Node, Test};
-use super::strings::StrTest;
 use super::{Bound, ColumnBlock, ColumnRef, ColumnSchema, Mask3};
 
 impl Bound {
@@ -122,7 +121,6 @@ fn leaf(block: &ColumnBlock<'_>, test: &Test, missing: Option<bool>, rows: usize
             let (items, _) = bytes.as_chunks::<8>();
             Mask3::from_fn(rows, |i| i64::from_le_bytes(items[i]) == i64::MIN)
         }
-        (Test::Str(StrTest::Always(x)), _) => Mask3::from_fn(rows, |_| *x),
         (
             Test::Str(test),
             ColumnBlock::Strings { offsets, bytes } | ColumnBlock::NullableStrings { offsets, bytes, .. },
