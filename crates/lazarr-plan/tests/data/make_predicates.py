@@ -5,6 +5,7 @@ The columns are written with anndata, read back with anndata, and asked random q
 [expression, answer]: one letter a row (T, F, N for NA), or "E" where pandas raises a TypeError or AttributeError.
 """
 
+import contextlib
 import json
 import random
 import warnings
@@ -270,11 +271,9 @@ def tree(depth):
     if depth == 0 or roll < 0.2:
         for _ in range(20):
             e = leaf(rng.choice(list(series)))
-            try:
+            with contextlib.suppress(TypeError, AttributeError, OverflowError):
                 letters(ask(e))
                 return e
-            except Exception:
-                continue
     if roll < 0.4:
         return ["not", tree(depth - 1)]
     return [rng.choice(["and", "or", "xor"]), tree(depth - 1), tree(depth - 1)]
