@@ -57,8 +57,8 @@ mutants: venv-test
 .PHONY: fmt
 fmt: venv-test
 	@cargo fmt --all
-	@$(PY) -m ruff check --config python/pyproject.toml --select I --fix --quiet python tools bench
-	@$(PY) -m ruff format --config python/pyproject.toml --quiet python tools bench
+	@$(PY) -m ruff check --select I --fix --quiet python tools bench
+	@$(PY) -m ruff format --quiet python tools bench
 
 ## lint: the lints of the gate alone
 .PHONY: lint
@@ -124,8 +124,8 @@ check-deny: tools
 
 check-python: venv-test
 	@echo "── ruff"
-	@$(PY) -m ruff check --config python/pyproject.toml --quiet python tools bench
-	@$(PY) -m ruff format --config python/pyproject.toml --check --quiet python tools bench || \
+	@$(PY) -m ruff check --quiet python tools bench
+	@$(PY) -m ruff format --check --quiet python tools bench || \
 	  { echo "error: Python files are not formatted: make fmt" >&2; exit 1; }
 
 check-types: extension

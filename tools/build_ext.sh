@@ -20,6 +20,11 @@ if [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && "$venv/bin/python" -c 'import 
 fi
 echo "extension: building optimised (the first time takes some minutes)"
 rm -f "$stamp"
-VIRTUAL_ENV="$PWD/$venv" "$venv/bin/maturin" develop --release --quiet --manifest-path python/Cargo.toml
+log="$venv/extension.log"
+if ! VIRTUAL_ENV="$PWD/$venv" "$venv/bin/maturin" develop --release --manifest-path python/Cargo.toml >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "error: the extension did not build" >&2
+    exit 1
+fi
 "$venv/bin/python" -c 'import lazarr'
 echo "$hash" >"$stamp"

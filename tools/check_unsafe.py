@@ -42,13 +42,20 @@ def main() -> int:
     section = LISTED.search(text)
     if section is None:
         if allowed or page.is_file():
-            problems.append("ARCHITECTURE.md: no list between <!-- unsafe-modules --> and <!-- /unsafe-modules -->")
+            problems.append(
+                "ARCHITECTURE.md: no list between <!-- unsafe-modules --> and <!-- /unsafe-modules -->"
+            )
         listed: set[str] = set()
     else:
         lines = section.group(1).splitlines()
         listed = {m.group(1) for line in lines if (m := re.search(r"`([^`]+\.rs)`", line))}
-    problems += [f"{name}: allows unsafe_code, but ARCHITECTURE.md does not list it" for name in sorted(allowed - listed)]
-    problems += [f"{name}: listed in ARCHITECTURE.md, but allows no unsafe_code" for name in sorted(listed - allowed)]
+    problems += [
+        f"{name}: allows unsafe_code, but ARCHITECTURE.md does not list it"
+        for name in sorted(allowed - listed)
+    ]
+    problems += [
+        f"{name}: listed in ARCHITECTURE.md, but allows no unsafe_code" for name in sorted(listed - allowed)
+    ]
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if not problems:

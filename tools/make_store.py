@@ -22,11 +22,10 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -34,6 +33,9 @@ import numpy.typing as npt
 import pandas as pd
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Name and share of each cell type. Plasmacytoid dendritic cells are 2.5 % exactly in expectation: the
 # benchmark's "rows by category".
@@ -295,9 +297,7 @@ def compressor(codec: str, itemsize: int) -> Any:
 class Appender:
     """A 1-d sharded array that grows: whole shards are written as they fill, the shape is set last."""
 
-    def __init__(
-        self, group: zarr.Group, name: str, dtype: str, layout: Layout, expected: int, threads: int
-    ) -> None:
+    def __init__(self, group: zarr.Group, name: str, dtype: str, layout: Layout, expected: int) -> None:
         self.dtype = np.dtype(dtype)
         inner = layout.inner
         if inner is None:
@@ -374,8 +374,8 @@ def write_x(group: zarr.Group, model: Model, layout: Layout, density: float, thr
             "shape": [model.cells, model.genes],
         },
     )
-    data = Appender(x, "data", "float32", layout, expected, threads)
-    indices = Appender(x, "indices", layout.index_dtype, layout, expected, threads)
+    data = Appender(x, "data", "float32", layout, expected)
+    indices = Appender(x, "indices", layout.index_dtype, layout, expected)
     lengths: list[npt.NDArray[np.int64]] = []
     totals: list[npt.NDArray[np.float32]] = []
     mitos: list[npt.NDArray[np.float32]] = []
@@ -392,7 +392,7 @@ def write_x(group: zarr.Group, model: Model, layout: Layout, density: float, thr
     # anndata keeps scipy's rule: 32 bits while they suffice.
     wide = "int64" if nnz > np.iinfo(np.int32).max else "int32"
     pointer = Layout(codec=layout.codec, index_dtype=wide, inner=None, shard=None)
-    writer = Appender(x, "indptr", wide, pointer, len(indptr), threads)
+    writer = Appender(x, "indptr", wide, pointer, len(indptr))
     writer.append(indptr)
     writer.finish()
     return {
@@ -486,7 +486,7 @@ def write_store(
 def use_fastest_pipeline() -> None:
     """Any of zarr's pipelines writes the same arrays; take the quickest that is installed."""
     try:
-        import zarrs  # noqa: F401, PLC0415
+        import zarrs  # noqa: F401
 
         path = "zarrs.ZarrsCodecPipeline"
     except ImportError:
@@ -499,7 +499,9 @@ def use_fastest_pipeline() -> None:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     about, _, examples = (__doc__ or "").partition("Examples:\n")
     parser = argparse.ArgumentParser(
-        description=about, epilog="examples:\n" + examples, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=about,
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--cells", type=int, default=50_000)
     parser.add_argument("--genes", type=int, default=20_000)
