@@ -123,7 +123,8 @@ def main() -> int:
     print(RULE)
     print(
         "On your own store: .venv/bin/python tools/demo.py /path/to/your.zarr "
-        '--column <obs column> --value <value> --genes <GENE1,GENE2>, or in Python: lz.open("/path/to/your.zarr")'
+        "--column <obs column> --value <value> --genes <GENE1,GENE2>, "
+        'or in Python: lz.open("/path/to/your.zarr")'
     )
     return 0
 

@@ -194,9 +194,10 @@ def make_model(cells: int, genes: int, density: float, seed: int) -> Model:
     for name in EVERYWHERE + MITO:
         if name in at:
             base[at[name]] = strong * rng.uniform(1.0, 3.0)
-    for name in {g for m in MARKERS.values() for g in m}:
+    weak = float(np.median(base)) * 0.3
+    for name in dict.fromkeys(g for m in MARKERS.values() for g in m):
         if name in at:
-            base[at[name]] = float(np.median(base)) * 0.3
+            base[at[name]] = weak
     profiles = base * np.exp(rng.normal(0.0, 0.5, size=(len(types), genes)))
     for t, name in enumerate(types):
         for gene in MARKERS[name]:
