@@ -127,7 +127,8 @@ def row(name: str, answer: Answer, reference: Answer | None) -> str:
 
 
 HEAD = (
-    "| engine | best ms | / lazarr | first ms | peak MB | result MB | requests | MB asked | reads | MB read |\n"
+    "| engine | best ms | / lazarr | first ms | peak MB | result MB "
+    "| requests | MB asked | reads | MB read |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
 )
 

@@ -67,6 +67,11 @@ class Ran:
     output: str
 
 
+def fill(command: str, wanted: str) -> str:
+    """The command with the tests that are wanted; other braces are the shell's."""
+    return command.replace("{filter}", wanted)
+
+
 def load(path: Path) -> tuple[dict[str, Suite], list[Mutant]]:
     listing = tomllib.loads(path.read_text(encoding="utf-8"))
     suites = {name: Suite(**suite) for name, suite in listing["suites"].items()}
@@ -119,6 +124,8 @@ def run(command: str, minutes: float) -> Ran:
         "CARGO_TARGET_DIR": str(WORK / "build"),
         "PYTHON": sys.executable,
         "PYO3_PYTHON": sys.executable,
+        # A patched file may have the size and the second of the whole one: no cached bytecode.
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     process = subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", command],
@@ -158,10 +165,10 @@ def try_mutant(mutant: Mutant, suite: Suite, minutes: float) -> tuple[str, str]:
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
-        built = run(suite.build.format(filter=mutant.filter), minutes)
+        built = run(fill(suite.build, mutant.filter), minutes)
         if not built.ok:
             return "BROKEN", "does not build:\n" + tail(built.output)
-        tested = run(suite.test.format(filter=mutant.filter), minutes)
+        tested = run(fill(suite.test, mutant.filter), minutes)
     finally:
         path.write_text(whole, encoding="utf-8")
     if tested.ok:
@@ -182,11 +189,9 @@ def baseline(mutants: list[Mutant], suites: dict[str, Suite], minutes: float) ->
         suite = suites[suite_name]
         print(f"whole tree: {suite_name} {wanted}".rstrip(), flush=True)
         for command in (suite.build, suite.test):
-            ran = run(command.format(filter=wanted), minutes)
+            ran = run(fill(command, wanted), minutes)
             if not ran.ok:
-                problems.append(
-                    f"the whole tree fails `{command.format(filter=wanted)}`:\n{tail(ran.output)}"
-                )
+                problems.append(f"the whole tree fails `{fill(command, wanted)}`:\n{tail(ran.output)}")
                 break
     return problems
 
