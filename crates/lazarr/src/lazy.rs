@@ -48,6 +48,27 @@ impl Lazy {
         Self { session: session.clone(), element: element.clone(), axes, dropped, columns: None }
     }
 
+    /// An element as it was saved.
+    pub(crate) fn restore(
+        session: &Arc<Session>,
+        element: &Element,
+        axes: Vec<Arc<AxisView>>,
+        dropped: Vec<bool>,
+        columns: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let whole = Self::new(session, element);
+        if whole.axes.len() != axes.len() || dropped.len() != axes.len() {
+            return Err(Error::new(Code::StoreChanged, "the element has changed since it was saved")
+                .element(&*element.path));
+        }
+        Ok(Self { axes: axes.into(), dropped: dropped.into(), columns: columns.map(Into::into), ..whole })
+    }
+
+    /// The chosen columns of a table; `None` where all are.
+    pub fn chosen_columns(&self) -> Option<&[String]> {
+        self.columns.as_deref()
+    }
+
     /// The store.
     pub fn session(&self) -> &Arc<Session> {
         &self.session
@@ -342,6 +363,10 @@ impl LazyAnnData {
     /// The selected genes.
     pub fn var_axis(&self) -> &Arc<AxisView> {
         &self.var
+    }
+
+    pub(crate) fn with_axes(self, obs: Arc<AxisView>, var: Arc<AxisView>) -> Self {
+        Self { obs, var, ..self }
     }
 
     /// Cells and genes; `None` where labels or columns must be read to know.

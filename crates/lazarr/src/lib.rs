@@ -22,6 +22,7 @@ mod memory;
 mod program;
 mod resolve;
 mod session;
+mod state;
 mod value;
 
 pub use axis::{Axis, AxisView, Step};

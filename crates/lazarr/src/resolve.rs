@@ -14,8 +14,10 @@ use crate::value::{Strings, Value};
 
 /// What `step` selects of `base`.
 pub(crate) fn apply(axis: &Axis, base: &Index, step: &Step, run: &Run<'_>) -> Result<Index> {
+    let step = &step.clone().fixed(base.len())?;
     match step {
         Step::Index(inner) => base.compose(inner),
+        Step::Slice(..) | Step::Ints(_) | Step::Mask(_) => Err(Error::new(Code::Internal, "a step was not fixed")),
         Step::Labels(labels) => base.compose(&find(axis, base, labels, run)?),
         Step::LabelSlice(start, stop) => base.compose(&slice(axis, base, start.as_deref(), stop.as_deref(), run)?),
         Step::LabelledMask(labels, mask) => base.compose(&align(axis, base, labels, mask, run)?),
@@ -81,14 +83,6 @@ fn read(columns: &[Element], rows: &Index, run: &Run<'_>) -> Result<Vec<Value>> 
         Value::Map(parts) => Ok(parts.into_iter().map(|(_, v)| v).collect()),
         _ => Err(Error::new(Code::Internal, "columns came as something else")),
     }
-}
-
-/// The names of some rows, as text.
-pub(crate) fn names(axis: &Axis, rows: &Index, run: &Run<'_>) -> Result<Vec<String>> {
-    let column = axis.column(None)?;
-    let mut values = read(std::slice::from_ref(&column), rows, run)?;
-    let value = values.pop().ok_or_else(|| Error::new(Code::Internal, "no names came"))?;
-    texts(&value).map_err(|e| e.element(&*column.path))
 }
 
 /// The items of a 1-d value as text; integers are spelled, as anndata does with such names.

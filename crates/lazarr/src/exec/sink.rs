@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use lazarr_format::codec::Vlen;
 use lazarr_format::{Code, Error, Fill, Result};
 use lazarr_plan::{ArrayRead, Role, Run};
-use smallvec::SmallVec;
 
 use super::convert::{BadItem, Convert};
 use crate::buffer::Target;
@@ -260,6 +259,3 @@ pub(crate) fn filled(read: &ArrayRead) -> (Vec<u8>, Option<Vlen>) {
         }
     }
 }
-
-/// The spans of a chunk along each axis.
-pub(crate) type Spans = SmallVec<[Range<u64>; 4]>;

@@ -80,11 +80,6 @@ pub(crate) enum Leaf {
     Sparse(crate::value::SparseMatrix),
 }
 
-/// A placement of everything along an axis.
-pub(crate) fn all(n: u64) -> Arc<dyn Placement> {
-    Arc::new(Index::all(n))
-}
-
 /// An index as a placement.
 pub(crate) fn placed(index: &Index) -> Arc<dyn Placement> {
     Arc::new(index.clone())
