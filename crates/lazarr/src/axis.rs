@@ -42,7 +42,9 @@ impl Axis {
             if let Body::Broken(e) = &frame.body {
                 return Err(e.again().element(&*frame.path));
             }
-            return Err(Error::new(Code::Operation, "this axis is not annotated by a table").element(&*frame.path));
+            return Err(
+                Error::new(Code::Operation, "this axis is not annotated by a table").element(&*frame.path)
+            );
         };
         let Some(name) = name else { return Ok(table.index.clone()) };
         if let Some((_, column)) = table.columns.iter().find(|(n, _)| n == name) {
@@ -183,14 +185,23 @@ impl AxisView {
             None => step,
         };
         match (&self.state, &step) {
-            (_, Step::Index(inner)) if inner.is_all() && self.len() == Some(inner.len()) => return Ok(self.clone()),
-            (State::Known(index), Step::Index(inner)) => return Ok(Self::known(&self.axis, index.compose(inner)?)),
+            (_, Step::Index(inner)) if inner.is_all() && self.len() == Some(inner.len()) => {
+                return Ok(self.clone());
+            }
+            (State::Known(index), Step::Index(inner)) => {
+                return Ok(Self::known(&self.axis, index.compose(inner)?));
+            }
             (_, Step::Predicate(expr)) => {
                 let axis = expr.axis()?;
                 if axis != self.id() {
-                    return Err(Error::new(Code::ForeignPredicate, "the predicate was made on another object than it is used on")
-                        .found(expr.to_string())
-                        .help("Make it on the very object that you index: v = adata[:100]; v[v.obs[...] == ...]"));
+                    return Err(Error::new(
+                        Code::ForeignPredicate,
+                        "the predicate was made on another object than it is used on",
+                    )
+                    .found(expr.to_string())
+                    .help(
+                        "Make it on the very object that you index: v = adata[:100]; v[v.obs[...] == ...]",
+                    ));
                 }
             }
             _ => {}
@@ -252,7 +263,8 @@ impl AxisView {
                         [] => "[]".into(),
                     },
                     Step::LabelSlice(a, b) => {
-                        let side = |s: &Option<String>| s.as_ref().map_or(String::new(), |s| format!("{s:?}"));
+                        let side =
+                            |s: &Option<String>| s.as_ref().map_or(String::new(), |s| format!("{s:?}"));
                         format!("{}:{}", side(a), side(b))
                     }
                     Step::LabelledMask(l, _) => format!("mask of {} labels", l.len()),

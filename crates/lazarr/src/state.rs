@@ -14,7 +14,10 @@ use crate::lazy::{Lazy, LazyAnnData};
 use crate::session::Session;
 
 fn bad() -> Error {
-    Error::new(Code::Operation, "this is not the saved state of a lazy object, or of another version of lazarr")
+    Error::new(
+        Code::Operation,
+        "this is not the saved state of a lazy object, or of another version of lazarr",
+    )
 }
 
 fn step_to(step: &Step) -> Json {
@@ -39,7 +42,8 @@ fn step_from(json: &Json) -> Result<Step> {
     let text = |v: &Json| v.as_str().map(str::to_owned);
     Ok(match part(0)?.as_str().unwrap_or_default() {
         "index" => {
-            let bytes = STANDARD.decode(part(1)?.as_str().unwrap_or_default()).map_err(|e| bad().source(e))?;
+            let bytes =
+                STANDARD.decode(part(1)?.as_str().unwrap_or_default()).map_err(|e| bad().source(e))?;
             Step::Index(Index::from_bytes(&bytes)?)
         }
         "slice" => Step::Slice(part(1)?.as_i64(), part(2)?.as_i64(), part(3)?.as_i64()),
@@ -62,7 +66,8 @@ fn axis_from(session: &Session, json: &Json) -> Result<Arc<AxisView>> {
     let path = json.get("path").and_then(Json::as_str).ok_or_else(bad)?;
     let len = json.get("len").and_then(Json::as_u64).ok_or_else(bad)?;
     let frame = if path.contains('#') { None } else { Some(session.element(path)?) };
-    let stored = frame.as_ref().and_then(lazarr_format::anndata::Element::shape).and_then(|s| s.first().copied());
+    let stored =
+        frame.as_ref().and_then(lazarr_format::anndata::Element::shape).and_then(|s| s.first().copied());
     if stored.is_some_and(|n| n != len) {
         return Err(Error::new(Code::StoreChanged, "the store has changed since this object was saved")
             .element(path)
@@ -102,7 +107,8 @@ impl Lazy {
 impl LazyAnnData {
     /// The object and its selection as text.
     pub fn state(&self) -> String {
-        json!({"path": self.element().path, "obs": axis_to(self.obs_axis()), "var": axis_to(self.var_axis())}).to_string()
+        json!({"path": self.element().path, "obs": axis_to(self.obs_axis()), "var": axis_to(self.var_axis())})
+            .to_string()
     }
 
     /// The object that [`LazyAnnData::state`] saved, of the same store.
