@@ -141,7 +141,10 @@ impl DataType {
         let kind = chars.next().ok_or_else(unknown)?;
         let rest = chars.as_str();
         let (digits, unit) = match rest.find('[') {
-            Some(i) => (&rest[..i], Some(rest[i..].strip_prefix('[').and_then(|u| u.strip_suffix(']')).ok_or_else(unknown)?)),
+            Some(i) => (
+                &rest[..i],
+                Some(rest[i..].strip_prefix('[').and_then(|u| u.strip_suffix(']')).ok_or_else(unknown)?),
+            ),
             None => (rest, None),
         };
         let n: usize = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| unknown())? };
@@ -183,7 +186,8 @@ impl TimeUnit {
         const UNITS: [&str; 15] =
             ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "μs", "ns", "ps", "fs", "as", "generic"];
         let unit = if unit == "μs" { "us" } else { unit };
-        (scale > 0 && i32::try_from(scale).is_ok() && UNITS.contains(&unit)).then(|| Self { unit: unit.to_owned(), scale })
+        (scale > 0 && i32::try_from(scale).is_ok() && UNITS.contains(&unit))
+            .then(|| Self { unit: unit.to_owned(), scale })
     }
 }
 

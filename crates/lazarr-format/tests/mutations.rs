@@ -38,7 +38,7 @@ fn open(map: &Map<String, Value>, format: u8) -> lazarr_format::Result<Element> 
 /// Walks to a random place of the document and puts something else there.
 fn mutate(value: &mut Value, steps: &mut impl Iterator<Item = usize>, with: &Value) {
     let step = steps.next().unwrap_or(0);
-    let stop = step % 7 == 0;
+    let stop = step.is_multiple_of(7);
     match value {
         Value::Array(items) if !stop && !items.is_empty() => {
             let i = step % items.len();
@@ -47,9 +47,9 @@ fn mutate(value: &mut Value, steps: &mut impl Iterator<Item = usize>, with: &Val
         Value::Object(map) if !stop && !map.is_empty() => {
             let i = step % map.len();
             let key = map.keys().nth(i).unwrap().clone();
-            if step % 11 == 0 {
+            if step.is_multiple_of(11) {
                 map.shift_remove(&key);
-            } else if step % 13 == 0 {
+            } else if step.is_multiple_of(13) {
                 let moved = map.shift_remove(&key).unwrap();
                 map.insert(with.as_str().unwrap_or("x").to_owned(), moved);
             } else {

@@ -21,7 +21,8 @@ impl Nearest {
             return;
         }
         let same_case = strsim::levenshtein(&self.text, name);
-        let distance = same_case.min(strsim::levenshtein(&self.text.to_lowercase(), &name.to_lowercase()) + 1);
+        let distance =
+            same_case.min(strsim::levenshtein(&self.text.to_lowercase(), &name.to_lowercase()) + 1);
         let at = self.best.partition_point(|(d, _)| *d <= distance);
         if at < 3 {
             self.best.insert(at, (distance, name.to_owned()));

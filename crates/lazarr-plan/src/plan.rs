@@ -286,8 +286,11 @@ impl fmt::Display for Plan {
                 } else {
                     String::new()
                 };
-                let shards =
-                    if a.shards.value > 0 { format!(" in {} shards", a.shards.count()) } else { String::new() };
+                let shards = if a.shards.value > 0 {
+                    format!(" in {} shards", a.shards.count())
+                } else {
+                    String::new()
+                };
                 writeln!(
                     f,
                     "    {:<12} {:<28} {} chunks{of}{shards}, {} requests, fetch {}, decode {}",

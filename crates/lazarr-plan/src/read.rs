@@ -41,6 +41,8 @@ pub struct ArrayRead {
     pub axes: Vec<Arc<dyn Placement>>,
     /// What the array is to its element.
     pub role: Role,
+    /// An inner chunk that the reader holds already, decoded: it is not fetched again.
+    pub held: Option<Coord>,
 }
 
 /// Steps through the touched cells of a grid, in C order.
@@ -61,7 +63,11 @@ enum Walk {
 
 impl<'a> GridWalk<'a> {
     /// The touched cells of the whole grid, or of the items in `bounds` alone.
-    pub fn new(axes: &'a [Arc<dyn Placement>], cell: &[u64], bounds: Option<SmallVec<[Range<u64>; 4]>>) -> Self {
+    pub fn new(
+        axes: &'a [Arc<dyn Placement>],
+        cell: &[u64],
+        bounds: Option<SmallVec<[Range<u64>; 4]>>,
+    ) -> Self {
         let bounds = bounds.unwrap_or_else(|| axes.iter().map(|_| 0..u64::MAX).collect());
         Self { axes, cell: cell.into(), bounds, at: SmallVec::new(), state: Walk::Fresh }
     }
@@ -81,7 +87,8 @@ impl<'a> GridWalk<'a> {
             return Some(());
         }
         for axis in (0..self.axes.len()).rev() {
-            let next = (self.at[axis] + 1).checked_mul(self.cell[axis]).and_then(|from| self.step(axis, from));
+            let next =
+                (self.at[axis] + 1).checked_mul(self.cell[axis]).and_then(|from| self.step(axis, from));
             if let Some(next) = next {
                 self.at[axis] = next;
                 return Some(());
@@ -159,6 +166,11 @@ pub enum IndexState {
 const BATCH: usize = 4096;
 
 impl ArrayRead {
+    /// Items of an array, nothing held.
+    pub fn new(array: &ArrayRef, axes: Vec<Arc<dyn Placement>>, role: Role) -> Self {
+        Self { array: array.clone(), axes, role, held: None }
+    }
+
     /// The touched shards (chunks, where the array is not sharded).
     pub fn shards(&self) -> GridWalk<'_> {
         GridWalk::new(&self.axes, &self.array.chunk_shape, None)
@@ -193,7 +205,9 @@ impl ArrayRead {
     fn number_in_shard(&self, shard: &[u64], at: &[u64]) -> u64 {
         let array = &*self.array;
         let mut number = 0;
-        for ((&outer, &inner), (&s, &a)) in array.chunk_shape.iter().zip(array.inner_shape()).zip(shard.iter().zip(at)) {
+        for ((&outer, &inner), (&s, &a)) in
+            array.chunk_shape.iter().zip(array.inner_shape()).zip(shard.iter().zip(at))
+        {
             let per = outer / inner;
             number = number * per + (a - s * per);
         }
@@ -234,7 +248,10 @@ impl<'a> WorkStream<'a> {
     }
 
     /// The next thing to do. `index` gives the index of a shard; it is asked once for each touched shard.
-    pub fn next(&mut self, index: &mut dyn FnMut(&str, &[u64]) -> Result<IndexState>) -> Result<Option<Work>> {
+    pub fn next(
+        &mut self,
+        index: &mut dyn FnMut(&str, &[u64]) -> Result<IndexState>,
+    ) -> Result<Option<Work>> {
         loop {
             if let Some(work) = self.ready.pop() {
                 return Ok(Some(work));
@@ -243,6 +260,9 @@ impl<'a> WorkStream<'a> {
                 let Some(at) = self.shards.next() else { return Ok(None) };
                 let key = self.read.array.chunk_key(&at);
                 if self.read.array.sharding.is_none() {
+                    if self.read.held.as_ref() == Some(&at) {
+                        continue;
+                    }
                     let parts = vec![Part { at, bytes: None }];
                     return Ok(Some(Work::Fetch { key, range: ByteRange::All, version: None, parts }));
                 }
@@ -261,6 +281,9 @@ impl<'a> WorkStream<'a> {
         let mut fill = Vec::new();
         let mut last = true;
         for at in shard.inner.by_ref() {
+            if self.read.held.as_ref() == Some(&at) {
+                continue;
+            }
             let range = match &shard.index {
                 IndexState::Absent => None,
                 IndexState::Present(index, _) => index

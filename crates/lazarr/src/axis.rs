@@ -42,7 +42,9 @@ impl Axis {
             if let Body::Broken(e) = &frame.body {
                 return Err(e.again().element(&*frame.path));
             }
-            return Err(Error::new(Code::Operation, "this axis is not annotated by a table").element(&*frame.path));
+            return Err(
+                Error::new(Code::Operation, "this axis is not annotated by a table").element(&*frame.path)
+            );
         };
         let Some(name) = name else { return Ok(table.index.clone()) };
         if let Some((_, column)) = table.columns.iter().find(|(n, _)| n == name) {
@@ -61,6 +63,12 @@ impl Axis {
 pub enum Step {
     /// Positions of the view before.
     Index(Index),
+    /// A slice with Python's meaning, where the length is not known yet.
+    Slice(Option<i64>, Option<i64>, Option<i64>),
+    /// Positions, negative ones from the end, where the length is not known yet.
+    Ints(Arc<[i64]>),
+    /// A mask, where the length is not known yet.
+    Mask(Arc<[bool]>),
     /// Names, in this order; a name that stands several times brings all its rows.
     Labels(Arc<[String]>),
     /// From one name to another, both included; `None` is the start or the end.
@@ -69,6 +77,18 @@ pub enum Step {
     LabelledMask(Arc<[String]>, Arc<[bool]>),
     /// Where a predicate on the columns of this very view is true.
     Predicate(Arc<Expr>),
+}
+
+impl Step {
+    /// The step as an index, where it needs nothing but the length of the view before.
+    pub(crate) fn fixed(self, n: u64) -> Result<Self> {
+        Ok(match self {
+            Self::Slice(start, stop, step) => Self::Index(Index::slice(start, stop, step, n)?),
+            Self::Ints(items) => Self::Index(Index::ints(&items, n)?),
+            Self::Mask(items) => Self::Index(Index::mask(&items, n)?),
+            other => other,
+        })
+    }
 }
 
 /// An axis and what is selected of it. Immutable; shared by all elements of a view.
@@ -131,6 +151,9 @@ impl AxisView {
                     (parent.id(), 1u8).hash(&mut hash);
                     match step {
                         Step::Index(i) => i.to_bytes().hash(&mut hash),
+                        Step::Slice(a, b, c) => (5u8, a, b, c).hash(&mut hash),
+                        Step::Ints(i) => (6u8, i).hash(&mut hash),
+                        Step::Mask(m) => (7u8, m).hash(&mut hash),
                         Step::Labels(l) => (1u8, l).hash(&mut hash),
                         Step::LabelSlice(a, b) => (2u8, a, b).hash(&mut hash),
                         Step::LabelledMask(l, m) => (3u8, l, m).hash(&mut hash),
@@ -157,15 +180,28 @@ impl AxisView {
 
     /// A view of this view. Reads nothing.
     pub fn then(self: &Arc<Self>, step: Step) -> Result<Arc<Self>> {
+        let step = match self.len() {
+            Some(n) => step.fixed(n)?,
+            None => step,
+        };
         match (&self.state, &step) {
-            (_, Step::Index(inner)) if inner.is_all() && self.len() == Some(inner.len()) => return Ok(self.clone()),
-            (State::Known(index), Step::Index(inner)) => return Ok(Self::known(&self.axis, index.compose(inner)?)),
+            (_, Step::Index(inner)) if inner.is_all() && self.len() == Some(inner.len()) => {
+                return Ok(self.clone());
+            }
+            (State::Known(index), Step::Index(inner)) => {
+                return Ok(Self::known(&self.axis, index.compose(inner)?));
+            }
             (_, Step::Predicate(expr)) => {
                 let axis = expr.axis()?;
                 if axis != self.id() {
-                    return Err(Error::new(Code::ForeignPredicate, "the predicate was made on another object than it is used on")
-                        .found(expr.to_string())
-                        .help("Make it on the very object that you index: v = adata[:100]; v[v.obs[...] == ...]"));
+                    return Err(Error::new(
+                        Code::ForeignPredicate,
+                        "the predicate was made on another object than it is used on",
+                    )
+                    .found(expr.to_string())
+                    .help(
+                        "Make it on the very object that you index: v = adata[:100]; v[v.obs[...] == ...]",
+                    ));
                 }
             }
             _ => {}
@@ -197,7 +233,7 @@ impl AxisView {
         }
         let mut needs = parent.needs();
         match step {
-            Step::Index(_) => {}
+            Step::Index(_) | Step::Slice(..) | Step::Ints(_) | Step::Mask(_) => {}
             Step::Labels(_) | Step::LabelSlice(..) | Step::LabelledMask(..) => needs.push(None),
             Step::Predicate(expr) => needs.extend(expr.columns().into_iter().map(|c| c.column)),
         }
@@ -214,6 +250,12 @@ impl AxisView {
             (State::Pending { parent, step, .. }, None) => {
                 let own = match step {
                     Step::Index(i) => i.to_string(),
+                    Step::Slice(a, b, c) => {
+                        let side = |s: &Option<i64>| s.map_or(String::new(), |s| s.to_string());
+                        format!("{}:{}:{}", side(a), side(b), side(c))
+                    }
+                    Step::Ints(i) => format!("{} positions", i.len()),
+                    Step::Mask(m) => format!("mask of {}", m.len()),
                     Step::Labels(l) => match &**l {
                         [a] => format!("{a:?}"),
                         [a, b] => format!("[{a:?}, {b:?}]"),
@@ -221,7 +263,8 @@ impl AxisView {
                         [] => "[]".into(),
                     },
                     Step::LabelSlice(a, b) => {
-                        let side = |s: &Option<String>| s.as_ref().map_or(String::new(), |s| format!("{s:?}"));
+                        let side =
+                            |s: &Option<String>| s.as_ref().map_or(String::new(), |s| format!("{s:?}"));
                         format!("{}:{}", side(a), side(b))
                     }
                     Step::LabelledMask(l, _) => format!("mask of {} labels", l.len()),

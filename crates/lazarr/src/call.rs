@@ -9,7 +9,7 @@ use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
-use crate::program::{Cx, Recipe, Stage, Want};
+use crate::program::{Cx, Leaf, Recipe, Stage, Want};
 use crate::session::{Missing, Session};
 use crate::value::Value;
 
@@ -65,6 +65,12 @@ impl<'a> Run<'a> {
 
     /// Reads what is wanted.
     pub(crate) fn read(&self, make: Make<'_>) -> Result<Value> {
+        let (recipe, mut leaves) = self.leaves(make)?;
+        recipe.make(&mut leaves, &self.cx)
+    }
+
+    /// Reads what is wanted, and gives the results of the programs as they are.
+    pub(crate) fn leaves(&self, make: Make<'_>) -> Result<(Recipe, Vec<Option<Leaf>>)> {
         if !self.session.options().audit {
             return self.execute(&self.io, make);
         }
@@ -76,13 +82,15 @@ impl<'a> Run<'a> {
         let value = self.execute(&self.io.with_audit(audit.clone()), make)?;
         match audit.left().first() {
             None => Ok(value),
-            Some((key, range)) => Err(Error::new(Code::UnplannedRead, "the plan named a read that was not made")
-                .key(key.clone())
-                .found(format!("{range:?}"))),
+            Some((key, range)) => {
+                Err(Error::new(Code::UnplannedRead, "the plan named a read that was not made")
+                    .key(key.clone())
+                    .found(format!("{range:?}")))
+            }
         }
     }
 
-    fn execute(&self, io: &Io, make: Make<'_>) -> Result<Value> {
+    fn execute(&self, io: &Io, make: Make<'_>) -> Result<(Recipe, Vec<Option<Leaf>>)> {
         let (mut want, recipe) = make()?;
         let exec = self.exec(io);
         loop {
@@ -104,7 +112,7 @@ impl<'a> Run<'a> {
             let path = &want.labels[label].path;
             leaves.push(Some(program.finish(&self.cx).map_err(|e| e.element(&**path))?));
         }
-        recipe.make(&mut leaves, &self.cx)
+        Ok((recipe, leaves))
     }
 
     /// Every read that an execution makes, in stages: those before the last are made to know the next.
@@ -165,9 +173,14 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
-                per_thread = stage.reads.iter().map(|r| thread_bytes(r, exec.profile())).fold(per_thread, u64::max);
-                let arrays =
-                    stage.reads.iter().map(|r| array_plan(&exec, r, resolve)).collect::<Result<Vec<_>>>().map_err(at)?;
+                per_thread =
+                    stage.reads.iter().map(|r| thread_bytes(r, exec.profile())).fold(per_thread, u64::max);
+                let arrays = stage
+                    .reads
+                    .iter()
+                    .map(|r| array_plan(&exec, r, resolve))
+                    .collect::<Result<Vec<_>>>()
+                    .map_err(at)?;
                 add_stage(&mut elements[*label].stages, round, stage.name, arrays);
                 if stage.last || !resolve {
                     open[i] = false;
@@ -203,7 +216,10 @@ impl<'a> Run<'a> {
         let index_bytes: u64 = 0;
         plan.peak_bytes = plan.output_bytes
             + beside
-            + Amount { value: per_thread.saturating_mul(self.threads as u64) + index_bytes, mark: Mark::Upper };
+            + Amount {
+                value: per_thread.saturating_mul(self.threads as u64) + index_bytes,
+                mark: Mark::Upper,
+            };
         Ok(plan)
     }
 
@@ -288,7 +304,8 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
         plan.index_requests = Amount::exact(unknown);
         plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
         plan.fetch_bytes = Amount::estimate(size(chunks) / 2 + unknown * array.shard_index_bytes());
-        plan.decode_bytes = if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
+        plan.decode_bytes =
+            if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
         return Ok(plan);
     }
     // Those that are not cached yet are read here, and again only if they are forgotten by then.
@@ -317,7 +334,8 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
     }
     plan.requests = Amount::exact(requests);
     plan.fetch_bytes = Amount::exact(fetch);
-    plan.decode_bytes = if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    plan.decode_bytes =
+        if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
     Ok(plan)
 }
 

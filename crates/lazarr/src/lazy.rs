@@ -48,6 +48,27 @@ impl Lazy {
         Self { session: session.clone(), element: element.clone(), axes, dropped, columns: None }
     }
 
+    /// An element as it was saved.
+    pub(crate) fn restore(
+        session: &Arc<Session>,
+        element: &Element,
+        axes: Vec<Arc<AxisView>>,
+        dropped: Vec<bool>,
+        columns: Option<Vec<String>>,
+    ) -> Result<Self> {
+        let whole = Self::new(session, element);
+        if whole.axes.len() != axes.len() || dropped.len() != axes.len() {
+            return Err(Error::new(Code::StoreChanged, "the element has changed since it was saved")
+                .element(&*element.path));
+        }
+        Ok(Self { axes: axes.into(), dropped: dropped.into(), columns: columns.map(Into::into), ..whole })
+    }
+
+    /// The chosen columns of a table; `None` where all are.
+    pub fn chosen_columns(&self) -> Option<&[String]> {
+        self.columns.as_deref()
+    }
+
     /// The store.
     pub fn session(&self) -> &Arc<Session> {
         &self.session
@@ -70,7 +91,8 @@ impl Lazy {
 
     /// The shape; `None` for a length that is not known before labels or columns are read.
     pub fn shape(&self) -> Vec<Option<u64>> {
-        let mut shape: Vec<_> = self.axes.iter().zip(&self.dropped).filter(|(_, d)| !**d).map(|(a, _)| a.len()).collect();
+        let mut shape: Vec<_> =
+            self.axes.iter().zip(&self.dropped).filter(|(_, d)| !**d).map(|(a, _)| a.len()).collect();
         if let Body::DataFrame(frame) = &self.element.body {
             shape.push(Some(self.columns.as_ref().map_or(frame.columns.len(), |c| c.len()) as u64));
         }
@@ -112,8 +134,11 @@ impl Lazy {
     pub fn at(&self, axis: usize, position: i64) -> Result<Self> {
         let k = self.axis(axis)?;
         let Some(n) = self.axes[k].len() else {
-            return Err(Error::new(Code::IndexKind, "an integer cannot index an axis whose length is not known yet")
-                .help("Use a slice, or resolve() the selection first"));
+            return Err(Error::new(
+                Code::IndexKind,
+                "an integer cannot index an axis whose length is not known yet",
+            )
+            .help("Use a slice, or resolve() the selection first"));
         };
         let index = Index::ints(&[position], n).map_err(|e| e.element(&*self.element.path))?;
         let mut out = self.select(axis, Step::Index(index))?;
@@ -221,7 +246,10 @@ impl Lazy {
 
     fn drop_axes(&self, value: Value) -> Value {
         let keep = |shape: Vec<u64>| {
-            let kept = shape.into_iter().enumerate().filter(|(k, _)| !self.dropped.get(*k).copied().unwrap_or(false));
+            let kept = shape
+                .into_iter()
+                .enumerate()
+                .filter(|(k, _)| !self.dropped.get(*k).copied().unwrap_or(false));
             kept.map(|(_, n)| n).collect()
         };
         match value {
@@ -344,6 +372,10 @@ impl LazyAnnData {
         &self.var
     }
 
+    pub(crate) fn with_axes(self, obs: Arc<AxisView>, var: Arc<AxisView>) -> Self {
+        Self { obs, var, ..self }
+    }
+
     /// Cells and genes; `None` where labels or columns must be read to know.
     pub fn shape(&self) -> [Option<u64>; 2] {
         [self.obs.len(), self.var.len()]
@@ -381,15 +413,25 @@ impl LazyAnnData {
 
     /// The element at a path in the object: `X`, `obs`, `obsm/X_pca`, `raw/X`, `uns/neighbors/params`.
     pub fn get(&self, path: &str) -> Result<Lazy> {
-        let full = if self.element.path.is_empty() { path.to_owned() } else { format!("{}/{path}", self.element.path) };
+        let full = if self.element.path.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.element.path)
+        };
         let (place, rest) = path.split_once('/').unwrap_or((path, ""));
         let element = self.find(place, rest, path)?;
         if place == "raw" {
             return Ok(self.raw(rest, &element));
         }
         let axes = self.axes_of(place);
-        if rest.contains('/') && !MAPPINGS.contains(&place) || (place == "obs" || place == "var") && !rest.is_empty() {
-            let table = Lazy::with_axes(&self.session, &self.session.element(full.rsplit_once('/').map_or("", |p| p.0))?, &axes);
+        if rest.contains('/') && !MAPPINGS.contains(&place)
+            || (place == "obs" || place == "var") && !rest.is_empty()
+        {
+            let table = Lazy::with_axes(
+                &self.session,
+                &self.session.element(full.rsplit_once('/').map_or("", |p| p.0))?,
+                &axes,
+            );
             return table.column(rest);
         }
         Ok(Lazy::with_axes(&self.session, &element, &axes))
@@ -448,7 +490,9 @@ impl LazyAnnData {
     /// Whether this element is among the chosen: `None` chooses all; a name chooses itself and what is below it.
     fn chosen(path: &str, elements: Option<&[String]>) -> bool {
         elements.is_none_or(|all| {
-            all.iter().any(|e| path == e || path.starts_with(&format!("{e}/")) || e.starts_with(&format!("{path}/")))
+            all.iter().any(|e| {
+                path == e || path.starts_with(&format!("{e}/")) || e.starts_with(&format!("{path}/"))
+            })
         })
     }
 
@@ -530,7 +574,8 @@ impl LazyAnnData {
         for path in elements.unwrap_or_default() {
             let (place, rest) = path.split_once('/').unwrap_or((path, ""));
             // An AnnData has every place, written or not.
-            if rest.is_empty() && (MAPPINGS.contains(&place) || matches!(place, "X" | "raw" | "obs" | "var")) {
+            if rest.is_empty() && (MAPPINGS.contains(&place) || matches!(place, "X" | "raw" | "obs" | "var"))
+            {
                 continue;
             }
             self.find(place, rest, path)?;

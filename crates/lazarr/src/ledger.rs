@@ -75,13 +75,15 @@ impl Budget {
                 self.meter.see_ledger(before + bytes);
                 Ok(())
             }
-            Err(used) => Err(Error::new(Code::MemoryLimit, format!("{what} does not fit into the memory limit"))
-                .expected(format!("at most {} in all", human_bytes(self.limit)))
-                .found(format!("{} needed while {} are in use", human_bytes(bytes), human_bytes(used)))
-                .help(format!(
-                    "Raise memory_limit to {} or more, select less, or stream with iter_rows()",
-                    human_bytes(used.saturating_add(bytes))
-                ))),
+            Err(used) => {
+                Err(Error::new(Code::MemoryLimit, format!("{what} does not fit into the memory limit"))
+                    .expected(format!("at most {} in all", human_bytes(self.limit)))
+                    .found(format!("{} needed while {} are in use", human_bytes(bytes), human_bytes(used)))
+                    .help(format!(
+                        "Raise memory_limit to {} or more, select less, or stream with iter_rows()",
+                        human_bytes(used.saturating_add(bytes))
+                    )))
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ mod memory;
 mod program;
 mod resolve;
 mod session;
+mod state;
+mod stream;
 mod value;
 
 pub use axis::{Axis, AxisView, Step};
@@ -38,5 +40,12 @@ pub use lazarr_store::Meter;
 pub use lazy::{Lazy, LazyAnnData, MAPPINGS};
 pub use ledger::{Budget, Charge, Ledger};
 pub use memory::{default_limit, reset_peak, resident};
+pub use program::describe;
 pub use session::{Missing, Options, Session};
+pub use stream::{RowBlock, RowBlocks};
 pub use value::{Dense, SparseMatrix, Strings, Table, Value};
+
+/// The attributes of an element's node, as JSON text.
+pub fn attributes_json(element: &Element) -> String {
+    serde_json::to_string(&*element.attributes).unwrap_or_default()
+}

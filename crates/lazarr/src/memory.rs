@@ -25,12 +25,15 @@ fn group_free() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     let v2 = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");
     for dir in [format!("/sys/fs/cgroup{v2}"), "/sys/fs/cgroup".into()] {
-        if let (Some(max), Some(now)) = (number(&format!("{dir}/memory.max")), number(&format!("{dir}/memory.current"))) {
+        if let (Some(max), Some(now)) =
+            (number(&format!("{dir}/memory.max")), number(&format!("{dir}/memory.current")))
+        {
             return Some(max.saturating_sub(now));
         }
     }
     let dir = "/sys/fs/cgroup/memory";
-    let (max, now) = (number(&format!("{dir}/memory.limit_in_bytes"))?, number(&format!("{dir}/memory.usage_in_bytes"))?);
+    let (max, now) =
+        (number(&format!("{dir}/memory.limit_in_bytes"))?, number(&format!("{dir}/memory.usage_in_bytes"))?);
     // v1 writes a huge number for "no limit".
     (max < 1 << 60).then(|| max.saturating_sub(now))
 }

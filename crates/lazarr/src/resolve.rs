@@ -14,10 +14,16 @@ use crate::value::{Strings, Value};
 
 /// What `step` selects of `base`.
 pub(crate) fn apply(axis: &Axis, base: &Index, step: &Step, run: &Run<'_>) -> Result<Index> {
+    let step = &step.clone().fixed(base.len())?;
     match step {
         Step::Index(inner) => base.compose(inner),
+        Step::Slice(..) | Step::Ints(_) | Step::Mask(_) => {
+            Err(Error::new(Code::Internal, "a step was not fixed"))
+        }
         Step::Labels(labels) => base.compose(&find(axis, base, labels, run)?),
-        Step::LabelSlice(start, stop) => base.compose(&slice(axis, base, start.as_deref(), stop.as_deref(), run)?),
+        Step::LabelSlice(start, stop) => {
+            base.compose(&slice(axis, base, start.as_deref(), stop.as_deref(), run)?)
+        }
         Step::LabelledMask(labels, mask) => base.compose(&align(axis, base, labels, mask, run)?),
         Step::Predicate(expr) => base.compose(&filter(axis, base, expr, run)?),
     }
@@ -83,24 +89,20 @@ fn read(columns: &[Element], rows: &Index, run: &Run<'_>) -> Result<Vec<Value>> 
     }
 }
 
-/// The names of some rows, as text.
-pub(crate) fn names(axis: &Axis, rows: &Index, run: &Run<'_>) -> Result<Vec<String>> {
-    let column = axis.column(None)?;
-    let mut values = read(std::slice::from_ref(&column), rows, run)?;
-    let value = values.pop().ok_or_else(|| Error::new(Code::Internal, "no names came"))?;
-    texts(&value).map_err(|e| e.element(&*column.path))
-}
-
 /// The items of a 1-d value as text; integers are spelled, as anndata does with such names.
 fn texts(value: &Value) -> Result<Vec<String>> {
     match value {
         Value::Strings(s) => Ok((0..s.len()).map(|i| text(s, i)).collect()),
         Value::Nullable { values, .. } => texts(values),
-        Value::Dense(d) if d.dtype.is_integer() => Ok(integers(&d.dtype, d.data.as_slice()).iter().map(ToString::to_string).collect()),
+        Value::Dense(d) if d.dtype.is_integer() => {
+            Ok(integers(&d.dtype, d.data.as_slice()).iter().map(ToString::to_string).collect())
+        }
         Value::Dense(d) if d.dtype == DataType::Bool => {
             Ok(d.data.as_slice().iter().map(|&b| if b == 0 { "False" } else { "True" }.to_owned()).collect())
         }
-        Value::Dense(d) if matches!(d.dtype, DataType::Float(_)) => Ok(floats(&d.dtype, d.data.as_slice()).iter().map(|x| format!("{x:?}")).collect()),
+        Value::Dense(d) if matches!(d.dtype, DataType::Float(_)) => {
+            Ok(floats(&d.dtype, d.data.as_slice()).iter().map(|x| format!("{x:?}")).collect())
+        }
         _ => Err(Error::new(Code::Operation, "the names of this axis are neither text nor integers")),
     }
 }
@@ -118,14 +120,20 @@ fn integers(dtype: &DataType, bytes: &[u8]) -> Vec<i128> {
             wide[..size].copy_from_slice(item);
             let raw = u64::from_le_bytes(wide);
             let shift = 64 - 8 * size as u32;
-            if matches!(dtype, DataType::Int(_)) { i128::from((raw << shift) as i64 >> shift) } else { i128::from(raw) }
+            if matches!(dtype, DataType::Int(_)) {
+                i128::from((raw << shift) as i64 >> shift)
+            } else {
+                i128::from(raw)
+            }
         })
         .collect()
 }
 
 fn floats(dtype: &DataType, bytes: &[u8]) -> Vec<f64> {
     match dtype {
-        DataType::Float(4) => bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+        DataType::Float(4) => {
+            bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()
+        }
         DataType::Float(8) => bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
         _ => Vec::new(),
     }
@@ -248,7 +256,8 @@ fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Index
         let rows = base.compose(&block)?;
         let values = read(&columns, &rows, run)?;
         let offsets: Vec<Vec<u64>> = values.iter().map(offsets).collect();
-        let blocks = values.iter().zip(&offsets).map(|(v, o)| column_block(v, o)).collect::<Result<Vec<_>>>()?;
+        let blocks =
+            values.iter().zip(&offsets).map(|(v, o)| column_block(v, o)).collect::<Result<Vec<_>>>()?;
         mask.append(&bound.eval(&blocks)?.selected());
     }
     mask.into_index(base.len())
@@ -281,7 +290,9 @@ fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
             NullableKind::Boolean => ColumnSchema::NullableBoolean,
             NullableKind::String { nan } => ColumnSchema::NullableString { nan: *nan },
         },
-        Body::Categorical(c) => ColumnSchema::Categorical { categories: categories(&c.categories, run)?, ordered: c.ordered },
+        Body::Categorical(c) => {
+            ColumnSchema::Categorical { categories: categories(&c.categories, run)?, ordered: c.ordered }
+        }
         Body::Broken(e) => return Err(broken(e, &column.path)),
         _ => ColumnSchema::Other(column.encoding_type.clone()),
     })
@@ -299,17 +310,22 @@ fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
         other => other,
     };
     Ok(match inner {
-        Value::Strings(s) => CategoryValues::Strings { values: (0..s.len()).map(|i| text(s, i)).collect(), na },
+        Value::Strings(s) => {
+            CategoryValues::Strings { values: (0..s.len()).map(|i| text(s, i)).collect(), na }
+        }
         Value::Dense(d) => match &d.dtype {
             DataType::Bool => CategoryValues::Bool(d.data.as_slice().iter().map(|&b| b != 0).collect()),
-            DataType::Int(_) => {
-                CategoryValues::Int(integers(&d.dtype, d.data.as_slice()).into_iter().map(|i| i as i64).collect())
-            }
-            DataType::UInt(_) => {
-                CategoryValues::UInt(integers(&d.dtype, d.data.as_slice()).into_iter().map(|i| i as u64).collect())
-            }
+            DataType::Int(_) => CategoryValues::Int(
+                integers(&d.dtype, d.data.as_slice()).into_iter().map(|i| i as i64).collect(),
+            ),
+            DataType::UInt(_) => CategoryValues::UInt(
+                integers(&d.dtype, d.data.as_slice()).into_iter().map(|i| i as u64).collect(),
+            ),
             DataType::Float(4 | 8) => CategoryValues::Float(floats(&d.dtype, d.data.as_slice())),
-            other => CategoryValues::Other { name: other.to_string(), len: d.shape.first().map_or(0, |&n| n as usize) },
+            other => CategoryValues::Other {
+                name: other.to_string(),
+                len: d.shape.first().map_or(0, |&n| n as usize),
+            },
         },
         _ => CategoryValues::Other { name: "something else".into(), len: 0 },
     })
@@ -317,7 +333,9 @@ fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
 
 fn offsets(value: &Value) -> Vec<u64> {
     match value {
-        Value::Strings(s) => s.offsets.as_slice().as_chunks::<8>().0.iter().map(|b| u64::from_ne_bytes(*b)).collect(),
+        Value::Strings(s) => {
+            s.offsets.as_slice().as_chunks::<8>().0.iter().map(|b| u64::from_ne_bytes(*b)).collect()
+        }
         Value::Nullable { values, .. } => offsets(values),
         _ => Vec::new(),
     }
@@ -331,9 +349,11 @@ fn column_block<'v>(value: &'v Value, offsets: &'v [u64]) -> Result<ColumnBlock<
             ColumnBlock::Codes { dtype: codes.dtype.clone(), bytes: codes.data.as_slice() }
         }
         Value::Nullable { values, mask, .. } => match &**values {
-            Value::Strings(s) => {
-                ColumnBlock::NullableStrings { offsets, bytes: s.bytes.as_slice(), mask: mask.data.as_slice() }
-            }
+            Value::Strings(s) => ColumnBlock::NullableStrings {
+                offsets,
+                bytes: s.bytes.as_slice(),
+                mask: mask.data.as_slice(),
+            },
             Value::Dense(d) => ColumnBlock::NullableFixed {
                 dtype: d.dtype.clone(),
                 bytes: d.data.as_slice(),

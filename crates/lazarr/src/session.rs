@@ -124,7 +124,10 @@ impl Session {
 
     /// The threads of a call.
     pub fn threads(&self) -> usize {
-        self.options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+        self.options
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+            .max(1)
     }
 
     /// The element at a path below the root.
@@ -137,12 +140,17 @@ impl Session {
             let children = at.children();
             let found = children
                 .into_iter()
-                .filter(|(name, _)| rest == name || rest.strip_prefix(name.as_str()).is_some_and(|r| r.starts_with('/')))
+                .filter(|(name, _)| {
+                    rest == name || rest.strip_prefix(name.as_str()).is_some_and(|r| r.starts_with('/'))
+                })
                 .max_by_key(|(name, _)| name.len());
             let Some((name, child)) = found else {
                 let names: Vec<String> = at.children().into_iter().map(|(n, _)| n).collect();
                 return Err(Error::new(Code::ElementNotFound, format!("there is no element `{path}`"))
-                    .expected(format!("one of {}", lazarr_plan::nearest(rest.split('/').next().unwrap_or(rest), &names)))
+                    .expected(format!(
+                        "one of {}",
+                        lazarr_plan::nearest(rest.split('/').next().unwrap_or(rest), &names)
+                    ))
                     .found(rest.to_owned()));
             };
             rest = rest[name.len()..].trim_start_matches('/');
@@ -262,8 +270,10 @@ fn walk(io: &Io, hierarchy: &mut Hierarchy, limits: &Limits) -> Result<()> {
         let share = paths.len().div_ceil(threads).max(1);
         let read = &read;
         let seen: Vec<Result<Seen>> = std::thread::scope(|scope| {
-            let parts: Vec<_> =
-                paths.chunks(share).map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>())).collect();
+            let parts: Vec<_> = paths
+                .chunks(share)
+                .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
+                .collect();
             parts.into_iter().flat_map(|p| p.join().unwrap_or_default()).collect()
         });
         let mut next = Vec::new();

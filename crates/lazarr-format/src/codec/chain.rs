@@ -143,8 +143,7 @@ impl Plan {
                 Items::Rare(Box::new(Rare::from_v2(&filters[..n], compressor, order_f, big_endian, spec)?))
             }
         };
-        if matches!(&items, Items::Fixed { transpose: Some(_), .. } | Items::Vlen { transpose: Some(_), .. })
-        {
+        if order_f && !matches!(items, Items::Rare(_)) && transpose()?.is_some() {
             head_labels.push("order F".to_owned());
         }
         head_labels.append(&mut labels);

@@ -29,6 +29,7 @@ mod chain;
 mod checksum;
 mod deflate;
 mod filter;
+mod lz4;
 mod rare;
 mod shuffle;
 mod step;

@@ -87,7 +87,9 @@ impl Rare {
     fn new(metadata: &[MetadataV3], spec: ChunkSpec<'_>) -> Result<Self> {
         // Filters that zarrs would decode to other values.
         if let Some(filter) = metadata.iter().find(|m| Filter::is(m.name())) {
-            return Err(unknown(&format!("{} together with other rare codecs", filter.name())));
+            let message =
+                format!("the codec `{}` is not known together with the codecs beside it", filter.name());
+            return Err(Error::new(Code::CodecUnknown, message));
         }
         // One by one, so that the error can name the codec.
         for codec in metadata.iter().filter(|m| m.must_understand()) {

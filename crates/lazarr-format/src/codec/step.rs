@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::buffer::{Contexts, sized};
 use super::checksum::Sum;
-use super::{blosc, bz2, shuffle, wrong_length, zstd};
+use super::{blosc, bz2, lz4, shuffle, wrong_length, zstd};
 use crate::{Code, Error, Result};
 
 /// A codec of bytes to bytes.
@@ -19,6 +19,7 @@ pub(super) enum Step {
     Gzip,
     Zlib,
     Bz2,
+    Lz4,
     /// The bytes of items of this size, sorted by their place in the item.
     Shuffle(usize),
     /// Four bytes before (`at_start`) or after the rest.
@@ -62,6 +63,7 @@ impl Step {
             "gzip" => Self::Gzip,
             "zlib" => Self::Zlib,
             "bz2" => Self::Bz2,
+            "lz4" => Self::Lz4,
             "shuffle" => match config.get("elementsize").map_or(Some(4), Value::as_u64) {
                 Some(n @ 1..=0xff_ffff) => Self::Shuffle(n as usize),
                 _ => {
@@ -105,7 +107,7 @@ impl Step {
             Self::Shuffle(_) => decoded,
             Self::Blosc => decoded.saturating_add(16),
             // Generous to encoders that cut their input into small blocks or frames.
-            Self::Zstd { .. } | Self::Gzip | Self::Zlib | Self::Bz2 => {
+            Self::Zstd { .. } | Self::Gzip | Self::Zlib | Self::Bz2 | Self::Lz4 => {
                 decoded.saturating_add(decoded / 8).saturating_add(4096)
             }
         }
@@ -116,6 +118,7 @@ impl Step {
         match self {
             Self::Blosc => Ok(Some(blosc::Header::read(encoded)?.decoded as u64)),
             Self::Zstd { .. } => zstd::claimed(encoded),
+            Self::Lz4 => Ok(Some(lz4::split(encoded)?.0 as u64)),
             Self::Shuffle(_) => Ok(Some(encoded.len() as u64)),
             Self::Gzip | Self::Zlib | Self::Bz2 | Self::Checksum { .. } => Ok(None),
         }
@@ -128,6 +131,7 @@ impl Step {
             Self::Gzip => contexts.inflate()?.gzip(encoded, room),
             Self::Zlib => contexts.inflate()?.zlib(encoded, room),
             Self::Bz2 => bz2::decode(encoded, room),
+            Self::Lz4 => lz4::decode(encoded, room),
             Self::Shuffle(size) => shuffle::decode(*size, encoded, room),
             Self::Checksum { sum, at_start } => {
                 let inner = &encoded[sum.check(encoded, *at_start)?];

@@ -271,8 +271,12 @@ fn fill_values() {
     ] {
         assert_eq!(item(dtype.clone(), fill.clone()).unwrap(), Fill::Item(expected), "{dtype} {fill}");
     }
-    assert_eq!(item(json!("string"), json!("né")).unwrap(), Fill::Vlen("né".into()));
-    assert_eq!(item(json!("bytes"), json!([1, 255])).unwrap(), Fill::Vlen(vec![1, 255]));
+    let vlen = |dtype: &str, codec: &str, fill: Value| {
+        v3(&json!({"data_type": dtype, "codecs": [{"name": codec}], "fill_value": fill})).unwrap().fill
+    };
+    assert_eq!(vlen("string", "vlen-utf8", json!("né")), Fill::Vlen("né".into()));
+    assert_eq!(vlen("bytes", "vlen-bytes", json!([1, 255])), Fill::Vlen(vec![1, 255]));
+    assert_eq!(vlen("variable_length_bytes", "vlen-bytes", json!("aGk=")), Fill::Vlen(b"hi".to_vec()));
     for (dtype, fill) in [
         (json!("bool"), json!(1)),
         (json!("uint8"), json!(256)),

@@ -245,7 +245,7 @@ impl On<'_> {
             if bools {
                 return Ok(vec![false; categories.len()]);
             }
-            let mask = NumTest::one_of(dtype, values, false).eval(dtype, &bytes)?;
+            let mask = NumTest::one_of(dtype, values).eval(dtype, &bytes)?;
             Ok((0..mask.len()).map(|i| mask.get(i) == Some(true)).collect())
         };
         match categories {
@@ -267,7 +267,7 @@ impl On<'_> {
                     return Ok(vec![false; v.len()]);
                 }
                 let bytes: Vec<u8> = v.iter().map(|x| u8::from(*x)).collect();
-                let mask = NumTest::one_of(&DataType::Bool, values, false).eval(&DataType::Bool, &bytes)?;
+                let mask = NumTest::one_of(&DataType::Bool, values).eval(&DataType::Bool, &bytes)?;
                 Ok((0..mask.len()).map(|i| mask.get(i) == Some(true)).collect())
             }
             CategoryValues::Other { .. } => {
@@ -278,30 +278,13 @@ impl On<'_> {
 
     fn is_in(&self, values: &[Literal]) -> Result<Leaf> {
         let has = |f: fn(&Literal) -> bool| values.iter().any(f);
-        let text = has(|v| matches!(v, Literal::Str(_)));
-        let none = has(|v| matches!(v, Literal::Null | Literal::Na));
-        let float = has(|v| matches!(v, Literal::Float(_) | Literal::Float64(_)));
-        let boolean = has(|v| matches!(v, Literal::Bool(_)));
         match self.schema {
-            ColumnSchema::Numeric(dtype) => {
-                // A list of numbers becomes a float array, and a column of signed integers with it.
-                let as_floats = float && !text && !none && !boolean && matches!(dtype, DataType::Int(_));
-                Ok((Test::Number(NumTest::one_of(dtype, values, as_floats)), Some(false)))
-            }
-            ColumnSchema::Bool => {
-                Ok((Test::Number(NumTest::one_of(&DataType::Bool, values, false)), Some(false)))
-            }
+            ColumnSchema::Numeric(dtype) => Ok((Test::Number(NumTest::one_of(dtype, values)), Some(false))),
+            ColumnSchema::Bool => Ok((Test::Number(NumTest::one_of(&DataType::Bool, values)), Some(false))),
             ColumnSchema::NullableInteger(_) | ColumnSchema::NullableBoolean => {
                 let dtype =
                     if let ColumnSchema::NullableInteger(d) = self.schema { d } else { &DataType::Bool };
-                let missing = Some(has(|v| matches!(v, Literal::Na)));
-                // numpy makes an array of the list: strings turn its numbers into strings, which equal none.
-                let test = if text && !none {
-                    NumTest::Always(false)
-                } else {
-                    NumTest::one_of(dtype, values, float && !none && !text && dtype.is_integer())
-                };
-                Ok((Test::Number(test), missing))
+                Ok((Test::Number(NumTest::one_of(dtype, values)), Some(has(|v| matches!(v, Literal::Na)))))
             }
             ColumnSchema::Strings => Ok((Test::Str(strings(values)), Some(false))),
             ColumnSchema::NullableString { .. } => {

@@ -3,7 +3,6 @@
 use lazarr_format::{Code, DataType, Error, Result};
 
 use super::bind::{Node, Test};
-use super::strings::StrTest;
 use super::{Bound, ColumnBlock, ColumnRef, ColumnSchema, Mask3};
 
 impl Bound {
@@ -52,7 +51,7 @@ fn check(block: &ColumnBlock<'_>, schema: &ColumnSchema) -> Result<usize> {
             .found(found)
     };
     let items = |dtype: &DataType, bytes: &[u8]| {
-        let size = dtype.item_size().filter(|n| *n > 0 && bytes.len() % n == 0);
+        let size = dtype.item_size().filter(|n| *n > 0 && bytes.len().is_multiple_of(*n));
         size.map(|n| bytes.len() / n).ok_or_else(|| {
             Error::new(Code::ChunkLength, "a block of a column is not made of whole items")
                 .expected(format!("items of {dtype}"))
@@ -122,7 +121,6 @@ fn leaf(block: &ColumnBlock<'_>, test: &Test, missing: Option<bool>, rows: usize
             let (items, _) = bytes.as_chunks::<8>();
             Mask3::from_fn(rows, |i| i64::from_le_bytes(items[i]) == i64::MIN)
         }
-        (Test::Str(StrTest::Always(x)), _) => Mask3::from_fn(rows, |_| *x),
         (
             Test::Str(test),
             ColumnBlock::Strings { offsets, bytes } | ColumnBlock::NullableStrings { offsets, bytes, .. },
@@ -151,7 +149,10 @@ fn codes(
     macro_rules! items {
         ($t:ty) => {{
             let (items, _) = bytes.as_chunks::<{ size_of::<$t>() }>();
-            by_code(lookup, rows, missing, |i| i128::from(<$t>::from_le_bytes(items[i])))
+            by_code(lookup, rows, missing, |i| {
+                // What does not fit points at no category either.
+                i64::try_from(<$t>::from_le_bytes(items[i])).unwrap_or(i64::MAX)
+            })
         }};
     }
     match dtype {
@@ -167,18 +168,18 @@ fn codes(
     }
 }
 
-fn by_code(lookup: &[bool], rows: usize, missing: Option<bool>, at: impl Fn(usize) -> i128) -> Result<Mask3> {
+fn by_code(lookup: &[bool], rows: usize, missing: Option<bool>, at: impl Fn(usize) -> i64) -> Result<Mask3> {
     let mut absent = false;
-    let mask = Mask3::try_from_fn(rows, |i| match usize::try_from(at(i)) {
-        Ok(code) => lookup.get(code).copied().ok_or_else(|| {
+    let mask = Mask3::try_from_fn(rows, |i| {
+        let Ok(code) = usize::try_from(at(i)) else {
+            absent = true;
+            return Ok(false);
+        };
+        lookup.get(code).copied().ok_or_else(|| {
             Error::new(Code::CategoryCode, "a code points at no category")
                 .expected(format!("-1 or less than {}", lookup.len()))
                 .found(code.to_string())
-        }),
-        Err(_) => {
-            absent = true;
-            Ok(false)
-        }
+        })
     })?;
     Ok(if absent { mask.at_missing(&Mask3::from_fn(rows, |i| at(i) < 0), missing) } else { mask })
 }

@@ -114,23 +114,24 @@ impl NumTest {
         }
     }
 
-    /// `column.isin(values)`; values that are no numbers match nothing. With `as_floats` everything meets as float64.
-    pub(super) fn one_of(dtype: &DataType, values: &[Literal], as_floats: bool) -> Self {
+    /// `column.isin(values)`: by value, exactly, whatever the types. What is no number matches nothing.
+    pub(super) fn one_of(dtype: &DataType, values: &[Literal]) -> Self {
         let float = |x: &Literal| match x {
             Literal::Float(v) | Literal::Float64(v) => Some(*v),
             _ => None,
         };
-        if as_floats || matches!(dtype, DataType::Float(_)) {
-            let mut found: Vec<f64> = values
-                .iter()
-                .filter_map(|x| {
-                    float(x).or_else(|| {
-                        let v = whole(x)?;
-                        // An integer that float64 cannot hold equals no float.
-                        (as_floats || integral(v as f64) == Some(v)).then_some(v as f64)
-                    })
-                })
-                .collect();
+        // pandas makes a float64 array of a list that mixes integers and floats, and keeps the list as it is only for
+        // columns of other types than these.
+        let all_numbers = values.iter().all(|x| float(x).is_some() || matches!(x, Literal::Int(_)));
+        let rounds = all_numbers
+            && values.iter().any(|x| float(x).is_some())
+            && matches!(dtype, DataType::Int(_) | DataType::Float(8));
+        let whole = |x: &Literal| whole(x).map(|v| if rounds { v as f64 as i128 } else { v });
+        if matches!(dtype, DataType::Float(_)) {
+            // An integer that float64 cannot hold equals no float.
+            let exact = |v: i128| (integral(v as f64) == Some(v)).then_some(v as f64);
+            let mut found: Vec<f64> =
+                values.iter().filter_map(|x| float(x).or_else(|| whole(x).and_then(exact))).collect();
             let nan = found.iter().any(|x| x.is_nan());
             found.retain(|x| !x.is_nan());
             found.sort_by(f64::total_cmp);

@@ -10,8 +10,6 @@ use super::CmpOp;
 /// A test of one string.
 #[derive(Debug, Clone)]
 pub(super) enum StrTest {
-    /// The same for every row.
-    Always(bool),
     /// `string op value`.
     Compare(CmpOp, String),
     /// One of these.
@@ -48,7 +46,6 @@ impl StrTest {
     /// The answer for one string. Errors with `StringData` where it is not UTF-8 and that matters.
     pub(super) fn eval(&self, text: &[u8]) -> Result<bool> {
         Ok(match self {
-            Self::Always(x) => *x,
             Self::Compare(op, value) => {
                 let order = text.cmp(value.as_bytes());
                 match op {

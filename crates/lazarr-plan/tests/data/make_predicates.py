@@ -5,6 +5,7 @@ The columns are written with anndata, read back with anndata, and asked random q
 [expression, answer]: one letter a row (T, F, N for NA), or "E" where pandas raises a TypeError or AttributeError.
 """
 
+import contextlib
 import json
 import random
 import warnings
@@ -119,13 +120,16 @@ with ad.settings.override(allow_write_nullable_strings=True):
     write_elem(group, "obs", pd.DataFrame(index=pd.Index(names)))
     for key, column in columns.items():
         write_elem(group["obs"], key, column)
+    # As other writers may store them: categories that are nullable strings.
+    write_elem(group["obs/c_na"], "categories", pd.array(["T cell", "B cell", "ab"], dtype=pd.StringDtype(na_value=pd.NA)))
     write_elem(group["obs"], "_index", np.array(names, dtype=object))
     group["obs"].attrs["column-order"] = list(columns)
     df = read_elem(group["obs"])
 series = {c: df[c] for c in columns} | {"names": df.index}
 kinds["names"] = {"name": "names", "kind": "strings", "values": names}
 values["names"] = names
-assert str(df.index.dtype) == "str" and df["plain"].dtype == object and str(df["c_na"].cat.categories.dtype) == "string"
+assert str(df.index.dtype) == "str" and df["plain"].dtype == object
+assert df["c_str"].cat.categories.dtype == "str" and df["c_na"].cat.categories.dtype.na_value is pd.NA
 
 OPS = ["eq", "ne", "lt", "le", "gt", "ge"]
 
@@ -255,8 +259,8 @@ def case(e):
     except OverflowError:
         return  # beyond 64 bits numpy and pyarrow give up on some types; lazarr answers by value
     except (TypeError, AttributeError):
-        if e[0] in ("and", "or", "xor", "not"):
-            return
+        if e[0] in ("and", "or", "xor", "not") or e[:2] == ["isin", "f2"]:
+            return  # pandas has no hash table of float16, and does not join masks of all its types
         answer = "E"
     seen.add(key)
     cases.append([e, answer])
@@ -267,11 +271,9 @@ def tree(depth):
     if depth == 0 or roll < 0.2:
         for _ in range(20):
             e = leaf(rng.choice(list(series)))
-            try:
+            with contextlib.suppress(TypeError, AttributeError, OverflowError):
                 letters(ask(e))
                 return e
-            except Exception:
-                continue
     if roll < 0.4:
         return ["not", tree(depth - 1)]
     return [rng.choice(["and", "or", "xor"]), tree(depth - 1), tree(depth - 1)]

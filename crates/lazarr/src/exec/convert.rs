@@ -80,7 +80,9 @@ fn integers(from: &DataType, to: u8, low: i64, high: i64, src: &[u8], dst: &mut 
         DataType::UInt(2) => wide::<2, _>(src, dst, to, low, high, |b| i64::from(u16::from_le_bytes(b))),
         DataType::UInt(4) => wide::<4, _>(src, dst, to, low, high, |b| i64::from(u32::from_le_bytes(b))),
         // Past i64 nothing is legal: such a value is mapped below every `low`.
-        _ => wide::<8, _>(src, dst, to, low, high, |b| i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MIN)),
+        _ => wide::<8, _>(src, dst, to, low, high, |b| {
+            i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MIN)
+        }),
     }
     .map_err(|at| {
         let size = from.item_size().unwrap_or(1);
@@ -88,7 +90,9 @@ fn integers(from: &DataType, to: u8, low: i64, high: i64, src: &[u8], dst: &mut 
         item[..size].copy_from_slice(&src[at * size..(at + 1) * size]);
         let raw = u64::from_le_bytes(item);
         let value = match from {
-            DataType::Int(n) => i128::from((raw << (64 - 8 * u32::from(*n))) as i64 >> (64 - 8 * u32::from(*n))),
+            DataType::Int(n) => {
+                i128::from((raw << (64 - 8 * u32::from(*n))) as i64 >> (64 - 8 * u32::from(*n)))
+            }
             _ => i128::from(raw),
         };
         BadItem { at: at as u64, value }

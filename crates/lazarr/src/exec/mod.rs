@@ -83,7 +83,9 @@ impl Exec<'_> {
                     Err(Error::new(Code::Internal, "a thread ended unexpectedly").help("Please report this"))
                 });
                 // The first real error, not the "stopped" that it causes in the others.
-                if result.is_ok() || result.as_ref().is_err_and(|e| e.code() == Code::Interrupted && theirs.is_err()) {
+                if result.is_ok()
+                    || result.as_ref().is_err_and(|e| e.code() == Code::Interrupted && theirs.is_err())
+                {
                     result = theirs;
                 }
             }
@@ -117,13 +119,14 @@ impl Exec<'_> {
         let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
         let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
         let locate = |e: Error| e.element(&*array.path).key(key);
-        let found = self
-            .io
-            .get(key, &range, &mut |n| charge.grow(n, "a shard index"), &mut raw)
-            .map_err(|e| match e.code() {
-                Code::ChunkLength => locate(Error::new(Code::ShardIndex, "the shard is shorter than its index").source(e)),
+        let found = self.io.get(key, &range, &mut |n| charge.grow(n, "a shard index"), &mut raw).map_err(
+            |e| match e.code() {
+                Code::ChunkLength => {
+                    locate(Error::new(Code::ShardIndex, "the shard is shorter than its index").source(e))
+                }
                 _ => locate(e),
-            })?;
+            },
+        )?;
         let state = match found {
             None => IndexState::Absent,
             Some(found) => {
@@ -141,7 +144,8 @@ impl Exec<'_> {
 /// what the codecs need.
 pub(crate) fn thread_bytes(read: &ArrayRead, profile: Profile) -> u64 {
     let chunk = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(32));
-    let encoded = chunk.saturating_add(chunk / 64 + 4096).max(profile.max_request.min(chunk.saturating_mul(4)));
+    let encoded =
+        chunk.saturating_add(chunk / 64 + 4096).max(profile.max_request.min(chunk.saturating_mul(4)));
     chunk.saturating_add(encoded).saturating_add(read.array.chain.scratch_bytes(chunk))
 }
 
@@ -207,7 +211,12 @@ impl<'e, 'a> Worker<'e, 'a> {
     }
 
     /// Takes work: one large request, or several small ones.
-    fn take<'b>(&self, source: &Mutex<Source<'_, 'b>>, profile: Profile, batch: &mut Vec<(usize, Work)>) -> Result<()> {
+    fn take<'b>(
+        &self,
+        source: &Mutex<Source<'_, 'b>>,
+        profile: Profile,
+        batch: &mut Vec<(usize, Work)>,
+    ) -> Result<()> {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         let mut chunks = 0;
         while chunks < TAKE {
@@ -222,11 +231,13 @@ impl<'e, 'a> Worker<'e, 'a> {
                 None => source.open = None,
                 Some(work) => {
                     // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
-                    let weight = (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, TAKE as u64) as usize;
-                    chunks += weight * match &work {
-                        Work::Fetch { parts, .. } => parts.len(),
-                        Work::Fill(at) => at.len(),
-                    };
+                    let weight =
+                        (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, TAKE as u64) as usize;
+                    chunks += weight
+                        * match &work {
+                            Work::Fetch { parts, .. } => parts.len(),
+                            Work::Fill(at) => at.len(),
+                        };
                     batch.push((i, work));
                 }
             }
@@ -240,7 +251,8 @@ impl<'e, 'a> Worker<'e, 'a> {
             Work::Fetch { key, range, version, parts } => {
                 self.encoded.clear();
                 let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let found = self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded)?;
+                let found =
+                    self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded)?;
                 let Some(found) = found else {
                     if version.is_some() {
                         self.exec.indices.forget(&key);
@@ -272,7 +284,8 @@ impl<'e, 'a> Worker<'e, 'a> {
             Some(r) => self.encoded.get(r.start as usize..r.end as usize),
             None => Some(&self.encoded[..]),
         };
-        let encoded = encoded.ok_or_else(|| Error::new(Code::Internal, "a chunk lies outside of its request"))?;
+        let encoded =
+            encoded.ok_or_else(|| Error::new(Code::Internal, "a chunk lies outside of its request"))?;
         let chain = &read.array.chain;
         let Some(bytes) = read.array.inner_bytes() else {
             let items = read.array.inner_len() as usize;
@@ -312,9 +325,9 @@ impl<'e, 'a> Worker<'e, 'a> {
 fn resize(buffer: &mut Vec<u8>, bytes: u64) -> Result<()> {
     let len = bytes as usize;
     if buffer.len() < len {
-        buffer
-            .try_reserve_exact(len - buffer.len())
-            .map_err(|e| Error::new(Code::OutOfMemory, format!("{bytes} bytes could not be allocated")).source(e))?;
+        buffer.try_reserve_exact(len - buffer.len()).map_err(|e| {
+            Error::new(Code::OutOfMemory, format!("{bytes} bytes could not be allocated")).source(e)
+        })?;
         buffer.resize(len, 0);
     }
     Ok(())

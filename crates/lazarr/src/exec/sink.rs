@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use lazarr_format::codec::Vlen;
 use lazarr_format::{Code, Error, Fill, Result};
 use lazarr_plan::{ArrayRead, Role, Run};
-use smallvec::SmallVec;
 
 use super::convert::{BadItem, Convert};
 use crate::buffer::Target;
@@ -87,7 +86,8 @@ impl Gather {
         // the program that runs this sink.
         let dst = unsafe { self.target.stretch(to as usize * b, len as usize * b) };
         let (Some(src), Some(dst)) = (src, dst) else {
-            return Err(Error::new(Code::Internal, "a run lies outside of its chunk or result").element(&*read.array.path));
+            return Err(Error::new(Code::Internal, "a run lies outside of its chunk or result")
+                .element(&*read.array.path));
         };
         self.convert.run(src, dst).map_err(|bad| self.illegal(read, bad))
     }
@@ -110,7 +110,15 @@ impl Gather {
     }
 
     /// Copies the wanted items below one axis.
-    fn descend(&self, read: &ArrayRead, spans: &[Range<u64>], items: &[u8], axis: usize, from: u64, to: u64) -> Result<()> {
+    fn descend(
+        &self,
+        read: &ArrayRead,
+        spans: &[Range<u64>],
+        items: &[u8],
+        axis: usize,
+        from: u64,
+        to: u64,
+    ) -> Result<()> {
         if axis == read.axes.len() {
             return self.copy(read, items, from, to, 1);
         }
@@ -152,7 +160,10 @@ impl Sink for Gather {
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
         let allowed = self.lenient
             || (may_be_absent(read.role)
-                && self.absent.as_ref().is_none_or(|rule| rule(read, read.chunk_span(at).first().cloned().unwrap_or(0..1))));
+                && self
+                    .absent
+                    .as_ref()
+                    .is_none_or(|rule| rule(read, read.chunk_span(at).first().cloned().unwrap_or(0..1))));
         if allowed { Ok(()) } else { Err(missing(read, at)) }
     }
 
@@ -169,7 +180,10 @@ impl Sink for Gather {
         }
         let below: u64 = self.out_shape[1..].iter().product();
         // SAFETY: as in `copy`: this chunk alone fills these rows.
-        unsafe { self.target.stretch(((start - wanted.start) * below) as usize * size, (rows * below) as usize * size) }
+        unsafe {
+            self.target
+                .stretch(((start - wanted.start) * below) as usize * size, (rows * below) as usize * size)
+        }
     }
 }
 
@@ -190,7 +204,15 @@ pub(crate) struct GatherVlen {
 }
 
 impl GatherVlen {
-    fn each(&self, read: &ArrayRead, spans: &[Range<u64>], axis: usize, from: u64, to: u64, f: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn each(
+        &self,
+        read: &ArrayRead,
+        spans: &[Range<u64>],
+        axis: usize,
+        from: u64,
+        to: u64,
+        f: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
         if axis == read.axes.len() {
             f(from, to);
             return Ok(());
@@ -225,9 +247,12 @@ impl Sink for GatherVlen {
         })?;
         let cost = count * size_of::<(u64, u32)>() as u64 + bytes;
         let charge = self.budget.charge(cost, "strings")?;
-        let mut taken = Taken { items: Vec::with_capacity(count as usize), bytes: Vec::with_capacity(bytes as usize) };
+        let mut taken =
+            Taken { items: Vec::with_capacity(count as usize), bytes: Vec::with_capacity(bytes as usize) };
         let mut whole = true;
-        self.each(read, &spans, 0, 0, 0, &mut |from, to| match item(from).and_then(|b| Some((b, u32::try_from(b.len()).ok()?))) {
+        self.each(read, &spans, 0, 0, 0, &mut |from, to| match item(from)
+            .and_then(|b| Some((b, u32::try_from(b.len()).ok()?)))
+        {
             Some((text, len)) => {
                 taken.items.push((to, len));
                 taken.bytes.extend_from_slice(text);
@@ -235,7 +260,9 @@ impl Sink for GatherVlen {
             None => whole = false,
         })?;
         if !whole {
-            return Err(Error::new(Code::StringData, "a string lies outside of its chunk").element(&*read.array.path));
+            return Err(
+                Error::new(Code::StringData, "a string lies outside of its chunk").element(&*read.array.path)
+            );
         }
         let mut all = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.0.push(taken);
@@ -260,6 +287,3 @@ pub(crate) fn filled(read: &ArrayRead) -> (Vec<u8>, Option<Vlen>) {
         }
     }
 }
-
-/// The spans of a chunk along each axis.
-pub(crate) type Spans = SmallVec<[Range<u64>; 4]>;

@@ -36,7 +36,10 @@ const TABLE: u64 = 1 << 22;
 impl Columns {
     fn new(columns: &Index, minor: u64) -> Result<Self> {
         if columns.len() > u64::from(u32::MAX) {
-            return Err(Error::new(Code::Operation, "more than 2^32 columns cannot be selected out of order"));
+            return Err(Error::new(
+                Code::Operation,
+                "more than 2^32 columns cannot be selected out of order",
+            ));
         }
         if let Some(range) = columns.is_identity_range() {
             return Ok(Self::Range(range));
@@ -103,7 +106,8 @@ struct Found {
 
 impl Found {
     fn bytes(&self) -> u64 {
-        (self.rows.capacity() * size_of::<(u64, u32)>() + (self.places.capacity() + self.columns.capacity()) * 4) as u64
+        (self.rows.capacity() * size_of::<(u64, u32)>()
+            + (self.places.capacity() + self.columns.capacity()) * 4) as u64
     }
 }
 
@@ -127,8 +131,7 @@ impl Search {
     ) -> Result<Found> {
         let items = items.as_chunks::<N>().0;
         let minor = self.sparse.minor_len();
-        let mut found =
-            Found { start, rows: Vec::new(), places: Vec::new(), columns: Vec::new(), first: 0 };
+        let mut found = Found { start, rows: Vec::new(), places: Vec::new(), columns: Vec::new(), first: 0 };
         let mut bad = None;
         self.starts.each_in(span.clone(), |row, from, to| {
             let (from, to) = (from.max(span.start), to.min(span.end));
@@ -298,15 +301,20 @@ impl SparseFilter {
     /// The rows of `rows` and the columns of `columns`, in their order, repeats included.
     pub(crate) fn new(sparse: &Arc<Sparse>, rows: &Index, columns: &Index) -> Self {
         let sorted = if rows.is_monotone() { rows.clone() } else { rows.unique_sorted() };
-        Self { sparse: sparse.clone(), rows: rows.clone(), sorted, columns: columns.clone(), state: State::Start }
+        Self {
+            sparse: sparse.clone(),
+            rows: rows.clone(),
+            sorted,
+            columns: columns.clone(),
+            state: State::Start,
+        }
     }
 
     fn search(&self, mut starts: RowStarts, cx: &Cx) -> Result<(State, Stage)> {
         starts.check()?;
         // Destinations do not matter here: only what is touched.
         let segments = starts.segments(|_| 0, cx)?;
-        let read =
-            ArrayRead { array: self.sparse.indices.clone(), axes: vec![segments.clone()], role: Role::Indices };
+        let read = ArrayRead::new(&self.sparse.indices, vec![segments.clone()], Role::Indices);
         let search = Search {
             sparse: self.sparse.clone(),
             starts,
@@ -324,7 +332,8 @@ impl SparseFilter {
         let (mut found, held) = search.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         found.sort_unstable_by_key(|f| f.start);
         let rows = self.sorted.len();
-        let mut indptr = Buffer::zeroed((rows + 1).saturating_mul(8), &cx.budget, "the row starts of the result")?;
+        let mut indptr =
+            Buffer::zeroed((rows + 1).saturating_mul(8), &cx.budget, "the row starts of the result")?;
         let mut total = 0u64;
         {
             let lengths = indptr.as_mut_slice().as_chunks_mut::<8>().0;
@@ -349,15 +358,23 @@ impl SparseFilter {
             let out = indices.as_mut_slice();
             let columns = found.iter().flat_map(|f| f.columns.iter());
             if width == 4 {
-                out.as_chunks_mut::<4>().0.iter_mut().zip(columns).for_each(|(o, c)| *o = (*c as i32).to_ne_bytes());
+                out.as_chunks_mut::<4>()
+                    .0
+                    .iter_mut()
+                    .zip(columns)
+                    .for_each(|(o, c)| *o = (*c as i32).to_ne_bytes());
             } else {
-                out.as_chunks_mut::<8>().0.iter_mut().zip(columns).for_each(|(o, c)| *o = i64::from(*c).to_ne_bytes());
+                out.as_chunks_mut::<8>()
+                    .0
+                    .iter_mut()
+                    .zip(columns)
+                    .for_each(|(o, c)| *o = i64::from(*c).to_ne_bytes());
             }
         }
         found.iter_mut().for_each(|f| f.columns = Vec::new());
         found.retain(|f| !f.places.is_empty());
         let matches = Arc::new(Matches { found, len: total });
-        let read = ArrayRead { array: self.sparse.data.clone(), axes: vec![matches.clone()], role: Role::Data };
+        let read = ArrayRead::new(&self.sparse.data, vec![matches.clone()], Role::Data);
         let values = Values { matches, indptr, indices, index_width: width, data: None, held };
         Ok((State::Values(Box::new(values)), Stage { name: "values", reads: vec![read], last: true }))
     }
@@ -475,7 +492,9 @@ impl Program for SparseFilter {
             self.open(cx)?;
         }
         let State::Values(v) = std::mem::replace(&mut self.state, State::Done) else { return Err(unread()) };
-        let Values { indptr, indices, index_width, data: Some((data, _)), held, .. } = *v else { return Err(unread()) };
+        let Values { indptr, indices, index_width, data: Some((data, _)), held, .. } = *v else {
+            return Err(unread());
+        };
         drop(held);
         let mut shape = [0; 2];
         let major = self.sparse.format.major_axis();

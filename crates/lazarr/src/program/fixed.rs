@@ -40,9 +40,16 @@ impl Fixed {
         Ok(Self::with(array, axes, Role::Codes, convert, DataType::Int(width), Code::CategoryCode))
     }
 
-    fn with(array: &ArrayRef, axes: &[Index], role: Role, convert: Convert, dtype: DataType, code: Code) -> Self {
+    fn with(
+        array: &ArrayRef,
+        axes: &[Index],
+        role: Role,
+        convert: Convert,
+        dtype: DataType,
+        code: Code,
+    ) -> Self {
         let shape = axes.iter().map(Index::len).collect();
-        let read = ArrayRead { array: array.clone(), axes: axes.iter().map(placed).collect(), role };
+        let read = ArrayRead::new(array, axes.iter().map(placed).collect(), role);
         Self { read, convert, code, dtype, shape, asked: false, out: None }
     }
 

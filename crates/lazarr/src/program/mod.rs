@@ -9,6 +9,7 @@ mod fixed;
 mod recipe;
 mod rows;
 mod sparse;
+mod starts;
 mod take;
 mod vlen;
 
@@ -20,7 +21,11 @@ use lazarr_plan::{Amount, ArrayRead, Index, Placement, StagePlan};
 use crate::exec::sink::Sink;
 use crate::ledger::Budget;
 
-pub(crate) use recipe::{Recipe, Want, broken, describe};
+pub use recipe::describe;
+pub(crate) use recipe::{Recipe, Want, broken};
+pub(crate) use rows::RowStarts;
+pub(crate) use sparse::{Carry, SparseRows};
+pub(crate) use starts::Starts;
 
 /// The reads that go out together.
 pub(crate) struct Stage {
@@ -73,16 +78,12 @@ pub(crate) trait Program: Send {
 }
 
 /// The result of a program.
-#[derive(Debug)]
 pub(crate) enum Leaf {
     Dense(crate::value::Dense),
     Strings(crate::value::Strings),
     Sparse(crate::value::SparseMatrix),
-}
-
-/// A placement of everything along an axis.
-pub(crate) fn all(n: u64) -> Arc<dyn Placement> {
-    Arc::new(Index::all(n))
+    /// The row starts of a window of a stream.
+    Starts(Box<rows::RowStarts>),
 }
 
 /// An index as a placement.

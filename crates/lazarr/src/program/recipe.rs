@@ -35,10 +35,28 @@ pub(crate) enum Recipe {
     Codes(usize),
     /// Text of fixed width becomes strings.
     Texts(Box<Recipe>),
-    Categorical { codes: usize, categories: Box<Recipe>, ordered: bool },
-    Nullable { values: usize, mask: usize, kind: NullableKind },
-    Table { index_name: Option<String>, index: Option<Box<Recipe>>, columns: Vec<(String, Recipe)>, len: u64 },
-    Awkward { form: String, length: u64, rows: Option<Index>, buffers: Vec<(String, usize)> },
+    Categorical {
+        codes: usize,
+        categories: Box<Recipe>,
+        ordered: bool,
+    },
+    Nullable {
+        values: usize,
+        mask: usize,
+        kind: NullableKind,
+    },
+    Table {
+        index_name: Option<String>,
+        index: Option<Box<Recipe>>,
+        columns: Vec<(String, Recipe)>,
+        len: u64,
+    },
+    Awkward {
+        form: String,
+        length: u64,
+        rows: Option<Index>,
+        buffers: Vec<(String, usize)>,
+    },
     Map(Vec<(String, Recipe)>),
 }
 
@@ -50,7 +68,12 @@ pub(crate) fn broken(error: &Error, path: &str) -> Error {
 impl Want {
     /// Adds an element; `axes` are the selections of its first axes, the others are wanted whole. `columns` chooses
     /// columns of a table.
-    pub(crate) fn add(&mut self, element: &Element, axes: &[Index], columns: Option<&[String]>) -> Result<Recipe> {
+    pub(crate) fn add(
+        &mut self,
+        element: &Element,
+        axes: &[Index],
+        columns: Option<&[String]>,
+    ) -> Result<Recipe> {
         match &element.body {
             Body::Null => Ok(Recipe::Null),
             Body::Broken(e) => Err(broken(e, &element.path)),
@@ -83,6 +106,14 @@ impl Want {
         }
     }
 
+    /// A program of its own making.
+    pub(crate) fn one(element: &Element, program: impl Program + 'static) -> (Self, Recipe) {
+        let mut want = Self::default();
+        let label = want.label(element, &[]);
+        let leaf = want.push(label, program);
+        (want, Recipe::Leaf(leaf))
+    }
+
     /// What a predicate needs of a column: of a categorical its codes alone, text of fixed width as strings.
     pub(crate) fn add_for_predicate(&mut self, column: &Element, rows: &Index) -> Result<Recipe> {
         let axes = std::slice::from_ref(rows);
@@ -106,7 +137,8 @@ impl Want {
             if let Some(columns) = minor.filter(|m| !m.is_all()) {
                 let rows = axes.get(s.format.major_axis());
                 let share = rows.map_or(1.0, |r| r.len() as f64 / s.major_len().max(1) as f64);
-                let (axis, other) = if s.format.major_axis() == 0 { ("columns", "csc") } else { ("rows", "csr") };
+                let (axis, other) =
+                    if s.format.major_axis() == 0 { ("columns", "csc") } else { ("rows", "csr") };
                 notes.push(format!(
                     "{} of {} {axis} from a {} matrix search {:.0} % of all indices ({} stored values); a {other} \
                      matrix would hold them together",
@@ -156,7 +188,9 @@ impl Want {
         Ok(match &element.body {
             Body::Dense(a) => Recipe::Leaf(self.array(a, axes, Role::Values, label)?),
             Body::Scalar(a) => Recipe::Leaf(self.array(a, &[], Role::Values, label)?),
-            Body::Strings(a) => Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, Role::Names, label)?))),
+            Body::Strings(a) => {
+                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, Role::Names, label)?)))
+            }
             Body::Sparse(s) => {
                 let axis = |k: usize| axes.get(k).cloned().unwrap_or_else(|| Index::all(s.shape[k]));
                 let major = axis(s.format.major_axis());
@@ -184,7 +218,10 @@ impl Want {
                 Recipe::Nullable { values, mask, kind: n.kind.clone() }
             }
             Body::Awkward(a) => {
-                let buffers = a.buffers.iter().map(|(name, b)| Ok((name.clone(), self.array(b, &[], Role::Values, label)?)));
+                let buffers = a
+                    .buffers
+                    .iter()
+                    .map(|(name, b)| Ok((name.clone(), self.array(b, &[], Role::Values, label)?)));
                 let rows = axes.first().filter(|r| !r.is_all()).cloned();
                 Recipe::Awkward {
                     form: a.form.clone(),
@@ -195,14 +232,16 @@ impl Want {
             }
             Body::Broken(e) => return Err(broken(e, &element.path)),
             _ => {
-                return Err(Error::new(Code::Internal, "a group was read as an array").element(&*element.path));
+                return Err(
+                    Error::new(Code::Internal, "a group was read as an array").element(&*element.path)
+                );
             }
         })
     }
 }
 
-/// `csr_matrix float32 (50000, 20000)`.
-pub(crate) fn describe(element: &Element) -> String {
+/// An element in a line: `csr_matrix float32 (50,000 × 20,000)`.
+pub fn describe(element: &Element) -> String {
     let shape = element.shape().map(|s| {
         let parts: Vec<String> = s.iter().map(|&n| human_count(n)).collect();
         format!("({})", parts.join(" × "))
@@ -222,7 +261,9 @@ pub(crate) fn describe(element: &Element) -> String {
         Body::Raw(_) => "raw".into(),
         Body::Dict(c) => return format!("mapping of {}", c.len()),
         Body::Null => return "null".into(),
-        Body::Broken(_) => return format!("cannot be read: {} {}", element.encoding_type, element.encoding_version),
+        Body::Broken(_) => {
+            return format!("cannot be read: {} {}", element.encoding_type, element.encoding_version);
+        }
         _ => element.encoding_type.clone(),
     };
     match shape {
@@ -240,6 +281,7 @@ impl Recipe {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),
                 Leaf::Sparse(s) => Value::Sparse(s),
+                Leaf::Starts(_) => return Err(Error::new(Code::Internal, "row starts are not a value")),
             },
             Self::Texts(inner) => texts(inner.make(leaves, cx)?, cx)?,
             Self::Codes(codes) => Value::Categorical {
@@ -263,7 +305,10 @@ impl Recipe {
                     Some(index) => Some(Box::new(texts(index.make(leaves, cx)?, cx)?)),
                     None => None,
                 },
-                columns: columns.into_iter().map(|(n, r)| Ok((n, r.make(leaves, cx)?))).collect::<Result<_>>()?,
+                columns: columns
+                    .into_iter()
+                    .map(|(n, r)| Ok((n, r.make(leaves, cx)?)))
+                    .collect::<Result<_>>()?,
                 len,
             }),
             Self::Awkward { form, length, rows, buffers } => Value::Awkward {
@@ -275,9 +320,9 @@ impl Recipe {
                     .map(|(n, i)| Ok((n, Self::Leaf(i).make(leaves, cx)?)))
                     .collect::<Result<_>>()?,
             },
-            Self::Map(children) => {
-                Value::Map(children.into_iter().map(|(n, r)| Ok((n, r.make(leaves, cx)?))).collect::<Result<_>>()?)
-            }
+            Self::Map(children) => Value::Map(
+                children.into_iter().map(|(n, r)| Ok((n, r.make(leaves, cx)?))).collect::<Result<_>>()?,
+            ),
         })
     }
 }

@@ -77,12 +77,64 @@ impl RowStarts {
             runs.push(run);
             Ok(())
         })?;
-        Ok(Self { sparse: sparse.clone(), runs, places, windows: Arc::new(Segments::new(windows)), sink: None, charge })
+        Ok(Self {
+            sparse: sparse.clone(),
+            runs,
+            places,
+            windows: Arc::new(Segments::new(windows)),
+            sink: None,
+            charge,
+        })
+    }
+
+    /// The matrix.
+    pub(crate) fn sparse(&self) -> &Arc<Sparse> {
+        &self.sparse
     }
 
     /// What is read of `indptr`.
     pub(crate) fn read(&self) -> ArrayRead {
-        ArrayRead { array: self.sparse.indptr.clone(), axes: vec![self.windows.clone()], role: Role::Indptr }
+        ArrayRead::new(&self.sparse.indptr, vec![self.windows.clone()], Role::Indptr)
+    }
+
+    /// The starts of the rows whose destinations are `first..last`, as destinations from 0: a block of a window that was
+    /// read. Rows must ascend.
+    pub(crate) fn part(&self, first: u64, last: u64, cx: &Cx) -> Result<Self> {
+        let mut part = Self {
+            sparse: self.sparse.clone(),
+            runs: Vec::new(),
+            places: Vec::new(),
+            windows: Arc::default(),
+            sink: None,
+            charge: cx.budget.open(),
+        };
+        let mut from = Vec::new();
+        let mut end = 0;
+        for (run, &place) in self.runs.iter().zip(&self.places) {
+            let (a, b) = (run.dst.max(first), (run.dst + run.len).min(last));
+            if a < b {
+                part.runs.push(Run { src: run.src + (a - run.dst), dst: a - first, len: b - a });
+                part.places.push(end);
+                from.push(place + (a - run.dst));
+                end += b - a + 1;
+            }
+        }
+        part.charge.grow(
+            (part.runs.len() * (size_of::<Run>() + 16)) as u64 + 8 * end,
+            "the places of the rows of a block",
+        )?;
+        part.windows = Arc::new(Segments::new(vec![Run { src: 0, dst: 0, len: end }]));
+        part.open(cx)?;
+        let starts = self.starts();
+        if let Some((buffer, _)) = &mut part.sink {
+            let out = buffer.as_mut_slice().as_chunks_mut::<8>().0;
+            for ((run, &place), &from) in part.runs.iter().zip(&part.places).zip(&from) {
+                let len = run.len as usize + 1;
+                out[place as usize..place as usize + len]
+                    .copy_from_slice(&starts[from as usize..from as usize + len]);
+            }
+        }
+        Ok(part)
     }
 
     /// Bytes held.
@@ -128,10 +180,16 @@ impl RowStarts {
         let at = |i: u64| starts.get(i as usize).map_or(0, |b| u64::from_ne_bytes(*b));
         for (run, &place) in self.runs.iter().zip(&self.places) {
             let window = &starts[place as usize..=(place + run.len) as usize];
-            if let Some(i) = window.windows(2).position(|w| u64::from_ne_bytes(w[0]) > u64::from_ne_bytes(w[1])) {
+            if let Some(i) =
+                window.windows(2).position(|w| u64::from_ne_bytes(w[0]) > u64::from_ne_bytes(w[1]))
+            {
                 return Err(Error::new(Code::SparseIndptr, "row starts must ascend")
                     .element(path)
-                    .expected(format!("item {} not below item {}", run.src + i as u64 + 1, run.src + i as u64))
+                    .expected(format!(
+                        "item {} not below item {}",
+                        run.src + i as u64 + 1,
+                        run.src + i as u64
+                    ))
                     .found(format!("{} after {}", at(place + i as u64 + 1), at(place + i as u64))));
             }
             if run.src == 0 && at(place) != 0 {
@@ -141,10 +199,13 @@ impl RowStarts {
                     .found(at(place).to_string()));
             }
             if run.src + run.len == self.sparse.major_len() && at(place + run.len) != self.sparse.nnz() {
-                return Err(Error::new(Code::SparseIndptr, "the last row must end with the last stored value")
-                    .element(path)
-                    .expected(self.sparse.nnz().to_string())
-                    .found(at(place + run.len).to_string()));
+                return Err(Error::new(
+                    Code::SparseIndptr,
+                    "the last row must end with the last stored value",
+                )
+                .element(path)
+                .expected(self.sparse.nnz().to_string())
+                .found(at(place + run.len).to_string()));
             }
         }
         Ok(())
@@ -161,6 +222,22 @@ impl RowStarts {
         }
     }
 
+    /// Calls `f(destination, start, end)` for the selected rows from destination `first` to `last`, until it is false.
+    pub(crate) fn each_from(&self, first: u64, last: u64, mut f: impl FnMut(u64, u64, u64) -> bool) {
+        let starts = self.starts();
+        let skip = self.runs.partition_point(|r| r.dst + r.len <= first);
+        for (run, &place) in self.runs.iter().zip(&self.places).skip(skip) {
+            let from = first.saturating_sub(run.dst);
+            for i in from..run.len {
+                let at = (place + i) as usize;
+                let (start, end) = (u64::from_ne_bytes(starts[at]), u64::from_ne_bytes(starts[at + 1]));
+                if run.dst + i >= last || !f(run.dst + i, start, end) {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Calls `f(destination, start, end)` for each selected row that has stored values in `span`; rows ascend.
     pub(crate) fn each_in(&self, span: std::ops::Range<u64>, mut f: impl FnMut(u64, u64, u64)) {
         let starts = self.starts();
@@ -169,7 +246,11 @@ impl RowStarts {
         let (mut first, mut last) = (0, self.runs.len());
         while first < last {
             let mid = first.midpoint(last);
-            if get(self.places[mid] + self.runs[mid].len) <= span.start { first = mid + 1 } else { last = mid }
+            if get(self.places[mid] + self.runs[mid].len) <= span.start {
+                first = mid + 1
+            } else {
+                last = mid
+            }
         }
         for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
             let window = &starts[place as usize..=(place + run.len) as usize];
@@ -195,7 +276,10 @@ impl RowStarts {
             let start = u64::from_ne_bytes(starts[place as usize]);
             let end = u64::from_ne_bytes(starts[(place + run.len) as usize]);
             if runs.len() == runs.capacity() {
-                charge.grow_to((runs.len().max(8) * 2 * size_of::<Run>()) as u64, "the places of stored values")?;
+                charge.grow_to(
+                    (runs.len().max(8) * 2 * size_of::<Run>()) as u64,
+                    "the places of stored values",
+                )?;
             }
             runs.push(Run { src: start, dst: out(run.dst), len: end - start });
         }

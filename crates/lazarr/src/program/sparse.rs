@@ -1,16 +1,18 @@
 //! A compressed matrix, whole rows of it ("rows" along its major axis).
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, Index, Placement, Role, Segments, StagePlan};
+use lazarr_plan::{Amount, ArrayPlan, ArrayRead, Coord, Index, Placement, Role, Segments, StagePlan};
 
 use super::rows::RowStarts;
 use super::{Cx, Leaf, Program, Stage, placed};
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
-use crate::exec::sink::{AbsentRule, Gather, Sink};
+use crate::exec::sink::{AbsentRule, Gather, Items, Sink};
+use crate::ledger::{Budget, Charge};
 use crate::value::SparseMatrix;
 
 enum State {
@@ -30,7 +32,7 @@ struct Values {
     indptr: Buffer,
     nnz: u64,
     index_width: u8,
-    out: Option<(Buffer, Buffer, [Gather; 2])>,
+    out: Option<(Buffer, Buffer, [Keeping; 2])>,
 }
 
 /// Reads selected rows: `indptr` windows, then the stretches of `data` and `indices`.
@@ -38,12 +40,86 @@ pub(crate) struct SparseRows {
     sparse: Arc<Sparse>,
     rows: Index,
     state: State,
+    carry: Option<Arc<Carry>>,
+}
+
+/// The last chunks of `data` and `indices` that a block of a stream decoded: the next block begins in them.
+#[derive(Default)]
+pub(crate) struct Carry {
+    slots: [Mutex<Option<(u64, Vec<u8>, Charge)>>; 2],
+}
+
+impl Carry {
+    fn lock(&self, k: usize) -> MutexGuard<'_, Option<(u64, Vec<u8>, Charge)>> {
+        self.slots[k].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the chunk that is held of an array.
+    fn slot(&self, k: usize) -> Option<u64> {
+        self.lock(k).as_ref().map(|(at, ..)| *at)
+    }
+}
+
+fn coord(at: u64) -> Coord {
+    Coord::from_slice(&[at])
+}
+
+/// Whether the values in `span` touch this chunk.
+fn touches(chunk: u64, at: u64, span: &Range<u64>) -> bool {
+    at * chunk < span.end && (at + 1) * chunk > span.start
+}
+
+/// A gather that keeps the chunk in which the next block begins.
+struct Keeping {
+    gather: Gather,
+    keep: Option<u64>,
+    slot: usize,
+    carry: Option<Arc<Carry>>,
+    budget: Budget,
+}
+
+impl Sink for Keeping {
+    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
+        if let (Some(keep), Some(carry), Items::Fixed(bytes)) = (self.keep, &self.carry, &items)
+            && at == [keep]
+        {
+            let charge = self.budget.charge(bytes.len() as u64, "a chunk for the next block")?;
+            *carry.lock(self.slot) = Some((keep, bytes.to_vec(), charge));
+        }
+        self.gather.place(read, at, items)
+    }
+
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        self.gather.absent(read, at)
+    }
+
+    fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
+        if self.keep.is_some_and(|keep| at == [keep]) { None } else { self.gather.direct(read, at) }
+    }
 }
 
 impl SparseRows {
     /// The rows of `rows`, in its order, repeats included.
     pub(crate) fn new(sparse: &Arc<Sparse>, rows: &Index) -> Self {
-        Self { sparse: sparse.clone(), rows: rows.clone(), state: State::Start }
+        Self { sparse: sparse.clone(), rows: rows.clone(), state: State::Start, carry: None }
+    }
+
+    /// A block of a stream: its row starts are known, and chunks are carried from block to block.
+    pub(crate) fn block(starts: RowStarts, rows: u64, carry: &Arc<Carry>) -> Self {
+        let sparse = starts.sparse().clone();
+        Self { sparse, rows: Index::all(rows), state: State::Starts(starts), carry: Some(carry.clone()) }
+    }
+
+    fn array(&self, k: usize) -> &lazarr_format::ArrayRef {
+        if k == 0 { &self.sparse.data } else { &self.sparse.indices }
+    }
+
+    /// The chunk to keep: the last one touched, where the next block begins in it.
+    fn keep(&self, k: usize, segments: &Segments) -> Option<u64> {
+        self.carry.as_ref()?;
+        let chunk = self.array(k).inner_len();
+        let end = segments.span()?.end;
+        (end % chunk != 0 && end < self.sparse.nnz()).then(|| (end - 1) / chunk)
     }
 
     fn values(&self, mut starts: RowStarts, cx: &Cx) -> Result<State> {
@@ -58,7 +134,8 @@ impl SparseRows {
 
 /// Row lengths added up along the destinations: the result's `indptr` (as u64), and the number of stored values.
 pub(super) fn indptr_of(starts: &RowStarts, rows: u64, cx: &Cx) -> Result<(Buffer, u64)> {
-    let mut indptr = Buffer::zeroed((rows + 1).saturating_mul(8), &cx.budget, "the row starts of the result")?;
+    let mut indptr =
+        Buffer::zeroed((rows + 1).saturating_mul(8), &cx.budget, "the row starts of the result")?;
     let out = indptr.as_mut_slice().as_chunks_mut::<8>().0;
     starts.each(|row, start, end| out[row as usize + 1] = (end - start).to_ne_bytes());
     let nnz = sum(out);
@@ -147,6 +224,11 @@ impl Program for SparseRows {
                 self.state = State::Starts(starts);
                 Ok(Some(Stage { name: "indptr", reads, last: false }))
             }
+            State::Starts(starts) if self.carry.is_some() => {
+                // A block: its row starts were read and checked with their window.
+                self.state = self.values(starts, cx)?;
+                Ok(Some(self.stage()))
+            }
             State::Starts(starts) => {
                 if let Some(item) = starts.unproven().filter(|_| !cx.lenient) {
                     let (stage, proof) = proof(&self.sparse, item, cx)?;
@@ -170,12 +252,18 @@ impl Program for SparseRows {
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {
+        let keep = match &self.state {
+            State::Values(v) => [0, 1].map(|k| self.keep(k, &v.segments)),
+            _ => [None; 2],
+        };
         match &mut self.state {
             State::Starts(starts) => starts.open(cx),
             State::Proof(_, proof) => proof.open(cx),
             State::Values(v) => {
+                let carry = self.carry.clone();
                 let item = self.sparse.data.dtype.item_size().unwrap_or(1);
-                let mut data = Buffer::zeroed(v.nnz.saturating_mul(item as u64), &cx.budget, "the stored values")?;
+                let mut data =
+                    Buffer::zeroed(v.nnz.saturating_mul(item as u64), &cx.budget, "the stored values")?;
                 let width = u64::from(v.index_width);
                 let mut indices = Buffer::zeroed(v.nnz.saturating_mul(width), &cx.budget, "the indices")?;
                 let high = i64::try_from(self.sparse.minor_len()).unwrap_or(i64::MAX) - 1;
@@ -198,8 +286,19 @@ impl Program for SparseRows {
                         code: Code::SparseIndices,
                     },
                 ];
-                v.out = Some((data, indices, gathers));
-                Ok(())
+                let mut slot = 0;
+                let sinks = gathers.map(|gather| {
+                    slot += 1;
+                    Keeping {
+                        gather,
+                        keep: keep[slot - 1],
+                        slot: slot - 1,
+                        carry: carry.clone(),
+                        budget: cx.budget.clone(),
+                    }
+                });
+                v.out = Some((data, indices, sinks));
+                self.place_held()
             }
             State::Start | State::Done => Ok(()),
         }
@@ -220,8 +319,9 @@ impl Program for SparseRows {
         match &self.state {
             State::Values(_) | State::Done => Vec::new(),
             _ => {
-                let arrays =
-                    [&self.sparse.data, &self.sparse.indices].map(|a| guess(&self.sparse, a, &self.rows)).to_vec();
+                let arrays = [&self.sparse.data, &self.sparse.indices]
+                    .map(|a| guess(&self.sparse, a, &self.rows))
+                    .to_vec();
                 let trips = if arrays.iter().any(|a| a.shards.value > 0) { 2 } else { 1 };
                 vec![StagePlan { name: "values".into(), round_trips: Amount::upper(trips), arrays }]
             }
@@ -254,7 +354,9 @@ impl Program for SparseRows {
 
     fn resolve_hint(&self) -> Option<String> {
         let known = matches!(self.state, State::Values(_) | State::Done);
-        (!known).then(|| "reads the row starts (indptr) and the shard indices, and makes every number exact".into())
+        (!known).then(|| {
+            "reads the row starts (indptr) and the shard indices, and makes every number exact".into()
+        })
     }
 
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
@@ -264,10 +366,16 @@ impl Program for SparseRows {
             self.open(cx)?;
         }
         let State::Values(v) = std::mem::replace(&mut self.state, State::Done) else {
-            return Err(lazarr_format::Error::new(Code::Internal, "a matrix was finished before it was read"));
+            return Err(lazarr_format::Error::new(
+                Code::Internal,
+                "a matrix was finished before it was read",
+            ));
         };
         let Values { indptr, index_width, out: Some((data, indices, _)), .. } = *v else {
-            return Err(lazarr_format::Error::new(Code::Internal, "a matrix was finished before it was read"));
+            return Err(lazarr_format::Error::new(
+                Code::Internal,
+                "a matrix was finished before it was read",
+            ));
         };
         let mut shape = [0; 2];
         let major = self.sparse.format.major_axis();
@@ -286,14 +394,41 @@ impl Program for SparseRows {
 }
 
 impl SparseRows {
+    /// Takes what is wanted of the chunks that the block before has left.
+    fn place_held(&self) -> Result<()> {
+        let (State::Values(v), Some(carry)) = (&self.state, &self.carry) else { return Ok(()) };
+        let Some((_, _, sinks)) = &v.out else { return Ok(()) };
+        for (k, read) in self.stage().reads.iter().enumerate() {
+            let Some(at) = &read.held else { continue };
+            let held = carry.lock(k);
+            if let Some((_, items, _)) = &*held {
+                sinks[k].gather.place(read, at, Items::Fixed(items))?;
+            }
+            if sinks[k].keep != Some(at[0]) {
+                drop(held);
+                *carry.lock(k) = None;
+            }
+        }
+        Ok(())
+    }
+
     fn stage(&self) -> Stage {
-        let State::Values(v) = &self.state else { return Stage { name: "values", reads: Vec::new(), last: true } };
-        let read = |array: &lazarr_format::ArrayRef, role| ArrayRead {
-            array: array.clone(),
-            axes: vec![v.segments.clone()],
-            role,
+        let State::Values(v) = &self.state else {
+            return Stage { name: "values", reads: Vec::new(), last: true };
         };
-        let reads = vec![read(&self.sparse.data, Role::Data), read(&self.sparse.indices, Role::Indices)];
+        let read = |k: usize| {
+            let mut read =
+                ArrayRead::new(self.array(k), vec![v.segments.clone()], [Role::Data, Role::Indices][k]);
+            if let Some(carry) = &self.carry {
+                let span = v.segments.span().unwrap_or(0..0);
+                read.held = carry
+                    .slot(k)
+                    .filter(|at| touches(read.array.inner_len(), *at, &span))
+                    .map(|at| coord(at));
+            }
+            read
+        };
+        let reads = vec![read(0), read(1)];
         Stage { name: "values", reads, last: true }
     }
 }
@@ -303,7 +438,7 @@ pub(super) fn proof(sparse: &Arc<Sparse>, item: u64, cx: &Cx) -> Result<(Stage, 
     let at = Index::positions(vec![item]);
     let mut proof = Box::new(super::fixed::Fixed::new(&sparse.indptr, &[at.clone()], Role::Indptr));
     let _ = (proof.next(cx)?, placed(&at));
-    let read = ArrayRead { array: sparse.indptr.clone(), axes: vec![placed(&at)], role: Role::Indptr };
+    let read = ArrayRead::new(&sparse.indptr, vec![placed(&at)], Role::Indptr);
     Ok((Stage { name: "indptr", reads: vec![read], last: false }, proof))
 }
 

@@ -22,7 +22,8 @@ pub(super) fn take_major(matrix: &SparseMatrix, index: &Index, cx: &Cx) -> Resul
     let nnz: usize = index.iter().map(|row| start(row + 1) - start(row)).sum();
     let mut data = Buffer::zeroed((nnz * item) as u64, &cx.budget, "the stored values")?;
     let mut indices = Buffer::zeroed((nnz * width) as u64, &cx.budget, "the indices")?;
-    let mut indptr = Buffer::zeroed((index.len() + 1).saturating_mul(width as u64), &cx.budget, "the row starts")?;
+    let mut indptr =
+        Buffer::zeroed((index.len() + 1).saturating_mul(width as u64), &cx.budget, "the row starts")?;
     let mut at = 0;
     for (k, row) in index.iter().enumerate() {
         let (from, to) = (start(row), start(row + 1));

@@ -25,7 +25,7 @@ impl VlenRead {
     /// The strings of `array` at `axes`.
     pub(crate) fn new(array: &ArrayRef, axes: &[Index], role: Role) -> Self {
         let shape = axes.iter().map(Index::len).collect();
-        let read = ArrayRead { array: array.clone(), axes: axes.iter().map(placed).collect(), role };
+        let read = ArrayRead::new(array, axes.iter().map(placed).collect(), role);
         Self { read, shape, asked: false, sink: None }
     }
 
@@ -68,7 +68,8 @@ impl Program for VlenRead {
 
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
         let items = self.items();
-        let mut offsets = Buffer::zeroed((items + 1).saturating_mul(8), &cx.budget, "the offsets of strings")?;
+        let mut offsets =
+            Buffer::zeroed((items + 1).saturating_mul(8), &cx.budget, "the offsets of strings")?;
         let taken = self.sink.take().map(|s| s.taken.into_inner().unwrap_or_else(PoisonError::into_inner));
         let taken = taken.unwrap_or_else(|| (Vec::new(), cx.budget.open()));
         let starts = offsets.as_mut_slice().as_chunks_mut::<8>().0;

@@ -83,6 +83,7 @@ pub(super) fn steps() -> Vec<Value> {
         json!({"name": "numcodecs.zlib", "configuration": {"level": 1}}),
         json!({"name": "numcodecs.bz2", "configuration": {"level": 1}}),
         json!({"name": "numcodecs.shuffle", "configuration": {"elementsize": 2}}),
+        json!({"name": "numcodecs.lz4", "configuration": {"acceleration": 1}}),
         json!({"name": "crc32c"}),
         json!({"name": "numcodecs.crc32c", "configuration": {"location": "start"}}),
         json!({"name": "numcodecs.adler32"}),
@@ -106,6 +107,7 @@ pub(super) fn encode(step: &Value, bytes: &[u8]) -> Option<Vec<u8>> {
         "gzip" => gzip(bytes),
         "zlib" => zlib(bytes),
         "bz2" => bz2(bytes),
+        "lz4" => ::lz4::block::compress(bytes, None, true).unwrap(),
         "shuffle" => {
             let size = config["elementsize"].as_u64().unwrap() as usize;
             if !bytes.len().is_multiple_of(size) {

@@ -96,7 +96,7 @@ fn refusals() {
 }
 
 #[test]
-#[cfg(not(feature = "zfp"))]
+#[cfg(not(any(feature = "zfp", feature = "gdeflate")))]
 fn left_out_codecs_name_their_feature() {
     for (codec, feature) in [("zfp", "`zfp`"), ("numcodecs.zfpy", "`zfp`"), ("zarrs.gdeflate", "`gdeflate`")]
     {
@@ -107,4 +107,12 @@ fn left_out_codecs_name_their_feature() {
     let e =
         v2(&json!({"compressor": {"id": "zfpy", "mode": 4}}), false, &[3], &DataType::Float(4)).unwrap_err();
     assert!(e.help_text().unwrap().contains("`zfp`"), "{e}");
+}
+
+#[test]
+fn chains_are_shared_and_scratch_moves_between_threads() {
+    fn shared<T: Send + Sync + Clone>() {}
+    fn moved<T: Send>() {}
+    shared::<Chain>();
+    moved::<Scratch>();
 }

@@ -1,0 +1,310 @@
+"""The readers that are compared, each with its own best way to say the same seven things.
+
+An engine opens a store and answers workloads; what it answers is brought to one canonical form by the
+worker, outside the clock. Indexing happens inside the clock: that is what a user waits for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+PIPELINES: dict[str, str | None] = {
+    "default": None,
+    "Fused": "zarr.core.codec_pipeline.FusedCodecPipeline",
+    "zarrs": "zarrs.ZarrsCodecPipeline",
+}
+
+WORKLOADS: dict[str, str] = {
+    "open": "open",
+    "rows": "1,000 contiguous rows",
+    "random": "1,000 random rows",
+    "category": "rows of one category (2.5 %)",
+    "gene": "one gene",
+    "head": "obs head (100)",
+    "all": "all of X",
+}
+
+CATEGORY = "Plasmacytoid dendritic cell"
+GENE = "CD3D"
+
+
+@dataclass
+class Traffic:
+    """What went to the store: calls, and the bytes that came back."""
+
+    requests: int = 0
+    bytes: int = 0
+
+    def add(self, answer: Buffer | None) -> None:
+        self.requests += 1
+        self.bytes += 0 if answer is None else len(answer)
+
+
+class CountingStore(LocalStore):
+    """A local store that counts what is asked of it. Readers that go to the files themselves pass it by."""
+
+    # Shared by the copies that zarr makes of a store (`with_read_only`, `open`).
+    traffic = Traffic()
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        answer = await super().get(key, prototype, byte_range)
+        self.traffic.add(answer)
+        return answer
+
+    def get_sync(
+        self,
+        key: str,
+        *,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        answer = super().get_sync(key, prototype=prototype, byte_range=byte_range)
+        self.traffic.add(answer)
+        return answer
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        answers = await super().get_partial_values(prototype, key_ranges)
+        for answer in answers:
+            self.traffic.add(answer)
+        return answers
+
+    async def exists(self, key: str) -> bool:
+        self.traffic.add(None)
+        return await super().exists(key)
+
+    async def getsize(self, key: str) -> int:
+        self.traffic.add(None)
+        return await super().getsize(key)
+
+    def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        self.traffic.add(None)
+        return super().list_dir(prefix)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The store and the selections of one run, fixed beforehand and equal for all engines."""
+
+    path: Path
+    contiguous: slice
+    random: np.ndarray
+
+
+class Engine(ABC):
+    """One reader. `None` from a workload: it has no way to say this."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def prepare(self) -> str | None:
+        """Configure; the reason why this engine cannot run here, or `None`."""
+        return None
+
+    @abstractmethod
+    def open(self, task: Task, *, counting: bool = False) -> Any:
+        """A handle: what a user holds before the first read."""
+
+    @abstractmethod
+    def shape(self, handle: Any) -> tuple[int, int]: ...
+
+    @abstractmethod
+    def run(self, workload: str, handle: Any, task: Task) -> Any: ...
+
+    def offers(self, workload: str) -> bool:
+        """Whether this engine has the workload at all."""
+        return workload in WORKLOADS
+
+    def counts(self) -> bool:
+        """Whether the requests of this engine can be counted."""
+        return True
+
+
+class Lazarr(Engine):
+    def prepare(self) -> str | None:
+        try:
+            self.lz: Any = importlib.import_module("lazarr")
+        except ImportError:
+            return "lazarr is not installed here (make extension)"
+        return None
+
+    def open(self, task: Task, *, counting: bool = False) -> Any:
+        del counting  # lz.measure() does it
+        return self.lz.open(task.path)
+
+    def shape(self, handle: Any) -> tuple[int, int]:
+        n_obs, n_vars = handle.shape
+        return n_obs, n_vars
+
+    def run(self, workload: str, handle: Any, task: Task) -> Any:
+        match workload:
+            case "rows":
+                return handle.X[task.contiguous].to_memory()
+            case "random":
+                return handle.X[task.random].to_memory()
+            case "category":
+                return handle[handle.obs["cell_type"] == CATEGORY].X.to_memory()
+            case "gene":
+                return handle[:, [GENE]].X.to_memory()
+            case "head":
+                return handle.obs["batch"][:100].to_memory()
+            case "all":
+                return handle.X.to_memory()
+        raise ValueError(workload)
+
+
+class Peer(Engine):
+    """A reader over zarr-python, with one of its codec pipelines."""
+
+    def __init__(self, name: str, pipeline: str) -> None:
+        super().__init__(f"{name}, {pipeline}")
+        self.pipeline = pipeline
+
+    def prepare(self) -> str | None:
+        path = PIPELINES[self.pipeline]
+        if path is None:
+            return None
+        module, _, attribute = path.rpartition(".")
+        try:
+            getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError):
+            return f"{path} is not installed here"
+        zarr.config.set({"codec_pipeline.path": path})
+        return None
+
+    def counts(self) -> bool:
+        # zarrs takes only zarr's own LocalStore and then reads the files itself.
+        return self.pipeline != "zarrs"
+
+    def group(self, task: Task, *, counting: bool) -> zarr.Group:
+        store = (
+            CountingStore(task.path, read_only=True) if counting else LocalStore(task.path, read_only=True)
+        )
+        return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
+
+
+class ReadLazy(Peer):
+    def __init__(self, pipeline: str) -> None:
+        super().__init__("read_lazy", pipeline)
+
+    def open(self, task: Task, *, counting: bool = False) -> Any:
+        return ad.experimental.read_lazy(self.group(task, counting=counting))
+
+    def shape(self, handle: Any) -> tuple[int, int]:
+        n_obs, n_vars = handle.shape
+        return n_obs, n_vars
+
+    def run(self, workload: str, handle: Any, task: Task) -> Any:
+        match workload:
+            case "rows":
+                return handle.X[task.contiguous].compute()
+            case "random":
+                return handle.X[task.random].compute()
+            case "category":
+                return handle[(handle.obs["cell_type"] == CATEGORY).to_numpy()].X.compute()
+            case "gene":
+                return handle[:, [GENE]].X.compute()
+            case "head":
+                return handle.obs["batch"][:100].to_numpy()
+            case "all":
+                return handle.X.compute()
+        raise ValueError(workload)
+
+
+class SparseDataset(Peer):
+    """`anndata.io.sparse_dataset` over X; the filter column is read whole by `read_elem`."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__("sparse_dataset", pipeline)
+
+    def open(self, task: Task, *, counting: bool = False) -> Any:
+        group = self.group(task, counting=counting)
+        return ad.io.sparse_dataset(group["X"]), group
+
+    def shape(self, handle: Any) -> tuple[int, int]:
+        n_obs, n_vars = handle[0].shape
+        return n_obs, n_vars
+
+    def offers(self, workload: str) -> bool:
+        return workload in WORKLOADS and workload != "head"
+
+    def run(self, workload: str, handle: Any, task: Task) -> Any:
+        x, group = handle
+        match workload:
+            case "rows":
+                return x[task.contiguous]
+            case "random":
+                return x[task.random]
+            case "category":
+                return x[np.asarray(ad.io.read_elem(group["obs/cell_type"]) == CATEGORY)]
+            case "gene":
+                names = ad.io.read_elem(group[f"var/{group['var'].attrs['_index']}"])
+                return x[:, np.flatnonzero(names == GENE)]
+            case "all":
+                return x.to_memory()
+        raise ValueError(workload)
+
+
+class Eager(Peer):
+    """Load everything, then slice in memory: sometimes the right answer."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__("eager read_zarr", pipeline)
+
+    def open(self, task: Task, *, counting: bool = False) -> Any:
+        return self.group(task, counting=counting)
+
+    def shape(self, handle: Any) -> tuple[int, int]:
+        n_obs, n_vars = handle["X"].attrs["shape"]
+        return n_obs, n_vars
+
+    def offers(self, workload: str) -> bool:
+        return workload in WORKLOADS and workload != "open"
+
+    def run(self, workload: str, handle: Any, task: Task) -> Any:
+        adata = ad.read_zarr(handle)
+        match workload:
+            case "rows":
+                return adata.X[task.contiguous]
+            case "random":
+                return adata.X[task.random]
+            case "category":
+                return adata.X[(adata.obs["cell_type"] == CATEGORY).to_numpy()]
+            case "gene":
+                return adata.X[:, [adata.var_names.get_loc(GENE)]]
+            case "head":
+                return adata.obs["batch"].iloc[:100]
+            case "all":
+                return adata.X
+        raise ValueError(workload)
+
+
+def engines() -> list[Engine]:
+    """All readers, in the order of the tables."""
+    return [
+        Lazarr("lazarr"),
+        *(ReadLazy(p) for p in PIPELINES),
+        *(SparseDataset(p) for p in PIPELINES),
+        *(Eager(p) for p in PIPELINES),
+    ]

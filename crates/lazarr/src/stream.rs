@@ -1,0 +1,182 @@
+//! Rows in blocks of bounded bytes, in order.
+//!
+//! Blocks of a csr matrix are cut by its row starts, which are read window by window; the chunk in which one block ends
+//! and the next begins is carried over, so that each chunk is fetched and decoded once. Other elements are cut by the
+//! size of their rows, where possible at the edges of their chunks.
+
+use std::sync::Arc;
+
+use lazarr_format::anndata::{Body, Sparse, SparseFormat};
+use lazarr_format::{Code, Error, Result};
+use lazarr_plan::Index;
+
+use crate::axis::Step;
+use crate::call::{Call, Run};
+use crate::lazy::Lazy;
+use crate::program::{Carry, Leaf, RowStarts, SparseRows, Starts, Want};
+use crate::value::Value;
+
+/// A block of rows.
+#[derive(Debug)]
+pub struct RowBlock {
+    /// The first row, counted in the selection.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// The rows.
+    pub value: Value,
+}
+
+/// A stream of row blocks; see [`Lazy::stream`].
+pub struct RowBlocks {
+    lazy: Lazy,
+    rows: Index,
+    at: u64,
+    most_rows: u64,
+    most_bytes: u64,
+    /// The row starts of the rows from `window_at` on.
+    window: Option<Box<RowStarts>>,
+    window_at: u64,
+    window_end: u64,
+    carry: Arc<Carry>,
+}
+
+/// Rows whose starts are read together.
+const WINDOW: u64 = 1 << 18;
+/// A block by default, where the limit allows it.
+const BLOCK_BYTES: u64 = 64 << 20;
+
+impl Lazy {
+    /// The rows (axis 0) in blocks: at most `rows` rows and `bytes` bytes each, one row at least.
+    pub fn stream(&self, call: &Call<'_>, rows: Option<u64>, bytes: Option<u64>) -> Result<RowBlocks> {
+        if rows == Some(0) || bytes == Some(0) {
+            return Err(Error::new(Code::IndexKind, "a block has at least one row and one byte"));
+        }
+        let Some(axis) = self.axes().first().filter(|_| !self.dropped().first().copied().unwrap_or(true))
+        else {
+            return Err(
+                Error::new(Code::Operation, "this element has no rows").element(&*self.element().path)
+            );
+        };
+        let run = Run::new(self.session(), call);
+        let index = axis.resolve(&run)?;
+        Ok(RowBlocks {
+            lazy: self.clone(),
+            rows: index,
+            at: 0,
+            most_rows: rows.unwrap_or(u64::MAX),
+            most_bytes: bytes.unwrap_or_else(|| BLOCK_BYTES.min(run.cx.budget.limit() / 8)).max(1),
+            window: None,
+            window_at: 0,
+            window_end: 0,
+            carry: Arc::default(),
+        })
+    }
+}
+
+impl RowBlocks {
+    /// Rows in all.
+    pub fn len(&self) -> u64 {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next block; `None` after the last.
+    pub fn next(&mut self, call: &Call<'_>) -> Result<Option<RowBlock>> {
+        if self.at >= self.rows.len() {
+            return Ok(None);
+        }
+        let session = self.lazy.session().clone();
+        let run = Run::new(&session, call);
+        let start = self.at;
+        let (end, value) = match self.whole_rows() {
+            Some(sparse) => self.sparse_block(&sparse, &run)?,
+            None => self.other_block(&run)?,
+        };
+        self.at = end;
+        Ok(Some(RowBlock { start, end, value }))
+    }
+
+    /// The matrix, where blocks are whole ascending rows of csr.
+    fn whole_rows(&self) -> Option<Arc<Sparse>> {
+        let Body::Sparse(s) = &self.lazy.element().body else { return None };
+        let columns = self.lazy.axes().get(1).is_some_and(|a| a.is_all());
+        (s.format == SparseFormat::Csr && columns && self.rows.is_monotone()).then(|| s.clone())
+    }
+
+    fn sparse_block(&mut self, sparse: &Arc<Sparse>, run: &Run<'_>) -> Result<(u64, Value)> {
+        if self.at >= self.window_end || self.window.is_none() {
+            let end = (self.at + WINDOW.min(self.most_window(run))).min(self.rows.len());
+            self.window = None;
+            let rows = self.rows.compose(&range(self.at, end, self.rows.len()))?;
+            let element = self.lazy.element().clone();
+            let (_, leaves) = run.leaves(&|| Ok(Want::one(&element, Starts::new(sparse, &rows))))?;
+            let Some(Leaf::Starts(starts)) = leaves.into_iter().flatten().next() else {
+                return Err(Error::new(Code::Internal, "no row starts came"));
+            };
+            self.window = Some(starts);
+            self.window_at = self.at;
+            self.window_end = end;
+        }
+        let Some(window) = &self.window else { return Err(Error::new(Code::Internal, "no row starts")) };
+        let item = sparse.data.dtype.item_size().unwrap_or(8) as u64 + 4;
+        let first = self.at - self.window_at;
+        let last = self.window_end - self.window_at;
+        let (mut end, mut bytes) = (first, 0u64);
+        let (most_rows, most_bytes) = (self.most_rows, self.most_bytes);
+        window.each_from(first, last, |row, from, to| {
+            bytes = bytes.saturating_add((to - from) * item + 4);
+            if row > first && (bytes > most_bytes || row - first >= most_rows) {
+                return false;
+            }
+            end = row + 1;
+            true
+        });
+        let carry = self.carry.clone();
+        let element = self.lazy.element().clone();
+        let value = run.read(&|| {
+            let part = window.part(first, end, &run.cx)?;
+            Ok(Want::one(&element, SparseRows::block(part, end - first, &carry)))
+        })?;
+        Ok((self.window_at + end, value))
+    }
+
+    /// So many rows that their starts take no more than a sixteenth of the limit.
+    fn most_window(&self, run: &Run<'_>) -> u64 {
+        (run.cx.budget.limit() / 16 / 64).max(1024)
+    }
+
+    fn other_block(&self, run: &Run<'_>) -> Result<(u64, Value)> {
+        let n = self.rows.len();
+        let row = self.row_bytes();
+        let mut rows = (self.most_bytes / row).clamp(1, self.most_rows);
+        // At the edges of chunks, where blocks are larger than chunks.
+        if let Some((start, 1, _)) = self.rows.as_range()
+            && let Some(chunk) =
+                self.lazy.element().arrays().iter().filter_map(|a| a.inner_shape().first().copied()).max()
+        {
+            let end = (start + self.at + rows) / chunk * chunk;
+            if end > start + self.at {
+                rows = end - (start + self.at);
+            }
+        }
+        let end = (self.at + rows).min(n);
+        let block = self.lazy.select(0, Step::Index(range(self.at, end, n)))?;
+        Ok((end, block.collect_in(run)?))
+    }
+
+    /// Bytes of a row of the result, a guess where strings or columns of a matrix are in it.
+    fn row_bytes(&self) -> u64 {
+        let element = self.lazy.element();
+        let stored = element.shape().and_then(|s| s.first().copied()).unwrap_or(1).max(1);
+        (crate::call::decoded_bytes(element).value / stored).max(1)
+    }
+}
+
+fn range(a: u64, b: u64, n: u64) -> Index {
+    Index::slice(Some(a as i64), Some(b as i64), None, n).unwrap_or_else(|_| Index::none(n))
+}

@@ -1,0 +1,130 @@
+//! What calls are given: limits, meters, indices as buffers.
+#![allow(unsafe_code, reason = "numpy's memory is read through the array interface")]
+
+use std::sync::Arc;
+
+use lazarr::{Call, Step};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::error::OrRaise;
+
+/// Counts what calls do.
+#[pyclass(frozen, module = "lazarr._lazarr")]
+#[derive(Default)]
+pub(crate) struct Meter(pub(crate) Arc<lazarr::Meter>);
+
+#[pymethods]
+impl Meter {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+    #[getter]
+    fn requests(&self) -> u64 {
+        self.0.requests()
+    }
+    #[getter]
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+    #[getter]
+    fn absent(&self) -> u64 {
+        self.0.absent()
+    }
+    #[getter]
+    fn chunks(&self) -> u64 {
+        self.0.chunks()
+    }
+    #[getter]
+    fn decoded(&self) -> u64 {
+        self.0.decoded()
+    }
+    #[getter]
+    fn filled(&self) -> u64 {
+        self.0.filled()
+    }
+    #[getter]
+    fn ledger_peak(&self) -> u64 {
+        self.0.ledger_peak()
+    }
+}
+
+/// The limits and the meter of one call.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    pub(crate) memory: Option<u64>,
+    pub(crate) threads: Option<usize>,
+    pub(crate) meter: Option<Arc<lazarr::Meter>>,
+}
+
+impl Limits {
+    pub(crate) fn new(memory: Option<u64>, threads: Option<usize>, meter: Option<&Meter>) -> Self {
+        Self { memory, threads, meter: meter.map(|m| m.0.clone()) }
+    }
+}
+
+/// Runs a verb without the GIL; signals are looked at meanwhile.
+pub(crate) fn run<T: Send>(
+    py: Python<'_>,
+    limits: &Limits,
+    verb: impl FnOnce(&Call<'_>) -> lazarr::Result<T> + Send,
+) -> PyResult<T> {
+    let interrupt = || {
+        Python::attach(|py| match py.check_signals() {
+            Ok(()) => false,
+            Err(e) => {
+                e.restore(py);
+                true
+            }
+        })
+    };
+    py.detach(|| {
+        let call = Call {
+            memory_limit: limits.memory,
+            threads: limits.threads,
+            meter: limits.meter.clone(),
+            interrupt: Some(&interrupt),
+        };
+        verb(&call)
+    })
+    .or_raise()
+}
+
+/// A copy of the items of a C-contiguous 1-d numpy array of this type.
+fn items<T: Copy>(array: &Bound<'_, PyAny>, typestr: &str) -> PyResult<Vec<T>> {
+    let interface = array.getattr("__array_interface__")?;
+    let interface = interface.cast::<PyDict>().map_err(PyErr::from)?;
+    let get = |name: &str| {
+        interface
+            .get_item(name)?
+            .ok_or_else(|| PyTypeError::new_err(format!("the array interface lacks {name}")))
+    };
+    let found: String = get("typestr")?.extract()?;
+    let shape: Vec<usize> = get("shape")?.extract()?;
+    let strides = interface.get_item("strides")?;
+    let (address, _): (usize, bool) = get("data")?.extract()?;
+    if found != typestr || shape.len() != 1 || strides.is_some_and(|s| !s.is_none()) {
+        return Err(PyTypeError::new_err(format!(
+            "expected a contiguous 1-d array of {typestr}, found {found} {shape:?}"
+        )));
+    }
+    if shape[0] == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the interface promises `shape[0]` items of this type at `address`, alive as long as `array` is; the GIL is
+    // held, so that nothing changes them meanwhile. numpy aligns items of its own arrays.
+    Ok(unsafe { std::slice::from_raw_parts(address as *const T, shape[0]) }.to_vec())
+}
+
+/// Positions, from an int64 array.
+pub(crate) fn ints(array: &Bound<'_, PyAny>) -> PyResult<Step> {
+    Ok(Step::Ints(items::<i64>(array, "<i8")?.into()))
+}
+
+/// The items of a bool array.
+pub(crate) fn bools(array: &Bound<'_, PyAny>) -> PyResult<Arc<[bool]>> {
+    // Any byte but 0 is true: a bool of another value would be undefined.
+    Ok(items::<u8>(array, "|b1")?.into_iter().map(|b| b != 0).collect())
+}

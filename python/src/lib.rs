@@ -1,0 +1,43 @@
+//! The native half of the Python package: bindings only. `python/lazarr/_lazarr.pyi` is its contract.
+//!
+//! The GIL is released around every call that may wait; Ctrl-C is looked for on the calling thread while it works.
+//! A panic would become Python's `PanicException`; none is expected to.
+
+mod args;
+mod error;
+mod lazy;
+mod object;
+mod predicate;
+mod session;
+mod value;
+
+use pyo3::prelude::*;
+
+/// Bytes of this process in memory now, and the peak.
+#[pyfunction]
+fn resident() -> Option<(u64, u64)> {
+    lazarr::resident()
+}
+
+/// Sets the peak back to what is in memory now.
+#[pyfunction]
+fn reset_peak() -> bool {
+    lazarr::reset_peak()
+}
+
+#[pymodule]
+fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("OPTIMISED", cfg!(not(debug_assertions)))?;
+    m.add_class::<session::Session>()?;
+    m.add_class::<lazy::Lazy>()?;
+    m.add_class::<lazy::Blocks>()?;
+    m.add_class::<object::LazyAnnData>()?;
+    m.add_class::<predicate::Predicate>()?;
+    m.add_class::<value::Buffer>()?;
+    m.add_class::<args::Meter>()?;
+    m.add_function(wrap_pyfunction!(resident, m)?)?;
+    m.add_function(wrap_pyfunction!(reset_peak, m)?)?;
+    m.add_function(wrap_pyfunction!(value::strings, m)?)?;
+    Ok(())
+}

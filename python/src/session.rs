@@ -1,0 +1,87 @@
+//! An open store.
+
+use std::sync::Arc;
+
+use lazarr::{Missing, Options};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::args::Meter;
+use crate::error::OrRaise;
+use crate::lazy::Lazy;
+use crate::object::LazyAnnData;
+
+/// An open store.
+#[pyclass(frozen, module = "lazarr._lazarr")]
+pub(crate) struct Session(pub(crate) Arc<lazarr::Session>);
+
+#[pymethods]
+impl Session {
+    #[staticmethod]
+    fn open(
+        py: Python<'_>,
+        path: &str,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        missing: &str,
+        audit: bool,
+    ) -> PyResult<Self> {
+        let missing = match missing {
+            "error" => Missing::Refuse,
+            "fill" => Missing::Fill,
+            _ => return Err(PyValueError::new_err("missing must be 'error' or 'fill'")),
+        };
+        if threads == Some(0) {
+            return Err(PyValueError::new_err("threads must be at least 1"));
+        }
+        let options = Options { memory_limit, threads, missing, audit, ..Options::default() };
+        py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
+    }
+
+    #[getter]
+    fn url(&self) -> &str {
+        self.0.url()
+    }
+
+    #[getter]
+    fn zarr_format(&self) -> u8 {
+        self.0.zarr_format()
+    }
+
+    #[getter]
+    fn consolidated(&self) -> bool {
+        self.0.consolidated()
+    }
+
+    #[getter]
+    fn memory_limit(&self) -> u64 {
+        self.0.memory_limit()
+    }
+
+    #[getter]
+    fn threads(&self) -> usize {
+        self.0.threads()
+    }
+
+    #[getter]
+    fn meter(&self) -> Meter {
+        Meter(self.0.meter().clone())
+    }
+
+    fn root(&self) -> Lazy {
+        Lazy(lazarr::Lazy::new(&self.0, self.0.root()))
+    }
+
+    fn lazy(&self, path: &str) -> PyResult<Lazy> {
+        Ok(Lazy(lazarr::Lazy::new(&self.0, &self.0.element(path).or_raise()?)))
+    }
+
+    fn anndata(&self, path: &str) -> PyResult<LazyAnnData> {
+        let element = self.0.element(path).or_raise()?;
+        lazarr::LazyAnnData::new(&self.0, &element).map(LazyAnnData).or_raise()
+    }
+
+    fn clear_caches(&self) {
+        self.0.clear_caches();
+    }
+}

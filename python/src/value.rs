@@ -1,0 +1,134 @@
+//! Results as Python sees them: trees of tuples over buffers that numpy takes without a copy.
+
+use lazarr::format::anndata::NullableKind;
+use lazarr::{DataType, Dense, Strings, Value};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+/// Bytes of a result.
+#[pyclass(frozen, module = "lazarr._lazarr")]
+pub(crate) struct Buffer(lazarr::Buffer);
+
+#[pymethods]
+impl Buffer {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    #[getter]
+    fn __array_interface__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let interface = PyDict::new(py);
+        interface.set_item("version", 3)?;
+        interface.set_item("typestr", "|u1")?;
+        interface.set_item("shape", (self.0.len(),))?;
+        interface.set_item("data", (self.0.address(), false))?;
+        Ok(interface)
+    }
+}
+
+/// A buffer that is handed out counts no more against the limit.
+fn buffer(mut bytes: lazarr::Buffer) -> Buffer {
+    bytes.release();
+    Buffer(bytes)
+}
+
+/// numpy's name of a type; a list of fields for structured types.
+pub(crate) fn dtype<'py>(py: Python<'py>, dtype: &DataType) -> PyResult<Bound<'py, PyAny>> {
+    if let DataType::Struct(fields) = dtype {
+        let fields = fields.iter().map(|f| Ok((f.name.clone(), self::dtype(py, &f.dtype)?)));
+        return Ok(PyList::new(py, fields.collect::<PyResult<Vec<_>>>()?)?.into_any());
+    }
+    let text = match dtype {
+        DataType::String => "string".to_owned(),
+        DataType::Bytes => "bytes".to_owned(),
+        other => other.numpy_str().unwrap_or_else(|| other.to_string()),
+    };
+    Ok(PyString::new(py, &text).into_any())
+}
+
+fn dense<'py>(py: Python<'py>, d: Dense) -> PyResult<Bound<'py, PyAny>> {
+    let shape = PyTuple::new(py, &d.shape)?;
+    Ok(("dense", dtype(py, &d.dtype)?, shape, buffer(d.data)).into_pyobject(py)?.into_any())
+}
+
+fn text<'py>(py: Python<'py>, s: Strings) -> PyResult<Bound<'py, PyAny>> {
+    let shape = PyTuple::new(py, &s.shape)?;
+    Ok(("strings", shape, buffer(s.offsets), buffer(s.bytes), s.utf8).into_pyobject(py)?.into_any())
+}
+
+fn named<'py>(py: Python<'py>, parts: Vec<(String, Value)>) -> PyResult<Bound<'py, PyList>> {
+    let parts = parts.into_iter().map(|(n, v)| Ok((n, value(py, v)?))).collect::<PyResult<Vec<_>>>()?;
+    PyList::new(py, parts)
+}
+
+/// A value as a tree of tuples; see `lazarr._convert`.
+pub(crate) fn value(py: Python<'_>, v: Value) -> PyResult<Bound<'_, PyAny>> {
+    Ok(match v {
+        Value::Null => py.None().into_bound(py),
+        Value::Dense(d) => dense(py, d)?,
+        Value::Strings(s) => text(py, s)?,
+        Value::Sparse(s) => (
+            "sparse",
+            s.format.name(),
+            (s.shape[0], s.shape[1]),
+            dtype(py, &s.dtype)?,
+            s.index_width,
+            buffer(s.data),
+            buffer(s.indices),
+            buffer(s.indptr),
+        )
+            .into_pyobject(py)?
+            .into_any(),
+        Value::Categorical { codes, categories, ordered } => {
+            ("categorical", dense(py, codes)?, value(py, *categories)?, ordered).into_pyobject(py)?.into_any()
+        }
+        Value::Nullable { values, mask, kind } => {
+            ("nullable", value(py, *values)?, dense(py, mask)?, nullable(&kind)).into_pyobject(py)?.into_any()
+        }
+        Value::Table(t) => {
+            let index = match t.index {
+                Some(index) => value(py, *index)?,
+                None => py.None().into_bound(py),
+            };
+            ("table", t.index_name, index, named(py, t.columns)?, t.len).into_pyobject(py)?.into_any()
+        }
+        Value::Awkward { form, length, rows, buffers } => {
+            ("awkward", form, length, rows, named(py, buffers)?).into_pyobject(py)?.into_any()
+        }
+        Value::Map(parts) => ("map", named(py, parts)?).into_pyobject(py)?.into_any(),
+        _ => return Err(PyValueError::new_err("a value of a kind that this module does not know")),
+    })
+}
+
+/// The name of a nullable kind.
+pub(crate) fn nullable(kind: &NullableKind) -> &'static str {
+    match kind {
+        NullableKind::Integer => "integer",
+        NullableKind::Boolean => "boolean",
+        NullableKind::String { nan: false } => "string",
+        NullableKind::String { nan: true } => "string-nan",
+    }
+}
+
+/// The items of a strings value, flat.
+#[pyfunction]
+pub(crate) fn strings<'py>(
+    py: Python<'py>,
+    offsets: &Buffer,
+    data: &Buffer,
+    utf8: bool,
+) -> PyResult<Bound<'py, PyList>> {
+    let offsets = offsets.0.as_slice().as_chunks::<8>().0;
+    let bytes = data.0.as_slice();
+    let outside = || PyValueError::new_err("a string lies outside of its bytes");
+    let item = |w: &[[u8; 8]]| {
+        let (start, end) = (i64::from_ne_bytes(w[0]) as usize, i64::from_ne_bytes(w[1]) as usize);
+        bytes.get(start..end).ok_or_else(outside)
+    };
+    let items = offsets.windows(2).map(|w| {
+        let item = item(w)?;
+        Ok(if utf8 { PyString::from_bytes(py, item)?.into_any() } else { PyBytes::new(py, item).into_any() })
+    });
+    PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)
+}
