@@ -1,4 +1,5 @@
 //! Elements that are not read yet.
+#![allow(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
 
 use std::sync::{Arc, Mutex};
 

@@ -22,6 +22,11 @@ fn broken(e: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Code::Internal, "a result is not valid Arrow").source(e)
 }
 
+/// A bit for each item.
+fn bits(items: impl Iterator<Item = bool>) -> BooleanBuffer {
+    items.collect()
+}
+
 /// A result's buffer as Arrow's, which keeps it alive.
 fn shared(mut buffer: Buffer) -> arrow_buffer::Buffer {
     buffer.release();
@@ -71,10 +76,10 @@ fn dense(d: Dense, mask: Option<&[u8]>) -> Result<ArrayRef> {
             .help("Take to_memory() and its numpy array"));
     }
     let len = d.shape[0] as usize;
-    let mut nulls = mask.map(|m| NullBuffer::new(BooleanBuffer::from_iter(m.iter().map(|&b| b == 0))));
+    let mut nulls = mask.map(|m| NullBuffer::new(bits(m.iter().map(|&b| b == 0))));
     if d.dtype == DataType::Bool {
-        let bits = BooleanBuffer::from_iter(d.data.as_slice().iter().map(|&b| b != 0));
-        return Ok(Arc::new(BooleanArray::new(bits, nulls)));
+        let items = bits(d.data.as_slice().iter().map(|&b| b != 0));
+        return Ok(Arc::new(BooleanArray::new(items, nulls)));
     }
     let Some(kind) = fixed(&d.dtype) else {
         return Err(Error::new(Code::Operation, format!("Arrow has no type for {}", d.dtype))
@@ -84,9 +89,7 @@ fn dense(d: Dense, mask: Option<&[u8]>) -> Result<ArrayRef> {
         // NaT is the smallest integer.
         let items = d.data.as_slice().as_chunks::<8>().0;
         if items.iter().any(|b| i64::from_ne_bytes(*b) == i64::MIN) {
-            nulls = Some(NullBuffer::new(BooleanBuffer::from_iter(
-                items.iter().map(|b| i64::from_ne_bytes(*b) != i64::MIN),
-            )));
+            nulls = Some(NullBuffer::new(bits(items.iter().map(|b| i64::from_ne_bytes(*b) != i64::MIN))));
         }
     }
     let data =
@@ -99,7 +102,7 @@ fn strings(s: Strings, mask: Option<&[u8]>) -> Result<ArrayRef> {
         return Err(Error::new(Code::Operation, "only one-dimensional arrays are Arrow columns"));
     }
     let len = s.shape[0] as usize;
-    let nulls = mask.map(|m| NullBuffer::new(BooleanBuffer::from_iter(m.iter().map(|&b| b == 0))));
+    let nulls = mask.map(|m| NullBuffer::new(bits(m.iter().map(|&b| b == 0))));
     let kind = if s.utf8 { Arrow::LargeUtf8 } else { Arrow::LargeBinary };
     let data = ArrayData::builder(kind)
         .len(len)
@@ -114,7 +117,7 @@ fn strings(s: Strings, mask: Option<&[u8]>) -> Result<ArrayRef> {
 fn dictionary<K: ArrowDictionaryKeyType>(codes: Dense, categories: ArrayRef) -> Result<ArrayRef> {
     let width = codes.dtype.item_size().unwrap_or(1);
     let missing = codes.data.as_slice().chunks_exact(width).map(|b| b[width - 1] & 0x80 == 0);
-    let nulls = NullBuffer::new(BooleanBuffer::from_iter(missing));
+    let nulls = NullBuffer::new(bits(missing));
     let nulls = (nulls.null_count() > 0).then_some(nulls);
     let data = ArrayData::builder(K::DATA_TYPE)
         .len(codes.shape[0] as usize)
