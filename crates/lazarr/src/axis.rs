@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use lazarr_format::anndata::{Body, Element};
 use lazarr_format::{Code, Error, Result};
-use lazarr_plan::Index;
 use lazarr_plan::expr::{AxisId, Expr};
+use lazarr_plan::{Index, Mark};
 
 use crate::call::Run;
 
@@ -240,6 +240,26 @@ impl AxisView {
         needs.sort();
         needs.dedup();
         needs
+    }
+
+    /// What a plan assumes is selected before that is known, and how far such a plan can be trusted: as many positions
+    /// as there are labels, spread evenly (an estimate, names may repeat); all, where a predicate decides (a bound).
+    pub(crate) fn stand_in(&self) -> (Index, Mark) {
+        if let Some(index) = self.index() {
+            return (index.clone(), Mark::Exact);
+        }
+        let n = self.axis.len;
+        let all = (Index::all(n), Mark::Upper);
+        let State::Pending { parent, step, .. } = &self.state else { return all };
+        let parent_len = parent.count().unwrap_or(n);
+        match step {
+            Step::Labels(labels) if (labels.len() as u64) < parent_len => {
+                let k = labels.len() as u64;
+                let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
+                (Index::positions(at), Mark::Estimate)
+            }
+            _ => all,
+        }
     }
 
     /// The selection as a person would read it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lazarr_format::anndata::{self, Body, Element};
 use lazarr_format::{Code, DataType, Error, Result};
-use lazarr_plan::{Index, Plan, StagePlan};
+use lazarr_plan::{Index, Mark, Plan, StagePlan};
 use smallvec::SmallVec;
 
 use crate::axis::{Axis, AxisView, Step};
@@ -301,8 +301,7 @@ fn plan_of(
             }
         }
     }
-    let indices: Vec<Index> =
-        axes.iter().map(|a| a.index().cloned().unwrap_or_else(|| Index::all(a.axis().len))).collect();
+    let (indices, marks): (Vec<Index>, Vec<Mark>) = axes.iter().map(|a| a.stand_in()).unzip();
     let mut plan = run.plan(make(&indices)?, resolve)?;
     plan.selection = selection;
     if !known {
@@ -311,7 +310,7 @@ fn plan_of(
             element.selection = text.join(", ");
             element.resolve = Some("reads the columns or names that the selection needs".into());
         }
-        plan.bound();
+        plan.bound(marks.into_iter().max().unwrap_or_default());
     }
     plan.total_peak();
     Ok(plan)
