@@ -129,7 +129,7 @@ impl AxisView {
     }
 
     /// How many items are selected, where that is known without reading.
-    pub fn len(&self) -> Option<u64> {
+    pub fn count(&self) -> Option<u64> {
         self.index().map(Index::len)
     }
 
@@ -180,12 +180,12 @@ impl AxisView {
 
     /// A view of this view. Reads nothing.
     pub fn then(self: &Arc<Self>, step: Step) -> Result<Arc<Self>> {
-        let step = match self.len() {
+        let step = match self.count() {
             Some(n) => step.fixed(n)?,
             None => step,
         };
         match (&self.state, &step) {
-            (_, Step::Index(inner)) if inner.is_all() && self.len() == Some(inner.len()) => {
+            (_, Step::Index(inner)) if inner.is_all() && self.count() == Some(inner.len()) => {
                 return Ok(self.clone());
             }
             (State::Known(index), Step::Index(inner)) => {
