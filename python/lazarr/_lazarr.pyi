@@ -56,7 +56,12 @@ class Session:
 
     @staticmethod
     def open(
-        path: str, memory_limit: int | None, threads: int | None, missing: str, audit: bool
+        path: str,
+        memory_limit: int | None,
+        threads: int | None,
+        missing: str,
+        audit: bool,
+        meter: Meter | None = None,
     ) -> Session: ...
     @property
     def url(self) -> str: ...
