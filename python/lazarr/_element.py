@@ -14,7 +14,6 @@ from ._plan import Plan
 
 if TYPE_CHECKING:
     from ._anndata import AnnData
-    from ._frame import Column, DataFrame
 
 __all__ = [
     "AwkwardElement",
