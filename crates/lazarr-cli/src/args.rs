@@ -29,7 +29,7 @@ pub(crate) enum Verb {
 pub(crate) struct Common {
     /// A Zarr store (a directory), or one group or array in it: `atlas.zarr`, `atlas.zarr/obsm/X_pca`.
     pub(crate) path: String,
-    /// Write one JSON document instead of text (schemas: lazarr-info/1, lazarr-plan/1, lazarr-head/1).
+    /// Write one JSON document instead of text.
     #[arg(long)]
     pub(crate) json: bool,
     /// The memory that reading may take: `2GiB`, `500MB`, bytes. By default half of what the system leaves free.
@@ -47,14 +47,14 @@ pub(crate) struct Info {
     pub(crate) common: Common,
 }
 
-/// What reading a selection would cost: requests, bytes, memory. Reads no data without --resolve.
-///
-/// SEL chooses along one axis, as Python would:
-///   0:100  ::2  -10:  :      a slice; negative positions count from the end
-///   5,3,3  -1                positions, in this order, repeats included
-///   @CD3D,CD8A               names, in this order; `\,` is a comma in a name, `\\` a backslash
+const SELECTIONS: &str = r"SEL chooses along one axis, as Python would:
+  0:100  ::2  -10:  :   a slice; negative positions count from the end
+  5,3,3  -1             positions, in this order, repeats included
+  @CD3D,CD8A            names, in this order; `\,` is a comma in a name, `\\` a backslash";
+
+/// What reading a selection would cost: requests, bytes, memory. Reads no data without --resolve
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = SELECTIONS)]
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) common: Common,

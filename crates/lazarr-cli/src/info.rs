@@ -55,8 +55,9 @@ fn title(store: &Store, out: &mut Out<'_>) -> Result<(), Failure> {
     }
     let meter = session.meter();
     out.line(&format!(
-        "opening it took {} requests and {} of metadata",
+        "opening it took {} request{} and {} of metadata",
         human_count(meter.requests()),
+        if meter.requests() == 1 { "" } else { "s" },
         human_bytes(meter.bytes()),
     ))
 }

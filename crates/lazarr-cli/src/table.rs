@@ -27,7 +27,8 @@ pub(crate) fn write(
     let widths: Vec<usize> = (0..header.len())
         .map(|k| all().filter_map(|r| r.get(k)).map(|c| c.width()).max().unwrap_or(0))
         .collect();
-    for row in all() {
+    let named = header_cells.iter().any(|h| !h.is_empty());
+    for row in all().skip(usize::from(!named)) {
         let mut line = String::new();
         for ((cell, &width), (_, align)) in row.iter().zip(&widths).zip(header) {
             if !line.is_empty() || width == 0 {
