@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Pick, adata, alone, check_column, open, rows_of, texts};
 use lazarr::plan::{Amount, Mark};
-use lazarr::{Call, Ledger, Lazy, LazyAnnData, Meter, Plan, Session, Value};
+use lazarr::{Call, Lazy, LazyAnnData, Ledger, Meter, Plan, Session, Value};
 use lazarr_testkit::{Rng, Sample, Spec};
 
 /// Picks along obs and var, so that the same view can be made on any session.
@@ -20,8 +20,10 @@ struct View {
 
 impl View {
     fn random(rng: &mut Rng, sample: &Sample) -> Self {
-        let mut view =
-            Self { picks: [Vec::new(), Vec::new()], at: [(0..sample.spec.n_obs).collect(), (0..sample.spec.n_vars).collect()] };
+        let mut view = Self {
+            picks: [Vec::new(), Vec::new()],
+            at: [(0..sample.spec.n_obs).collect(), (0..sample.spec.n_vars).collect()],
+        };
         for axis in 0..2 {
             for _ in 0..rng.pick(&[0, 1, 1, 1, 2, 3]) {
                 let pick = Pick::random(rng, sample, axis, &view.at[axis]);
@@ -45,8 +47,23 @@ impl View {
 }
 
 const PATHS: [&str; 17] = [
-    "X", "raw/X", "obsp/near", "layers/counts", "obsm/X_pca", "obsm/X_3d", "obs/_index", "var/_index", "obs/count",
-    "obs/score", "obs/note", "obs/kind", "obs/stage", "obs/some_int", "obs/some_text", "uns/title", "obs",
+    "X",
+    "raw/X",
+    "obsp/near",
+    "layers/counts",
+    "obsm/X_pca",
+    "obsm/X_3d",
+    "obs/_index",
+    "var/_index",
+    "obs/count",
+    "obs/score",
+    "obs/note",
+    "obs/kind",
+    "obs/stage",
+    "obs/some_int",
+    "obs/some_text",
+    "uns/title",
+    "obs",
 ];
 
 fn check(path: &str, value: &Value, sample: &Sample, [rows, columns]: &[Vec<u64>; 2], what: &str) {
@@ -154,7 +171,11 @@ fn one(seed: u64, selections: u64) {
         let used = Ledger::process().used();
         let (value, meter) = measured(&lazy);
         check(path, &value, &sample, &view.at, &what);
-        assert_eq!((plan.requests.mark, plan.fetch_bytes.mark, plan.chunks.mark), (Mark::Exact, Mark::Exact, Mark::Exact), "{what}");
+        assert_eq!(
+            (plan.requests.mark, plan.fetch_bytes.mark, plan.chunks.mark),
+            (Mark::Exact, Mark::Exact, Mark::Exact),
+            "{what}"
+        );
         hold_plan(&format!("{what}, resolved"), &plan, &meter, &value, used);
         assert_eq!(Mark::Exact == plan.decode_bytes.mark, !plan_has_strings(&plan, &plain), "{what}");
         // The peak that the plan states is enough.
@@ -197,8 +218,11 @@ fn a_whole_object_comes_as_its_parts_do() {
         let session = open(Arc::new(sample.writer.store()), true, 2);
         let view = View::random(&mut Rng::new(seed), &sample);
         let what = format!("seed {seed} {:?}", view.picks);
-        let value = view.of(&session).collect(&Call::default(), None).unwrap_or_else(|e| panic!("{what}: {e}"));
-        for path in ["X", "obs", "layers/counts", "obsm/X_pca", "obsm/X_3d", "obsp/near", "raw/X", "uns/title"] {
+        let value =
+            view.of(&session).collect(&Call::default(), None).unwrap_or_else(|e| panic!("{what}: {e}"));
+        for path in
+            ["X", "obs", "layers/counts", "obsm/X_pca", "obsm/X_3d", "obsp/near", "raw/X", "uns/title"]
+        {
             let part = path.split('/').try_fold(&value, |v, name| v.get(name)).unwrap();
             check(path, part, &sample, &view.at, &what);
         }

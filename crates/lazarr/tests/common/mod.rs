@@ -45,7 +45,8 @@ impl Pick {
         let names = &sample.names[axis];
         match rng.below(if axis == 0 { 9 } else { 6 }) {
             0 | 1 => {
-                let bound = |rng: &mut Rng| (!rng.once_in(3)).then(|| rng.below(2 * n + 3) as i64 - n as i64 - 1);
+                let bound =
+                    |rng: &mut Rng| (!rng.once_in(3)).then(|| rng.below(2 * n + 3) as i64 - n as i64 - 1);
                 let (a, b) = (bound(rng), bound(rng));
                 Self::Slice(a, b, rng.pick(&[1, 1, 1, 2, 3, -1, -2]))
             }
@@ -82,9 +83,7 @@ impl Pick {
             Self::Mask(mask) => Step::Mask(mask.as_slice().into()),
             Self::Labels(labels) => Step::Labels(labels.as_slice().into()),
             Self::LabelSlice(a, b) => Step::LabelSlice(a.clone(), b.clone()),
-            Self::KindIs(kind) => {
-                predicate(Expr::cmp(column("kind"), CmpOp::Eq, Literal::Str(kind.clone())))
-            }
+            Self::KindIs(kind) => predicate(Expr::cmp(column("kind"), CmpOp::Eq, Literal::Str(kind.clone()))),
             Self::CountAbove(least) => {
                 let count = Expr::cmp(column("count"), CmpOp::Gt, Literal::Int(i128::from(*least)));
                 predicate(count.and(Expr::Column(column("flag")).not()))
@@ -157,7 +156,13 @@ impl Pick {
 pub fn rows_of(m: &SparseMatrix) -> Vec<Vec<(u64, f32)>> {
     let ints = |bytes: &[u8]| -> Vec<u64> {
         let width = usize::from(m.index_width);
-        let wide = |c: &[u8]| if width == 4 { i64::from(i32::from_ne_bytes(c.try_into().unwrap())) } else { i64::from_ne_bytes(c.try_into().unwrap()) };
+        let wide = |c: &[u8]| {
+            if width == 4 {
+                i64::from(i32::from_ne_bytes(c.try_into().unwrap()))
+            } else {
+                i64::from_ne_bytes(c.try_into().unwrap())
+            }
+        };
         bytes.chunks_exact(width).map(|c| u64::try_from(wide(c)).unwrap()).collect()
     };
     let (indices, indptr) = (ints(m.indices.as_slice()), ints(m.indptr.as_slice()));
@@ -165,7 +170,10 @@ pub fn rows_of(m: &SparseMatrix) -> Vec<Vec<(u64, f32)>> {
         m.data.as_slice().chunks_exact(4).map(|c| f32::from_ne_bytes(c.try_into().unwrap())).collect();
     assert_eq!((indices.len(), indptr[0]), (data.len(), 0));
     assert_eq!(*indptr.last().unwrap(), data.len() as u64);
-    indptr.windows(2).map(|w| (w[0]..w[1]).map(|i| (indices[i as usize], data[i as usize])).collect()).collect()
+    indptr
+        .windows(2)
+        .map(|w| (w[0]..w[1]).map(|i| (indices[i as usize], data[i as usize])).collect())
+        .collect()
 }
 
 pub fn texts(s: &Strings) -> Vec<String> {
@@ -181,7 +189,11 @@ pub fn check_column(value: &Value, column: &Column, rows: &[u64], what: &str) {
             assert_eq!((&d.dtype, d.data.as_slice()), (dtype, expected.as_slice()), "{what}");
         }
         (Value::Strings(s), Column::Strings(items)) => {
-            assert_eq!(texts(s), rows.iter().map(|&r| items[r as usize].clone()).collect::<Vec<_>>(), "{what}");
+            assert_eq!(
+                texts(s),
+                rows.iter().map(|&r| items[r as usize].clone()).collect::<Vec<_>>(),
+                "{what}"
+            );
         }
         (Value::Categorical { codes, categories, ordered }, Column::Categorical(model, names, is)) => {
             let expected: Vec<u8> = rows.iter().map(|&r| model[r as usize] as i8 as u8).collect();
