@@ -1,4 +1,5 @@
 //! Elements that are not read yet.
+#![allow(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,7 @@ use lazarr::plan::expr::{ColumnRef, Expr};
 use lazarr::{Body, Element, Step, decoded_bytes};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
 use crate::args::{Limits, Meter, bools, ints, run};
 use crate::error::OrRaise;
@@ -356,6 +357,18 @@ impl Lazy {
         let limits = Limits::new(memory_limit, threads, meter);
         let blocks = run(py, &limits, |call| self.0.stream(call, rows, bytes))?;
         Ok(Blocks { blocks: Mutex::new(blocks), limits })
+    }
+
+    fn arrow<'py>(
+        &self,
+        py: Python<'py>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let value = run(py, &limits, |call| self.0.collect(call))?;
+        crate::stream::capsule(py, value, self.0.element().name())
     }
 
     fn state(&self) -> String {

@@ -9,6 +9,7 @@ mod lazy;
 mod object;
 mod predicate;
 mod session;
+mod stream;
 mod value;
 
 use pyo3::prelude::*;

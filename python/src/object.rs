@@ -1,4 +1,5 @@
 //! A whole AnnData that is not read yet.
+#![allow(clippy::needless_pass_by_value, reason = "arguments come from Python by value")]
 
 use std::sync::Arc;
 

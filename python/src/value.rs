@@ -47,17 +47,17 @@ pub(crate) fn dtype<'py>(py: Python<'py>, dtype: &DataType) -> PyResult<Bound<'p
     Ok(PyString::new(py, &text).into_any())
 }
 
-fn dense<'py>(py: Python<'py>, d: Dense) -> PyResult<Bound<'py, PyAny>> {
+fn dense(py: Python<'_>, d: Dense) -> PyResult<Bound<'_, PyAny>> {
     let shape = PyTuple::new(py, &d.shape)?;
     Ok(("dense", dtype(py, &d.dtype)?, shape, buffer(d.data)).into_pyobject(py)?.into_any())
 }
 
-fn text<'py>(py: Python<'py>, s: Strings) -> PyResult<Bound<'py, PyAny>> {
+fn text(py: Python<'_>, s: Strings) -> PyResult<Bound<'_, PyAny>> {
     let shape = PyTuple::new(py, &s.shape)?;
     Ok(("strings", shape, buffer(s.offsets), buffer(s.bytes), s.utf8).into_pyobject(py)?.into_any())
 }
 
-fn named<'py>(py: Python<'py>, parts: Vec<(String, Value)>) -> PyResult<Bound<'py, PyList>> {
+fn named(py: Python<'_>, parts: Vec<(String, Value)>) -> PyResult<Bound<'_, PyList>> {
     let parts = parts.into_iter().map(|(n, v)| Ok((n, value(py, v)?))).collect::<PyResult<Vec<_>>>()?;
     PyList::new(py, parts)
 }

@@ -44,6 +44,8 @@ pub fn nearest(text: &str, names: &[String]) -> String {
         return names.join(", ");
     }
     let mut nearest = Nearest::new(text);
-    names.iter().for_each(|n| nearest.see(n));
+    for name in names {
+        nearest.see(name);
+    }
     nearest.text()
 }

@@ -299,7 +299,7 @@ impl<'a> WorkStream<'a> {
                 break;
             }
         }
-        parts.sort_unstable_by(|a, b| (a.0.start, a.0.end).cmp(&(b.0.start, b.0.end)));
+        parts.sort_unstable_by_key(|(range, _)| (range.start, range.end));
         let version = match &shard.index {
             IndexState::Present(_, version) => Some(*version),
             IndexState::Absent => None,

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use lazarr_format::anndata::{Body, Element};
 use lazarr_format::{Code, Error, Result};
-use lazarr_plan::Index;
 use lazarr_plan::expr::{AxisId, Expr};
+use lazarr_plan::{Index, Mark};
 
 use crate::call::Run;
 
@@ -129,7 +129,7 @@ impl AxisView {
     }
 
     /// How many items are selected, where that is known without reading.
-    pub fn len(&self) -> Option<u64> {
+    pub fn count(&self) -> Option<u64> {
         self.index().map(Index::len)
     }
 
@@ -180,12 +180,12 @@ impl AxisView {
 
     /// A view of this view. Reads nothing.
     pub fn then(self: &Arc<Self>, step: Step) -> Result<Arc<Self>> {
-        let step = match self.len() {
+        let step = match self.count() {
             Some(n) => step.fixed(n)?,
             None => step,
         };
         match (&self.state, &step) {
-            (_, Step::Index(inner)) if inner.is_all() && self.len() == Some(inner.len()) => {
+            (_, Step::Index(inner)) if inner.is_all() && self.count() == Some(inner.len()) => {
                 return Ok(self.clone());
             }
             (State::Known(index), Step::Index(inner)) => {
@@ -240,6 +240,26 @@ impl AxisView {
         needs.sort();
         needs.dedup();
         needs
+    }
+
+    /// What a plan assumes is selected before that is known, and how far such a plan can be trusted: as many positions
+    /// as there are labels, spread evenly (an estimate, names may repeat); all, where a predicate decides (a bound).
+    pub(crate) fn stand_in(&self) -> (Index, Mark) {
+        if let Some(index) = self.index() {
+            return (index.clone(), Mark::Exact);
+        }
+        let n = self.axis.len;
+        let all = (Index::all(n), Mark::Upper);
+        let State::Pending { parent, step, .. } = &self.state else { return all };
+        let parent_len = parent.count().unwrap_or(n);
+        match step {
+            Step::Labels(labels) if (labels.len() as u64) < parent_len => {
+                let k = labels.len() as u64;
+                let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
+                (Index::positions(at), Mark::Estimate)
+            }
+            _ => all,
+        }
     }
 
     /// The selection as a person would read it.

@@ -119,7 +119,7 @@ impl Target {
     ///
     /// # Safety
     /// The buffer must be alive, and nobody else may read or write this stretch while the slice lives.
-    pub(crate) unsafe fn stretch(&self, start: usize, len: usize) -> Option<&mut [u8]> {
+    pub(crate) unsafe fn stretch<'b>(self, start: usize, len: usize) -> Option<&'b mut [u8]> {
         let end = start.checked_add(len)?;
         if end > self.len {
             return None;

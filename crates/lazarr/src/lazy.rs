@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lazarr_format::anndata::{self, Body, Element};
 use lazarr_format::{Code, DataType, Error, Result};
-use lazarr_plan::{Index, Plan, StagePlan};
+use lazarr_plan::{Index, Mark, Plan, StagePlan};
 use smallvec::SmallVec;
 
 use crate::axis::{Axis, AxisView, Step};
@@ -92,7 +92,7 @@ impl Lazy {
     /// The shape; `None` for a length that is not known before labels or columns are read.
     pub fn shape(&self) -> Vec<Option<u64>> {
         let mut shape: Vec<_> =
-            self.axes.iter().zip(&self.dropped).filter(|(_, d)| !**d).map(|(a, _)| a.len()).collect();
+            self.axes.iter().zip(&self.dropped).filter(|(_, d)| !**d).map(|(a, _)| a.count()).collect();
         if let Body::DataFrame(frame) = &self.element.body {
             shape.push(Some(self.columns.as_ref().map_or(frame.columns.len(), |c| c.len()) as u64));
         }
@@ -133,7 +133,7 @@ impl Lazy {
     /// A view along one (visible) axis that drops it: one position.
     pub fn at(&self, axis: usize, position: i64) -> Result<Self> {
         let k = self.axis(axis)?;
-        let Some(n) = self.axes[k].len() else {
+        let Some(n) = self.axes[k].count() else {
             return Err(Error::new(
                 Code::IndexKind,
                 "an integer cannot index an axis whose length is not known yet",
@@ -197,16 +197,14 @@ impl Lazy {
     /// A child of a mapping, whole.
     pub fn child(&self, name: &str) -> Result<Self> {
         let children = self.element.children();
-        match children.iter().find(|(n, _)| n == name) {
-            Some((_, child)) => Ok(Self::new(&self.session, child)),
-            None => {
-                let names: Vec<String> = children.into_iter().map(|(n, _)| n).collect();
-                Err(Error::new(Code::ElementNotFound, format!("there is no `{name}`"))
-                    .element(&*self.element.path)
-                    .expected(format!("one of {}", lazarr_plan::nearest(name, &names)))
-                    .found(name.to_owned()))
-            }
+        if let Some((_, child)) = children.iter().find(|(n, _)| n == name) {
+            return Ok(Self::new(&self.session, child));
         }
+        let names: Vec<String> = children.into_iter().map(|(n, _)| n).collect();
+        Err(Error::new(Code::ElementNotFound, format!("there is no `{name}`"))
+            .element(&*self.element.path)
+            .expected(format!("one of {}", lazarr_plan::nearest(name, &names)))
+            .found(name.to_owned()))
     }
 
     fn indices(&self, run: &Run<'_>) -> Result<Vec<Index>> {
@@ -303,8 +301,7 @@ fn plan_of(
             }
         }
     }
-    let indices: Vec<Index> =
-        axes.iter().map(|a| a.index().cloned().unwrap_or_else(|| Index::all(a.axis().len))).collect();
+    let (indices, marks): (Vec<Index>, Vec<Mark>) = axes.iter().map(|a| a.stand_in()).unzip();
     let mut plan = run.plan(make(&indices)?, resolve)?;
     plan.selection = selection;
     if !known {
@@ -313,7 +310,7 @@ fn plan_of(
             element.selection = text.join(", ");
             element.resolve = Some("reads the columns or names that the selection needs".into());
         }
-        plan.bound();
+        plan.bound(marks.into_iter().max().unwrap_or_default());
     }
     plan.total_peak();
     Ok(plan)
@@ -378,7 +375,7 @@ impl LazyAnnData {
 
     /// Cells and genes; `None` where labels or columns must be read to know.
     pub fn shape(&self) -> [Option<u64>; 2] {
-        [self.obs.len(), self.var.len()]
+        [self.obs.count(), self.var.count()]
     }
 
     /// Whether anything has been selected.

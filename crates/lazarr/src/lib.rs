@@ -11,6 +11,7 @@
 //! # Ok::<(), lazarr::Error>(())
 //! ```
 
+pub mod arrow;
 mod axis;
 mod buffer;
 mod cache;

@@ -110,7 +110,7 @@ impl RowBlocks {
 
     fn sparse_block(&mut self, sparse: &Arc<Sparse>, run: &Run<'_>) -> Result<(u64, Value)> {
         if self.at >= self.window_end || self.window.is_none() {
-            let end = (self.at + WINDOW.min(self.most_window(run))).min(self.rows.len());
+            let end = (self.at + WINDOW.min(most_window(run))).min(self.rows.len());
             self.window = None;
             let rows = self.rows.compose(&range(self.at, end, self.rows.len()))?;
             let element = self.lazy.element().clone();
@@ -145,11 +145,6 @@ impl RowBlocks {
         Ok((self.window_at + end, value))
     }
 
-    /// So many rows that their starts take no more than a sixteenth of the limit.
-    fn most_window(&self, run: &Run<'_>) -> u64 {
-        (run.cx.budget.limit() / 16 / 64).max(1024)
-    }
-
     fn other_block(&self, run: &Run<'_>) -> Result<(u64, Value)> {
         let n = self.rows.len();
         let row = self.row_bytes();
@@ -179,4 +174,9 @@ impl RowBlocks {
 
 fn range(a: u64, b: u64, n: u64) -> Index {
     Index::slice(Some(a as i64), Some(b as i64), None, n).unwrap_or_else(|_| Index::none(n))
+}
+
+/// So many rows that their starts take no more than a sixteenth of the limit.
+fn most_window(run: &Run<'_>) -> u64 {
+    (run.cx.budget.limit() / 16 / 64).max(1024)
 }

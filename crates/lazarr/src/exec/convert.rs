@@ -32,7 +32,7 @@ pub(crate) struct BadItem {
 
 impl Convert {
     /// Bytes of an item in the chunk.
-    pub(crate) fn from_size(&self) -> usize {
+    pub(crate) fn stored_size(&self) -> usize {
         match self {
             Self::Copy { size } => *size,
             Self::Integers { from, .. } => from.item_size().unwrap_or(1),
@@ -40,7 +40,7 @@ impl Convert {
     }
 
     /// Bytes of an item in the result.
-    pub(crate) fn to_size(&self) -> usize {
+    pub(crate) fn result_size(&self) -> usize {
         match self {
             Self::Copy { size } => *size,
             Self::Integers { to, .. } => usize::from(*to),
@@ -133,7 +133,7 @@ fn write<const N: usize, const M: usize, F: Fn([u8; N]) -> i64>(
     let mut legal = true;
     for (s, d) in src.iter().zip(dst) {
         let value = get(*s);
-        legal &= (value >= low) & (value <= high);
+        legal &= value.clamp(low, high) == value;
         *d = put(value);
     }
     legal

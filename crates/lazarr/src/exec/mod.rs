@@ -211,9 +211,9 @@ impl<'e, 'a> Worker<'e, 'a> {
     }
 
     /// Takes work: one large request, or several small ones.
-    fn take<'b>(
+    fn take(
         &self,
-        source: &Mutex<Source<'_, 'b>>,
+        source: &Mutex<Source<'_, '_>>,
         profile: Profile,
         batch: &mut Vec<(usize, Work)>,
     ) -> Result<()> {

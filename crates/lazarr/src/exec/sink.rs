@@ -80,7 +80,7 @@ pub(crate) struct Gather {
 
 impl Gather {
     fn copy(&self, read: &ArrayRead, items: &[u8], from: u64, to: u64, len: u64) -> Result<()> {
-        let (a, b) = (self.convert.from_size(), self.convert.to_size());
+        let (a, b) = (self.convert.stored_size(), self.convert.result_size());
         let src = items.get(from as usize * a..(from + len) as usize * a);
         // SAFETY: destinations of a placement are disjoint and each chunk is placed by one thread; the buffer belongs to
         // the program that runs this sink.
@@ -132,7 +132,7 @@ impl Gather {
             if last {
                 return self.copy(read, items, from, to, run.len);
             }
-            if self.contiguous_below(read, axis) {
+            if Self::contiguous_below(read, axis) {
                 let below: u64 = self.out_shape[axis + 1..].iter().product();
                 return self.copy(read, items, from * below, to * below, run.len * below);
             }
@@ -141,7 +141,7 @@ impl Gather {
     }
 
     /// Whether chunk and result hold the same whole rows below this axis.
-    fn contiguous_below(&self, read: &ArrayRead, axis: usize) -> bool {
+    fn contiguous_below(read: &ArrayRead, axis: usize) -> bool {
         (axis + 1..read.axes.len()).all(|k| {
             read.array.inner_shape()[k] == read.array.shape[k]
                 && read.axes[k].is_identity_range() == Some(0..read.array.shape[k])
@@ -169,7 +169,7 @@ impl Sink for Gather {
 
     fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
         let Convert::Copy { size } = self.convert else { return None };
-        if read.axes.is_empty() || !self.contiguous_below(read, 0) {
+        if read.axes.is_empty() || !Self::contiguous_below(read, 0) {
             return None;
         }
         let wanted = read.axes[0].is_identity_range()?;

@@ -83,7 +83,9 @@ impl Columns {
             }
             Self::Many(m) => {
                 if let Some(to) = m.get(&column) {
-                    to.iter().for_each(|&t| f(t));
+                    for &t in to {
+                        f(t);
+                    }
                 }
             }
         }
@@ -371,7 +373,9 @@ impl SparseFilter {
                     .for_each(|(o, c)| *o = i64::from(*c).to_ne_bytes());
             }
         }
-        found.iter_mut().for_each(|f| f.columns = Vec::new());
+        for f in &mut found {
+            f.columns = Vec::new();
+        }
         found.retain(|f| !f.places.is_empty());
         let matches = Arc::new(Matches { found, len: total });
         let read = ArrayRead::new(&self.sparse.data, vec![matches.clone()], Role::Data);

@@ -54,7 +54,7 @@ impl Fixed {
     }
 
     fn bytes(&self) -> u64 {
-        self.shape.iter().fold(self.convert.to_size() as u64, |n, &s| n.saturating_mul(s))
+        self.shape.iter().fold(self.convert.result_size() as u64, |n, &s| n.saturating_mul(s))
     }
 }
 

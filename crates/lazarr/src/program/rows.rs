@@ -247,9 +247,9 @@ impl RowStarts {
         while first < last {
             let mid = first.midpoint(last);
             if get(self.places[mid] + self.runs[mid].len) <= span.start {
-                first = mid + 1
+                first = mid + 1;
             } else {
-                last = mid
+                last = mid;
             }
         }
         for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {

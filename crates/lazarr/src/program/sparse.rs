@@ -43,14 +43,17 @@ pub(crate) struct SparseRows {
     carry: Option<Arc<Carry>>,
 }
 
+/// The number of a chunk, its items, and what they are charged as.
+type Held = (u64, Vec<u8>, Charge);
+
 /// The last chunks of `data` and `indices` that a block of a stream decoded: the next block begins in them.
 #[derive(Default)]
 pub(crate) struct Carry {
-    slots: [Mutex<Option<(u64, Vec<u8>, Charge)>>; 2],
+    slots: [Mutex<Option<Held>>; 2],
 }
 
 impl Carry {
-    fn lock(&self, k: usize) -> MutexGuard<'_, Option<(u64, Vec<u8>, Charge)>> {
+    fn lock(&self, k: usize) -> MutexGuard<'_, Option<Held>> {
         self.slots[k].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,7 +157,7 @@ fn sum(out: &mut [[u8; 8]]) -> u64 {
 
 /// The index width that scipy would choose: int32, or int64 where a length or the number of values needs it.
 pub(super) fn index_width(major: u64, minor: u64, nnz: u64) -> u8 {
-    if major.max(minor).max(nnz) <= i32::MAX as u64 { 4 } else { 8 }
+    if i32::try_from(major.max(minor).max(nnz)).is_ok() { 4 } else { 8 }
 }
 
 /// `indptr` in its final width.
@@ -421,10 +424,7 @@ impl SparseRows {
                 ArrayRead::new(self.array(k), vec![v.segments.clone()], [Role::Data, Role::Indices][k]);
             if let Some(carry) = &self.carry {
                 let span = v.segments.span().unwrap_or(0..0);
-                read.held = carry
-                    .slot(k)
-                    .filter(|at| touches(read.array.inner_len(), *at, &span))
-                    .map(|at| coord(at));
+                read.held = carry.slot(k).filter(|at| touches(read.array.inner_len(), *at, &span)).map(coord);
             }
             read
         };
@@ -436,7 +436,8 @@ impl SparseRows {
 /// A stage that reads one item of `indptr`.
 pub(super) fn proof(sparse: &Arc<Sparse>, item: u64, cx: &Cx) -> Result<(Stage, Box<super::fixed::Fixed>)> {
     let at = Index::positions(vec![item]);
-    let mut proof = Box::new(super::fixed::Fixed::new(&sparse.indptr, &[at.clone()], Role::Indptr));
+    let mut proof =
+        Box::new(super::fixed::Fixed::new(&sparse.indptr, std::slice::from_ref(&at), Role::Indptr));
     let _ = (proof.next(cx)?, placed(&at));
     let read = ArrayRead::new(&sparse.indptr, vec![placed(&at)], Role::Indptr);
     Ok((Stage { name: "indptr", reads: vec![read], last: false }, proof))

@@ -39,16 +39,15 @@ impl Program for Starts {
                 let stage = Stage { name: "indptr", reads: vec![starts.read()], last: false };
                 (State::Read(Box::new(starts)), Some(stage))
             }
-            State::Read(starts) => match starts.unproven().filter(|_| !cx.lenient) {
-                Some(item) => {
+            State::Read(starts) => {
+                if let Some(item) = starts.unproven().filter(|_| !cx.lenient) {
                     let (stage, proof) = proof(&self.sparse, item, cx)?;
                     (State::Proof(starts, proof), Some(stage))
-                }
-                None => {
+                } else {
                     starts.check()?;
                     (State::Done(Some(starts)), None)
                 }
-            },
+            }
             State::Proof(starts, proof) => {
                 check_proof(&self.sparse, proof, cx)?;
                 starts.check()?;

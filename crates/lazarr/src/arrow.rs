@@ -1,0 +1,188 @@
+//! Results as Arrow: columns and tables, without a copy where the layouts agree.
+//!
+//! Categoricals become dictionaries, missing values nulls, strings `LargeUtf8`; only booleans (one byte an item here, one
+//! bit in Arrow) are written anew.
+#![allow(unsafe_code, reason = "Arrow takes over result buffers without a copy")]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use arrow_array::types::ArrowDictionaryKeyType;
+use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type};
+use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, make_array};
+use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_data::ArrayData;
+use arrow_schema::{DataType as Arrow, Field, Schema, TimeUnit};
+use lazarr_format::{Code, DataType, Error, Result};
+
+use crate::buffer::Buffer;
+use crate::value::{Dense, Strings, Table, Value};
+
+fn broken(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Code::Internal, "a result is not valid Arrow").source(e)
+}
+
+/// A bit for each item.
+fn bits(items: impl Iterator<Item = bool>) -> BooleanBuffer {
+    items.collect()
+}
+
+/// A result's buffer as Arrow's, which keeps it alive.
+fn shared(mut buffer: Buffer) -> arrow_buffer::Buffer {
+    buffer.release();
+    let (ptr, len) = (buffer.address() as *mut u8, buffer.len());
+    match NonNull::new(ptr) {
+        // SAFETY: `len` bytes at `ptr` are valid for as long as the owner lives, which Arrow keeps; nobody writes to
+        // them any more, since the owner is not reachable otherwise.
+        Some(ptr) if len > 0 => unsafe {
+            arrow_buffer::Buffer::from_custom_allocation(ptr, len, Arc::new(buffer))
+        },
+        _ => arrow_buffer::Buffer::from(Vec::<u8>::new()),
+    }
+}
+
+/// The Arrow type of items of fixed size.
+fn fixed(dtype: &DataType) -> Option<Arrow> {
+    let unit = |u: &lazarr_format::TimeUnit| match (&*u.unit, u.scale) {
+        ("s", 1) => Some(TimeUnit::Second),
+        ("ms", 1) => Some(TimeUnit::Millisecond),
+        ("us", 1) => Some(TimeUnit::Microsecond),
+        ("ns", 1) => Some(TimeUnit::Nanosecond),
+        _ => None,
+    };
+    Some(match dtype {
+        DataType::Int(1) => Arrow::Int8,
+        DataType::Int(2) => Arrow::Int16,
+        DataType::Int(4) => Arrow::Int32,
+        DataType::Int(_) => Arrow::Int64,
+        DataType::UInt(1) => Arrow::UInt8,
+        DataType::UInt(2) => Arrow::UInt16,
+        DataType::UInt(4) => Arrow::UInt32,
+        DataType::UInt(_) => Arrow::UInt64,
+        DataType::Float(2) => Arrow::Float16,
+        DataType::Float(4) => Arrow::Float32,
+        DataType::Float(_) => Arrow::Float64,
+        DataType::DateTime(u) => Arrow::Timestamp(unit(u)?, None),
+        DataType::TimeDelta(u) => Arrow::Duration(unit(u)?),
+        DataType::FixedBytes(n) | DataType::Raw(n) => Arrow::FixedSizeBinary(i32::try_from(*n).ok()?),
+        _ => return None,
+    })
+}
+
+fn dense(d: Dense, mask: Option<&[u8]>) -> Result<ArrayRef> {
+    if d.shape.len() != 1 {
+        return Err(Error::new(Code::Operation, "only one-dimensional arrays are Arrow columns")
+            .found(format!("{} dimensions", d.shape.len()))
+            .help("Take to_memory() and its numpy array"));
+    }
+    let len = d.shape[0] as usize;
+    let mut nulls = mask.map(|m| NullBuffer::new(bits(m.iter().map(|&b| b == 0))));
+    if d.dtype == DataType::Bool {
+        let items = bits(d.data.as_slice().iter().map(|&b| b != 0));
+        return Ok(Arc::new(BooleanArray::new(items, nulls)));
+    }
+    let Some(kind) = fixed(&d.dtype) else {
+        return Err(Error::new(Code::Operation, format!("Arrow has no type for {}", d.dtype))
+            .help("Take to_memory() and its numpy array"));
+    };
+    if matches!(d.dtype, DataType::DateTime(_) | DataType::TimeDelta(_)) {
+        // NaT is the smallest integer.
+        let items = d.data.as_slice().as_chunks::<8>().0;
+        if items.iter().any(|b| i64::from_ne_bytes(*b) == i64::MIN) {
+            nulls = Some(NullBuffer::new(bits(items.iter().map(|b| i64::from_ne_bytes(*b) != i64::MIN))));
+        }
+    }
+    let data =
+        ArrayData::builder(kind).len(len).add_buffer(shared(d.data)).nulls(nulls).build().map_err(broken)?;
+    Ok(make_array(data))
+}
+
+fn strings(s: Strings, mask: Option<&[u8]>) -> Result<ArrayRef> {
+    if s.shape.len() != 1 {
+        return Err(Error::new(Code::Operation, "only one-dimensional arrays are Arrow columns"));
+    }
+    let len = s.shape[0] as usize;
+    let nulls = mask.map(|m| NullBuffer::new(bits(m.iter().map(|&b| b == 0))));
+    let kind = if s.utf8 { Arrow::LargeUtf8 } else { Arrow::LargeBinary };
+    let data = ArrayData::builder(kind)
+        .len(len)
+        .add_buffer(shared(s.offsets))
+        .add_buffer(shared(s.bytes))
+        .nulls(nulls)
+        .build()
+        .map_err(broken)?;
+    Ok(make_array(data))
+}
+
+fn dictionary<K: ArrowDictionaryKeyType>(codes: Dense, categories: ArrayRef) -> Result<ArrayRef> {
+    let width = codes.dtype.item_size().unwrap_or(1);
+    let missing = codes.data.as_slice().chunks_exact(width).map(|b| b[width - 1] & 0x80 == 0);
+    let nulls = NullBuffer::new(bits(missing));
+    let nulls = (nulls.null_count() > 0).then_some(nulls);
+    let data = ArrayData::builder(K::DATA_TYPE)
+        .len(codes.shape[0] as usize)
+        .add_buffer(shared(codes.data))
+        .nulls(nulls)
+        .build()
+        .map_err(broken)?;
+    let keys = PrimitiveArray::<K>::from(data);
+    Ok(Arc::new(DictionaryArray::<K>::try_new(keys, categories).map_err(broken)?))
+}
+
+/// A one-dimensional value as an Arrow column; an ordered categorical says so in the field of its table.
+pub fn column(value: Value) -> Result<ArrayRef> {
+    match value {
+        Value::Dense(d) => dense(d, None),
+        Value::Strings(s) => strings(s, None),
+        Value::Nullable { values, mask, .. } => match *values {
+            Value::Dense(d) => dense(d, Some(mask.data.as_slice())),
+            Value::Strings(s) => strings(s, Some(mask.data.as_slice())),
+            _ => Err(Error::new(Code::Internal, "a nullable column came as something else")),
+        },
+        Value::Categorical { codes, categories, .. } => {
+            let categories = column(*categories)?;
+            match codes.dtype {
+                DataType::Int(1) => dictionary::<Int8Type>(codes, categories),
+                DataType::Int(2) => dictionary::<Int16Type>(codes, categories),
+                DataType::Int(4) => dictionary::<Int32Type>(codes, categories),
+                _ => dictionary::<Int64Type>(codes, categories),
+            }
+        }
+        _ => Err(Error::new(Code::Operation, "only columns and tables have an Arrow form")
+            .help("Take to_memory(): scipy for sparse matrices, numpy for dense ones")),
+    }
+}
+
+fn ordered(value: &Value) -> bool {
+    matches!(value, Value::Categorical { ordered: true, .. })
+}
+
+/// A table as a record batch: the index first, under its name (`_index` where it has none), then the columns.
+pub fn batch(table: Table) -> Result<RecordBatch> {
+    let index_name = table.index_name.unwrap_or_else(|| "_index".to_owned());
+    let index = table.index.map(|v| (index_name, *v));
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (name, value) in index.into_iter().chain(table.columns) {
+        let sorted = ordered(&value);
+        let array = column(value).map_err(|e| e.element(&*name))?;
+        let field = Field::new(name, array.data_type().clone(), true);
+        fields.push(field.with_dict_is_ordered(sorted));
+        columns.push(array);
+    }
+    let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(table.len as usize));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(broken)
+}
+
+/// Any value with an Arrow form as a record batch; a column becomes a table of one column, under `name`.
+pub fn to_batch(value: Value, name: &str) -> Result<RecordBatch> {
+    match value {
+        Value::Table(table) => batch(table),
+        other => {
+            let sorted = ordered(&other);
+            let array = column(other)?;
+            let field = Field::new(name, array.data_type().clone(), true).with_dict_is_ordered(sorted);
+            RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array]).map_err(broken)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+"""Open AnnData that is stored in Zarr lazily: know what a read costs, read only what you need.
+
+>>> import lazarr as lz  # doctest: +SKIP
+>>> adata = lz.open("atlas.zarr")  # metadata only
+>>> t = adata[adata.obs["cell_type"] == "T cell", ["CD3D", "CD8A"]]  # lazy
+>>> t.plan()  # what would be read
+>>> t.to_memory()  # anndata.AnnData
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from . import _lazarr
+from ._anndata import AnnData, Mapping, Raw
+from ._context import Measurement, Report, measure, options, parse_bytes, parse_threads
+from ._element import (
+    AwkwardElement,
+    BrokenElement,
+    DenseElement,
+    Element,
+    ScalarElement,
+    SparseElement,
+    Store,
+    StringsElement,
+    wrap,
+)
+from ._errors import (
+    InternalError,
+    InvalidStoreError,
+    KeyNotFoundError,
+    KindError,
+    LazarrError,
+    MemoryLimitError,
+    NotFoundError,
+    SelectionError,
+    StoreError,
+    UnsupportedError,
+)
+from ._frame import Column, DataFrame
+from ._lazarr import Predicate, __version__
+from ._plan import Amount, Plan
+
+__all__ = [
+    "Amount",
+    "AnnData",
+    "AwkwardElement",
+    "BrokenElement",
+    "Column",
+    "DataFrame",
+    "DenseElement",
+    "Element",
+    "InternalError",
+    "InvalidStoreError",
+    "KeyNotFoundError",
+    "KindError",
+    "LazarrError",
+    "Mapping",
+    "Measurement",
+    "MemoryLimitError",
+    "NotFoundError",
+    "Plan",
+    "Predicate",
+    "Raw",
+    "Report",
+    "ScalarElement",
+    "SelectionError",
+    "SparseElement",
+    "StoreError",
+    "StringsElement",
+    "UnsupportedError",
+    "__version__",
+    "measure",
+    "open",
+    "options",
+]
+
+if not _lazarr.OPTIMISED:
+    import warnings
+
+    warnings.warn(
+        "this lazarr was built without optimisation and is many times slower: build with `maturin develop --release`",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def open(  # noqa: A001 - it is called as lazarr.open
+    path: str | os.PathLike[str],
+    *,
+    memory_limit: int | str | None = None,
+    threads: int | None = None,
+    missing: Literal["error", "fill"] = "error",
+    audit: bool = False,
+) -> Any:
+    """Open a store. Only metadata is read.
+
+    Parameters
+    ----------
+    path
+        An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array.
+    memory_limit
+        Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
+    threads
+        Threads that fetch and decode. Default: the processors that this process may use.
+    missing
+        What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names): ``"error"``,
+        or ``"fill"`` for the fill value all the same.
+    audit
+        For tests: a read that no plan named is an error.
+
+    Returns
+    -------
+    AnnData or Element
+        :class:`AnnData` for a whole object; else the class of the element's kind. None for a stored null.
+    """
+    if missing not in {"error", "fill"}:
+        msg = f"missing is 'error' or 'fill', not {missing!r}"
+        raise ValueError(msg)
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        text = os.fsdecode(text)
+    store = Store(text, parse_bytes(memory_limit), parse_threads(threads), missing, audit)
+    root = store.session.root()
+    if root.kind == "anndata":
+        return AnnData(store.session.anndata(root.path), store)
+    return wrap(root, store)

@@ -1,0 +1,401 @@
+"""Elements that are not read yet. Indexing makes a new one; only verbs that collect read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+
+import numpy as np
+
+from . import _convert, _index, _lazarr, _repr
+from ._context import call, note_plan
+from ._errors import index_error, type_error
+from ._plan import Plan
+
+if TYPE_CHECKING:
+    from ._anndata import AnnData
+
+__all__ = [
+    "AwkwardElement",
+    "BrokenElement",
+    "DenseElement",
+    "Element",
+    "ScalarElement",
+    "SparseElement",
+    "Store",
+    "StringsElement",
+    "wrap",
+]
+
+
+class Store:
+    """An open store, and how to open it again elsewhere."""
+
+    __slots__ = ("args", "session")
+
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+        """path, memory_limit, threads, missing, audit"""
+        self.session = _lazarr.Session.open(*args, call()[2])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (self.session.url, *self.args[1:])
+
+
+class Lazy:
+    """What every lazy object has. It is never changed: assignment says what to do instead."""
+
+    __slots__ = ()
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, _value: Any) -> NoReturn:
+        refuse_assignment(f".{name} = …")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        refuse_assignment(f"del .{name}")
+
+    def __setitem__(self, key: Any, _value: Any) -> NoReturn:
+        refuse_assignment(f"[{key!r}] = …" if isinstance(key, str) else "[…] = …")
+
+    def __delitem__(self, key: Any) -> NoReturn:
+        refuse_assignment(f"del [{key!r}]")
+
+    # `==` on an element is no comparison of objects, and a lazy object is no key.
+    def __bool__(self) -> NoReturn:
+        msg = f"the truth of a lazy {type(self).__name__} is not known without reading it"
+        raise type_error(msg)
+
+    def _repr_html_(self) -> str:
+        return _repr.html(repr(self))
+
+
+def refuse_assignment(what: str) -> NoReturn:
+    """A store is never changed through a lazy object."""
+    msg = (
+        f"{what}: a lazy object is a view of a store, and the store is not changed. "
+        "Load it first and change that: a = adata.to_memory()"
+    )
+    raise type_error(msg)
+
+
+class Element(Lazy):
+    """An element of a store, and what is selected of it."""
+
+    __slots__ = ("_native", "_store")
+    _native: _lazarr.Lazy
+    _store: Store
+
+    _keeps_axes: ClassVar[bool] = False
+    """Whether an integer keeps its axis, as in scipy."""
+
+    def __init__(self, native: _lazarr.Lazy, store: Store) -> None:
+        self._set(_native=native, _store=store)
+
+    def _with(self, native: _lazarr.Lazy) -> Self:
+        return type(self)(native, self._store)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self._store, self._native.state(), self._extra())
+
+    def _extra(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def _rebuild(cls, store: Store, state: str, extra: dict[str, Any]) -> Self:
+        return cls(_lazarr.Lazy.from_state(store.session, state), store, **extra)
+
+    @property
+    def path(self) -> str:
+        """Where it is in the store."""
+        return self._native.path
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Its lengths; None where names or columns must be read to know: see :meth:`resolve`."""
+        return self._native.shape
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """The numpy type of an item, or pandas' name for it."""
+        dtype = self._native.dtype
+        if dtype is None:
+            return None
+        return _convert.string_dtype() if dtype == "string" else _convert.numpy_dtype(dtype)
+
+    @property
+    def encoding(self) -> tuple[str, str]:
+        """AnnData's encoding-type and encoding-version; empty for what is plain Zarr."""
+        return self._native.encoding
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The attributes that are stored with it."""
+        import json
+
+        attrs: dict[str, Any] = json.loads(self._native.attributes())
+        return attrs
+
+    @property
+    def arrays(self) -> list[dict[str, Any]]:
+        """The stored arrays: path, shape, dtype, chunks, inner chunks, shards, codec, decoded bytes."""
+        return self._native.arrays()
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            msg = f"{self.path or 'this element'} has no axes, and no length"
+            raise type_error(msg)
+        if shape[0] is None:
+            msg = "the length is known only after its selection has been read: x.resolve()"
+            raise type_error(msg)
+        return shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        msg = (
+            f"a lazy {type(self).__name__} is not read item by item: take what you need, x[:100].to_memory(), "
+            "or all of it, x.to_memory()"
+        )
+        raise type_error(msg)
+
+    def __getitem__(self, index: Any) -> Self:
+        return self._with(self._select(self._native, index))
+
+    def _select(self, native: _lazarr.Lazy, index: Any) -> _lazarr.Lazy:
+        items = _index.unpack(index, len(native.shape))
+        many = [k for k, item in enumerate(items) if _index.is_array(item)]
+        if len(many) > 1:
+            msg = (
+                "two lists of positions on two axes of an element would be taken pairwise by numpy and scipy. "
+                "For rows and columns: adata[rows, cols]"
+            )
+            raise index_error(msg)
+        # From the last axis to the first: one that is dropped moves those behind it.
+        for axis in reversed(range(len(items))):
+            item = items[axis]
+            if isinstance(item, slice) and item == slice(None):
+                continue
+            if _index.is_integer(item) and not self._keeps_axes:
+                native = native.at(axis, int(item))
+            else:
+                native = _index.select(native, axis, item)
+        return native
+
+    def resolve(self) -> Self:
+        """Reads what the selection needs (names, columns of conditions), so that the shape is known."""
+        self._native.resolve(*call())
+        return self
+
+    def plan(self, *, resolve: bool = False) -> Plan:
+        """What reading it would cost. Reads nothing, or with `resolve` the small things that make it exact."""
+        plan = Plan(*self._native.plan(resolve, *call()))
+        note_plan(plan)
+        return plan
+
+    def _collect(self) -> Any:
+        return self._native.collect(*call())
+
+    def to_memory(self) -> Any:
+        """Reads it."""
+        return _convert.convert(self._collect())
+
+    def __repr__(self) -> str:
+        return _repr.element(self)
+
+
+class DenseElement(Element):
+    """An n-dimensional array. ``np.asarray(x)`` reads it."""
+
+    __slots__ = ("_transposed",)
+    _transposed: bool
+
+    def __init__(self, native: _lazarr.Lazy, store: Store, *, transposed: bool = False) -> None:
+        super().__init__(native, store)
+        self._set(_transposed=transposed)
+
+    def _extra(self) -> dict[str, Any]:
+        return {"transposed": self._transposed}
+
+    def _with(self, native: _lazarr.Lazy) -> Self:
+        return type(self)(native, self._store, transposed=self._transposed)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Its lengths; None where names or columns must be read to know."""
+        shape = self._native.shape
+        return shape[::-1] if self._transposed else shape
+
+    @property
+    def T(self) -> Self:
+        """The transposed view."""
+        return type(self)(self._native, self._store, transposed=not self._transposed)
+
+    def __getitem__(self, index: Any) -> Self:
+        if self._transposed:
+            index = tuple(reversed(_index.unpack(index, self.ndim)))
+        return super().__getitem__(index)
+
+    def to_memory(self) -> Any:
+        """Reads it: a numpy array."""
+        array = _convert.array(self._collect())
+        return array.T if self._transposed and isinstance(array, np.ndarray) else array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self.to_memory(), dtype=dtype)
+
+
+class StringsElement(DenseElement):
+    """An array of strings. ``np.asarray(x)`` reads it."""
+
+    __slots__ = ()
+
+
+class ScalarElement(Element):
+    """A single value."""
+
+    __slots__ = ()
+
+    @property
+    def dtype(self) -> Any:
+        """The numpy type, or ``"str"``."""
+        return "str" if self._native.dtype == "string" else super().dtype
+
+    def item(self) -> Any:
+        """Reads it: a Python scalar."""
+        return self.to_memory()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self.to_memory(), dtype=dtype)
+
+
+class SparseElement(Element):
+    """A compressed sparse matrix."""
+
+    __slots__ = ("_transposed",)
+    _transposed: bool
+    _keeps_axes = True
+
+    def __init__(self, native: _lazarr.Lazy, store: Store, *, transposed: bool = False) -> None:
+        super().__init__(native, store)
+        self._set(_transposed=transposed)
+
+    def _extra(self) -> dict[str, Any]:
+        return {"transposed": self._transposed}
+
+    def _with(self, native: _lazarr.Lazy) -> Self:
+        return type(self)(native, self._store, transposed=self._transposed)
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Rows and columns; None where names or columns must be read to know."""
+        shape = self._native.shape
+        return shape[::-1] if self._transposed else shape
+
+    @property
+    def format(self) -> str:
+        """``"csr"`` or ``"csc"``."""
+        stored = self._native.format or "csr"
+        return {"csr": "csc", "csc": "csr"}[stored] if self._transposed else stored
+
+    @property
+    def nnz(self) -> int | None:
+        """Stored values; None where something is selected, for they must be read to be counted."""
+        return self._native.nnz
+
+    @property
+    def T(self) -> Self:
+        """The transposed view."""
+        return type(self)(self._native, self._store, transposed=not self._transposed)
+
+    def __getitem__(self, index: Any) -> Self:
+        if self._transposed:
+            index = tuple(reversed(_index.unpack(index, 2)))
+        return super().__getitem__(index)
+
+    def to_memory(self, *, array: bool = False) -> Any:
+        """Reads it: a scipy.sparse matrix, or with `array` a sparse array."""
+        matrix = _convert.sparse(self._collect(), as_array=array)
+        return matrix.T if self._transposed else matrix
+
+    def iter_rows(self, rows: int | None = None, *, bytes: int | None = None) -> Iterator[tuple[int, int, Any]]:  # noqa: A002 - what it counts
+        """Reads it in blocks of rows, in order.
+
+        Parameters
+        ----------
+        rows
+            Rows in a block, at most.
+        bytes
+            Bytes of a block, at most. Without either, blocks fit well into the memory limit.
+
+        Yields
+        ------
+        start, stop, block
+            The first row, one past the last, and the matrix between them.
+        """
+        if self._transposed:
+            msg = "a transposed matrix is not read in blocks of rows: take its columns before, x.T.iter_rows()"
+            raise type_error(msg)
+        for start, stop, value in self._native.stream(rows, bytes, *call()):
+            yield start, stop, _convert.sparse(value)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        msg = "a sparse matrix does not become a dense array by itself: x.to_memory().toarray()"
+        raise type_error(msg)
+
+
+class AwkwardElement(Element):
+    """An awkward array. It is read whole, and cut afterwards."""
+
+    __slots__ = ()
+
+
+class BrokenElement(Element):
+    """Something that is there and cannot be read; ``x.error`` says why."""
+
+    __slots__ = ()
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be read."""
+        return self._native.error or "not known"
+
+
+def _restore(cls: type[Element], store: Store, state: str, extra: dict[str, Any]) -> Element:
+    return cls._rebuild(store, state, extra)
+
+
+def wrap(
+    native: _lazarr.Lazy, store: Store, *, transposed: bool = False, text_index: bool = False, trim: bool = False
+) -> Element | AnnData | Any:
+    """The lazy object for an element: its class is that of its kind. A stored null is None.
+
+    `text_index` and `trim` are of tables: whether names are spelled, and categories that no row has left out.
+    """
+    from ._anndata import AnnData, Mapping, Raw
+    from ._frame import Column, DataFrame
+
+    kind = native.kind
+    if kind == "null":
+        return None
+    if kind == "anndata":
+        return AnnData(store.session.anndata(native.path), store)
+    if kind in {"dense", "strings", "sparse"}:
+        cls = {"dense": DenseElement, "strings": StringsElement, "sparse": SparseElement}[kind]
+        return cls(native, store, transposed=transposed)  # type: ignore[call-arg]
+    if kind == "dataframe":
+        return DataFrame(native, store, text_index=text_index, trim=trim)
+    if kind in {"categorical", "nullable"}:
+        return Column(native, store)
+    if kind == "raw":
+        return Raw(native, store)
+    if kind == "dict":
+        return Mapping(native, store)
+    simple = {"scalar": ScalarElement, "awkward": AwkwardElement}
+    return simple.get(kind, BrokenElement)(native, store)

@@ -1,0 +1,180 @@
+"""What can go wrong, as exceptions that a person would catch: each is also a builtin one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "InternalError",
+    "InvalidStoreError",
+    "KeyNotFoundError",
+    "KindError",
+    "LazarrError",
+    "MemoryLimitError",
+    "NotFoundError",
+    "SelectionError",
+    "StoreError",
+    "UnsupportedError",
+    "make",
+]
+
+_FIELDS = ("kind", "code", "message", "element", "key", "start", "end", "expected", "found", "help", "text")
+
+
+class LazarrError(Exception):
+    """Anything that lazarr raises.
+
+    Attributes
+    ----------
+    code
+        A stable number: ``LZ0302``.
+    message
+        What failed, in short; ``str(error)`` is the whole sentence.
+    element, key
+        The element (``obs/batch``) and the key in the store (``obs/batch/codes/c/0``), or None.
+    byte_range
+        First byte and one past the last, or None.
+    expected, found, help
+        What should have been, what was, and what to do, or None.
+    """
+
+    kind = "internal"
+
+    def __init__(self, text: str, **fields: Any) -> None:
+        super().__init__(text)
+        self.text = text
+        self.code: str = fields.get("code") or "LZ0703"
+        self.message: str = fields.get("message") or text
+        self.element: str | None = fields.get("element")
+        self.key: str | None = fields.get("key")
+        self.start: int | None = fields.get("start")
+        self.end: int | None = fields.get("end")
+        self.expected: str | None = fields.get("expected")
+        self.found: str | None = fields.get("found")
+        self.help: str | None = fields.get("help")
+
+    @property
+    def byte_range(self) -> tuple[int, int] | None:
+        """First byte and one past the last."""
+        return None if self.start is None or self.end is None else (self.start, self.end)
+
+    def __str__(self) -> str:
+        # KeyError would show the text in quotes.
+        return self.text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make, tuple(getattr(self, name) for name in _FIELDS)
+
+
+class NotFoundError(LazarrError, FileNotFoundError):
+    """There is nothing at this path, or nothing that is Zarr."""
+
+    kind = "notfound"
+
+
+class KeyNotFoundError(LazarrError, KeyError):
+    """No element, column or label has this name."""
+
+    kind = "key"
+
+
+class SelectionError(LazarrError, IndexError):
+    """A position, a mask or a predicate that does not fit."""
+
+    kind = "index"
+
+
+class KindError(LazarrError, TypeError):
+    """Not possible on this kind of element, or with this kind of argument."""
+
+    kind = "type"
+
+
+class StoreError(LazarrError, OSError):
+    """Reading failed below lazarr: permissions, the disk, the network."""
+
+    kind = "io"
+
+
+class InvalidStoreError(LazarrError, ValueError):
+    """The store is broken, or contradicts itself."""
+
+    kind = "invalid"
+
+
+class UnsupportedError(LazarrError, ValueError):
+    """Legal, but not something that this build can read."""
+
+    kind = "unsupported"
+
+
+class MemoryLimitError(LazarrError, MemoryError):
+    """It does not fit into the memory that was allowed."""
+
+    kind = "memory"
+
+
+class InternalError(LazarrError, RuntimeError):
+    """A defect of lazarr."""
+
+    kind = "internal"
+
+
+_KINDS: dict[str, type[LazarrError]] = {
+    cls.kind: cls
+    for cls in (
+        NotFoundError,
+        KeyNotFoundError,
+        SelectionError,
+        KindError,
+        StoreError,
+        InvalidStoreError,
+        UnsupportedError,
+        MemoryLimitError,
+        InternalError,
+    )
+}
+
+
+def make(  # the native module calls it with all of these
+    kind: str,
+    code: str,
+    message: str,
+    element: str | None,
+    key: str | None,
+    start: int | None,
+    end: int | None,
+    expected: str | None,
+    found: str | None,
+    help: str | None,  # noqa: A002 - the field's name
+    text: str,
+) -> LazarrError:
+    """The exception for an error of the engine."""
+    cls = _KINDS.get(kind, InternalError)
+    return cls(
+        text,
+        code=code,
+        message=message,
+        element=element,
+        key=key,
+        start=start,
+        end=end,
+        expected=expected,
+        found=found,
+        help=help,
+    )
+
+
+def index_error(text: str) -> SelectionError:
+    """An index that is not understood."""
+    return SelectionError(text, code="LZ0504")
+
+
+def type_error(text: str) -> KindError:
+    """Something that this kind of object cannot do."""
+    return KindError(text, code="LZ0507")
+
+
+def missing_package(name: str, extra: str, what: str) -> ImportError:
+    """A conversion needs a package that is not there."""
+    return ImportError(f"{what} needs {name}: pip install 'lazarr[{extra}]'", name=name)

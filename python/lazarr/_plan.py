@@ -1,0 +1,95 @@
+"""What a read would cost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from ._context import human_bytes
+
+__all__ = ["Amount", "Plan"]
+
+_SIGNS = {"exact": "", "upper": "≤ ", "estimate": "≈ "}
+
+
+class Amount(NamedTuple):
+    """A number, and how far it can be trusted.
+
+    ``mark`` is ``"exact"`` (this is what execution does), ``"upper"`` (never more) or ``"estimate"``.
+    """
+
+    value: int
+    mark: str
+
+    def count(self) -> str:
+        """As a count: ``≤ 1,234``."""
+        return f"{_SIGNS.get(self.mark, '')}{self.value:,}"
+
+    def bytes(self) -> str:
+        """As bytes: ``≈ 4.7 KB``."""
+        return f"{_SIGNS.get(self.mark, '')}{human_bytes(self.value)}"
+
+
+class Plan:
+    """What a read would cost. ``print(plan)`` is for people, :meth:`to_dict` and :attr:`json` for programs."""
+
+    __slots__ = ("_data", "_text", "json")
+
+    def __init__(self, text: str, json_text: str) -> None:
+        self._text = text
+        self.json: str = json_text
+        """The plan as JSON text; its schema is versioned in ``schema``."""
+        self._data: dict[str, Any] = json.loads(json_text)
+
+    def _amount(self, name: str) -> Amount:
+        amount = self._data[name]
+        return Amount(int(amount["value"]), str(amount["mark"]))
+
+    @property
+    def requests(self) -> Amount:
+        """Calls to the store, after neighbours have been merged."""
+        return self._amount("requests")
+
+    @property
+    def chunks(self) -> Amount:
+        """Inner chunks touched."""
+        return self._amount("chunks")
+
+    @property
+    def round_trips(self) -> Amount:
+        """Requests that must wait for each other: the latency of the read is so many times that of the store."""
+        return self._amount("round_trips")
+
+    @property
+    def fetch_bytes(self) -> Amount:
+        """Bytes that the store sends."""
+        return self._amount("fetch_bytes")
+
+    @property
+    def decode_bytes(self) -> Amount:
+        """Bytes that come out of the decoders."""
+        return self._amount("decode_bytes")
+
+    @property
+    def output_bytes(self) -> Amount:
+        """Bytes of the result."""
+        return self._amount("output_bytes")
+
+    @property
+    def peak_bytes(self) -> Amount:
+        """The most memory at once, the result included."""
+        return self._amount("peak_bytes")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain dicts and lists."""
+        data: dict[str, Any] = json.loads(self.json)
+        return data
+
+    def __str__(self) -> str:
+        return self._text.rstrip("\n")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plan, (self._text, self.json)
