@@ -95,7 +95,7 @@ fn of_table(lazy: &Lazy, rows: u64, cols: u64, notes: &mut Vec<String>) -> Resul
         }
     }
     if left > 0 {
-        notes.push(format!("… {left} more columns; -c shows more"));
+        notes.push(more_columns(left));
     }
     let names: Vec<String> = wanted.iter().map(|(_, name, _)| name.clone()).collect();
     let value = first(&lazy.with_columns(&names)?, 0, rows)?.collect(&call())?;
@@ -139,12 +139,17 @@ fn of_array(lazy: &Lazy, rows: u64, cols: u64, notes: &mut Vec<String>) -> Resul
     if let (Some(&all), Some(&some)) = (whole.get(1), shape.get(1))
         && all > some
     {
-        notes.push(format!("… {} more columns; -c shows more", lazarr::plan::human_count(all - some)));
+        notes.push(more_columns(all - some));
     }
     let dtype = facts::dtype(lazy.element());
     let mut grid = Grid::of_matrix(&cells(&value), shape[0] as usize, &columns, dtype.as_deref());
     grid.index = index;
     Ok(grid)
+}
+
+fn more_columns(n: u64) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("… {} more column{s}; -c shows more", lazarr::plan::human_count(n))
 }
 
 /// The first names of an axis, where it has any. What cannot be read is said, and positions stand instead.
