@@ -60,16 +60,11 @@ def describe(result: object) -> str:
 
 
 def measured(action: Callable[[], Any]) -> tuple[Any, str]:
-    """The result of an action, and what it read and allocated, by lazarr's count and by the kernel's."""
+    """The result of an action, and what it read and allocated."""
     gc.collect()
-    before = memory_kib("VmRSS") if reset_peak() else None
     with lz.measure() as m:
         result = action()
-    text = str(m.report)
-    peak = memory_kib("VmHWM")
-    if before is not None and peak is not None:
-        text += f"\nprocess grew by {max(peak - before, 0) / 1024:.1f} MiB at its peak (the kernel's count)"
-    return result, text
+    return result, str(m.report)
 
 
 def show(line: str, make: Callable[[], Any]) -> None:
