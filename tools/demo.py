@@ -11,7 +11,6 @@ import argparse
 import gc
 import sys
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Imported here so that what the process grows by below is the reads', not the imports'.
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RULE = "─" * 100
-
-
-def memory_kib(field: str) -> int | None:
-    """A line of /proc/self/status in KiB; `None` where there is no such file."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    line = next((line for line in status.splitlines() if line.startswith(field + ":")), None)
-    return int(line.split()[1]) if line else None
-
-
-def reset_peak() -> bool:
-    """Let the kernel's high-water mark start anew; false where it cannot be."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return False
-    return True
 
 
 def indented(thing: object) -> str:
