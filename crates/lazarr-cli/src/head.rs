@@ -78,7 +78,7 @@ fn answer(lazy: &Lazy, args: &Head) -> Result<Answer> {
 
 /// The first `count` of an axis.
 fn first(lazy: &Lazy, axis: usize, count: u64) -> Result<Lazy> {
-    let n = lazy.axes().get(axis).and_then(|a| a.len()).unwrap_or(0);
+    let n = lazy.axes().get(axis).and_then(|a| a.count()).unwrap_or(0);
     let stop = i64::try_from(count).unwrap_or(i64::MAX);
     lazy.select(axis, Step::Index(Index::slice(None, Some(stop), None, n)?))
 }
@@ -125,8 +125,8 @@ fn of_array(lazy: &Lazy, rows: u64, cols: u64, notes: &mut Vec<String>) -> Resul
     if rank > 2 {
         notes.push(format!("of {} further axes only position 0 is shown", rank - 2));
     }
-    let shape: Vec<u64> = part.axes().iter().map(|a| a.len().unwrap_or(0)).collect();
-    let whole: Vec<u64> = lazy.axes().iter().map(|a| a.len().unwrap_or(0)).collect();
+    let shape: Vec<u64> = part.axes().iter().map(|a| a.count().unwrap_or(0)).collect();
+    let whole: Vec<u64> = lazy.axes().iter().map(|a| a.count().unwrap_or(0)).collect();
     let value = part.collect(&call())?;
     let index = names(lazy.session(), &lazy.axes()[0], rows, notes);
     let columns: Vec<Option<String>> = match shape.get(1) {

@@ -107,7 +107,7 @@ fn costs(store: &Store) -> Result<Vec<Cost>> {
     let first = |axis: usize, count: u64, n: u64| {
         lazy.select(axis, Step::Index(Index::slice(None, Some(count as i64), None, n)?))
     };
-    let axes: Vec<u64> = lazy.axes().iter().filter_map(|a| a.len()).collect();
+    let axes: Vec<u64> = lazy.axes().iter().filter_map(|a| a.count()).collect();
     if let Some(&rows) = axes.first() {
         if rows > 1 {
             add("one row", &first(0, 1, rows)?)?;

@@ -19,8 +19,9 @@ pub(crate) fn run(args: &args::Plan, out: &mut Out<'_>) -> Result<(), Failure> {
     }
     for line in plan.to_string().lines() {
         // The plan speaks Python; here the same is an option.
-        match line.strip_prefix("    plan(resolve=True) ") {
-            Some(rest) => out.line(&format!("    --resolve {rest}"))?,
+        let text = line.trim_start();
+        match text.strip_prefix("plan(resolve=True) ") {
+            Some(rest) => out.line(&format!("{}--resolve {rest}", &line[..line.len() - text.len()]))?,
             None => out.line(line)?,
         }
     }
@@ -49,7 +50,7 @@ fn of_element(store: &Store, args: &args::Plan) -> Result<Plan> {
     for (axis, selection) in [&args.obs, &args.var].into_iter().enumerate() {
         let Some(selection) = selection else { continue };
         // An axis that is not there is refused by `select`.
-        let n = lazy.axes().get(axis).and_then(|a| a.len()).unwrap_or(0);
+        let n = lazy.axes().get(axis).and_then(|a| a.count()).unwrap_or(0);
         let step = match lazy.axes().get(axis) {
             Some(_) => selection.step(n)?,
             None => Step::Labels([].into()),

@@ -154,7 +154,7 @@ fn a_directory_that_is_no_store() {
 #[test]
 fn too_little_memory_is_said() {
     let store = Store::empty();
-    store.array("", "float64", &[100, 100], &[0; 80_000]);
+    store.array("", "float64", &[100, 100], &vec![0; 80_000]);
     let out =
         command(&["head", store.path(), "-n", "100", "-c", "100", "--memory", "10KB"]).output().unwrap();
     assert_eq!(out.status.code(), Some(2));
