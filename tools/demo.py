@@ -11,6 +11,7 @@ import argparse
 import gc
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Imported here so that what the process grows by below is the reads', not the imports'.
