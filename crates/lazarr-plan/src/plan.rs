@@ -190,12 +190,16 @@ impl Plan {
         self.round_trips = select + Amount { value: depth, mark };
     }
 
-    /// The elements as upper bounds: their selection is not known yet.
-    pub fn bound(&mut self) {
+    /// The elements as upper bounds: their selection is not known yet. Fewer chunks may need more requests than all of
+    /// them, which merge, and a little more bytes between them. `output` is how far the size of the results is trusted.
+    pub fn bound(&mut self, output: Mark) {
         for element in &mut self.elements {
             for stage in &mut element.stages {
                 stage.round_trips = stage.round_trips.at_best(Mark::Upper);
                 for a in &mut stage.arrays {
+                    let apart = a.chunks.value.saturating_add(a.index_requests.value);
+                    a.requests.value = a.requests.value.max(apart);
+                    a.fetch_bytes = a.fetch_bytes.at_best(Mark::Estimate);
                     for amount in [
                         &mut a.shards,
                         &mut a.chunks,
@@ -208,8 +212,8 @@ impl Plan {
                     }
                 }
             }
-            element.output_bytes = element.output_bytes.at_best(Mark::Upper);
-            element.peak_bytes = element.peak_bytes.at_best(Mark::Upper);
+            element.output_bytes = element.output_bytes.at_best(output);
+            element.peak_bytes = element.peak_bytes.at_best(output);
         }
     }
 

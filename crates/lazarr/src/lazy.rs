@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lazarr_format::anndata::{self, Body, Element};
 use lazarr_format::{Code, DataType, Error, Result};
-use lazarr_plan::{Index, Plan, StagePlan};
+use lazarr_plan::{Index, Mark, Plan, StagePlan};
 use smallvec::SmallVec;
 
 use crate::axis::{Axis, AxisView, Step};
@@ -273,36 +273,25 @@ fn plan_of(
     make: &mut dyn FnMut(&[Index]) -> Result<Want>,
 ) -> Result<Plan> {
     let mut selection: Vec<StagePlan> = Vec::new();
-    let mut known = true;
+    let (mut known, mut sure) = (true, true);
     if resolve {
         for axis in axes {
             axis.resolve(run)?;
         }
     } else {
-        for axis in axes {
-            if axis.index().is_some() {
+        for (k, axis) in axes.iter().enumerate() {
+            // Both axes of a square matrix may be one selection, which is made once.
+            if axis.index().is_some() || axes[..k].iter().any(|a| Arc::ptr_eq(a, axis)) {
                 continue;
             }
             known = false;
-            let mut want = Want::default();
-            for name in axis.needs() {
-                let column = axis.axis().column(name.as_deref())?;
-                let rows = Index::all(axis.axis().len);
-                want.add(&column, std::slice::from_ref(&rows), None)?;
-            }
-            let stages = run.plan(want, false)?.elements.into_iter().flat_map(|e| e.stages);
-            let mut stage = StagePlan { name: "select".into(), ..StagePlan::default() };
-            for s in stages {
-                stage.round_trips = stage.round_trips.max(s.round_trips);
-                stage.arrays.extend(s.arrays);
-            }
-            if !selection.contains(&stage) {
-                selection.push(stage);
+            sure &= axis.bound().1;
+            for (columns, rows, certain) in axis.needs() {
+                selection.push(selection_stage(run, axis, &columns, &rows, certain)?);
             }
         }
     }
-    let indices: Vec<Index> =
-        axes.iter().map(|a| a.index().cloned().unwrap_or_else(|| Index::all(a.axis().len))).collect();
+    let indices: Vec<Index> = axes.iter().map(|a| a.bound().0).collect();
     let mut plan = run.plan(make(&indices)?, resolve)?;
     plan.selection = selection;
     if !known {
@@ -311,10 +300,40 @@ fn plan_of(
             element.selection = text.join(", ");
             element.resolve = Some("reads the columns or names that the selection needs".into());
         }
-        plan.bound();
+        plan.bound(if sure { Mark::Upper } else { Mark::Estimate });
     }
     plan.total_peak();
     Ok(plan)
+}
+
+/// The columns that one step of a selection reads.
+fn selection_stage(
+    run: &Run<'_>,
+    axis: &AxisView,
+    columns: &[Option<String>],
+    rows: &Index,
+    certain: bool,
+) -> Result<StagePlan> {
+    let mut want = Want::default();
+    for name in columns {
+        let column = axis.axis().column(name.as_deref())?;
+        want.add(&column, std::slice::from_ref(rows), None)?;
+    }
+    let mut plan = run.plan(want, false)?;
+    // They are read in blocks, and requests do not merge across these.
+    plan.bound(Mark::Upper);
+    let mut stage = StagePlan { name: "select".into(), ..StagePlan::default() };
+    for s in plan.elements.into_iter().flat_map(|e| e.stages) {
+        stage.round_trips = stage.round_trips.max(s.round_trips);
+        stage.arrays.extend(s.arrays);
+    }
+    if certain {
+        for array in &mut stage.arrays {
+            array.chunks.mark = Mark::Exact;
+            array.shards.mark = Mark::Exact;
+        }
+    }
+    Ok(stage)
 }
 
 /// A whole AnnData and what is selected of it. Cheap to clone; indexing makes a new one and reads nothing.
