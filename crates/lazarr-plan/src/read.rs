@@ -187,7 +187,7 @@ impl ArrayRead {
     }
 
     fn count(&self, cell: &[u64]) -> u64 {
-        self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).product()
+        self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).fold(1, u64::saturating_mul)
     }
 
     /// The items along each axis that an inner chunk holds, clipped to the array.
@@ -221,7 +221,11 @@ impl ArrayRead {
 }
 
 fn span(at: &[u64], cell: &[u64], shape: &[u64]) -> SmallVec<[Range<u64>; 4]> {
-    at.iter().zip(cell).zip(shape).map(|((&a, &c), &s)| (a * c).min(s)..((a + 1) * c).min(s)).collect()
+    at.iter()
+        .zip(cell)
+        .zip(shape)
+        .map(|((&a, &c), &s)| (a * c).min(s)..(a + 1).saturating_mul(c).min(s))
+        .collect()
 }
 
 /// The requests of one array, merged where that is cheaper, in batches.

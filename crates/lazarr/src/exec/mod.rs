@@ -6,14 +6,15 @@
 pub(crate) mod convert;
 pub(crate) mod sink;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ByteRange, Code, Error, Profile, Result};
-use lazarr_plan::{ArrayRead, IndexState, Part, Work, WorkStream};
+use lazarr_format::{ByteRange, Code, Error, Fill, Profile, Result};
+use lazarr_plan::{ArrayRead, IndexState, Part, Role, Work, WorkStream};
 use lazarr_store::Io;
 
 use crate::cache::IndexCache;
@@ -34,6 +35,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) io: &'a Io,
     pub(crate) indices: &'a IndexCache,
     pub(crate) budget: &'a Budget,
+    /// Absent shards of row starts: these are asked for twice in one call, and answered once.
+    pub(crate) absent: &'a Mutex<HashSet<String>>,
     pub(crate) threads: usize,
     pub(crate) interrupt: Option<Interrupt<'a>>,
 }
@@ -75,9 +78,25 @@ impl Exec<'_> {
         if threads <= 1 {
             return work(self.interrupt);
         }
+        let caller = std::thread::current();
+        let helper = || {
+            let result = work(None);
+            caller.unpark();
+            result
+        };
         std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(None))).collect();
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(&helper)).collect();
             let mut result = work(self.interrupt);
+            // The others may be busy for long yet: the caller can still stop them.
+            while let Some(interrupt) = self.interrupt.filter(|_| result.is_ok())
+                && !helpers.iter().all(std::thread::ScopedJoinHandle::is_finished)
+            {
+                std::thread::park_timeout(POLL);
+                if interrupt() {
+                    stop.store(true, Relaxed);
+                    result = Err(Error::new(Code::Interrupted, "the read was stopped"));
+                }
+            }
             for helper in helpers {
                 let theirs = helper.join().unwrap_or_else(|_| {
                     Err(Error::new(Code::Internal, "a thread ended unexpectedly").help("Please report this"))
@@ -102,15 +121,25 @@ impl Exec<'_> {
         if chunks < 2 || bytes < 128 << 10 {
             return 1; // a thread costs more than it brings
         }
-        let need = jobs.iter().map(|j| thread_bytes(j.read, self.profile())).max().unwrap_or(0).max(1);
+        let need = thread_bytes(jobs.iter().map(|j| j.read), self.profile()).max(1);
         let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
         self.threads.min(fits).min(chunks.try_into().unwrap_or(usize::MAX)).max(1)
     }
 
+    /// Whether the index of a shard is known without reading.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.indices.get(key).is_some()
+            || self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
     /// The index of a shard, from the cache or the store.
-    pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str, at: &[u64]) -> Result<IndexState> {
+    pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str) -> Result<IndexState> {
         if let Some(state) = self.indices.get(key) {
             return Ok(state);
+        }
+        let remember = read.role == Role::Indptr;
+        if remember && self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+            return Ok(IndexState::Absent);
         }
         let array = &read.array;
         let bytes = array.shard_index_bytes();
@@ -128,25 +157,36 @@ impl Exec<'_> {
             },
         )?;
         let state = match found {
-            None => IndexState::Absent,
+            None => {
+                if remember {
+                    self.absent.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+                }
+                IndexState::Absent
+            }
             Some(found) => {
                 let index = ShardIndex::parse(&raw, array, found.total).map_err(locate)?;
                 IndexState::Present(Arc::new(index), found.version)
             }
         };
-        let _ = at;
-        self.indices.put(key, &state, charge);
+        self.indices.put(key, &state, charge, self.budget.limit() / 4);
         Ok(state)
     }
 }
 
-/// What one thread holds beside the result while it works on this read, in bytes: the encoded and the decoded chunk and
-/// what the codecs need.
-pub(crate) fn thread_bytes(read: &ArrayRead, profile: Profile) -> u64 {
-    let chunk = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(32));
-    let encoded =
-        chunk.saturating_add(chunk / 64 + 4096).max(profile.max_request.min(chunk.saturating_mul(4)));
-    chunk.saturating_add(encoded).saturating_add(read.array.chain.scratch_bytes(chunk))
+/// What one thread holds beside the result while it works on these reads, in bytes: the largest request, the largest
+/// decoded chunk, and what the codecs need.
+pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profile: Profile) -> u64 {
+    let (mut encoded, mut decoded) = (0, 0);
+    for read in reads {
+        let array = &read.array;
+        let chunk = array.inner_bytes().unwrap_or_else(|| array.inner_len().saturating_mul(32));
+        // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
+        let one = chunk.saturating_add(chunk / 64 + 4096);
+        let all = one.saturating_add(profile.max_gap()).saturating_mul(read.chunk_count());
+        encoded = one.max(profile.max_request.min(all)).max(encoded);
+        decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
+    }
+    decoded.saturating_add(encoded)
 }
 
 struct Worker<'e, 'a> {
@@ -227,7 +267,12 @@ impl<'e, 'a> Worker<'e, 'a> {
             let Some((i, stream)) = &mut source.open else { return Ok(()) };
             let i = *i;
             let read = stream.read();
-            match stream.next(&mut |key, at| self.exec.shard_index(read, key, at))? {
+            let mut asked = false;
+            let next = stream.next(&mut |key, _| {
+                asked = true;
+                self.exec.shard_index(read, key)
+            });
+            match next? {
                 None => source.open = None,
                 Some(work) => {
                     // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
@@ -239,6 +284,10 @@ impl<'e, 'a> Worker<'e, 'a> {
                             Work::Fill(at) => at.len(),
                         };
                     batch.push((i, work));
+                    if asked {
+                        // The store may be slow: others wait for their turn, and the caller may want to stop.
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -251,8 +300,15 @@ impl<'e, 'a> Worker<'e, 'a> {
             Work::Fetch { key, range, version, parts } => {
                 self.encoded.clear();
                 let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let found =
-                    self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded)?;
+                let found = self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded);
+                let found = found.map_err(|e| {
+                    // Its index was within the shard when it was read.
+                    if version.is_none() || e.code() != Code::ChunkLength {
+                        return e;
+                    }
+                    self.exec.indices.forget(&key);
+                    changed(&key).source(e)
+                })?;
                 let Some(found) = found else {
                     if version.is_some() {
                         self.exec.indices.forget(&key);
@@ -297,6 +353,7 @@ impl<'e, 'a> Worker<'e, 'a> {
             return job.sink.place(read, &part.at, Items::Vlen(&chunk));
         };
         if let Some(out) = job.sink.direct(read, &part.at) {
+            self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
             return Ok(());
@@ -313,11 +370,21 @@ impl<'e, 'a> Worker<'e, 'a> {
         job.sink.absent(job.read, at)?;
         self.exec.io.meter().add_filled();
         let read = job.read;
-        let bytes = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(8));
-        let _charge = self.exec.budget.charge(bytes, "a chunk of fill values")?;
-        match filled(read) {
-            (_, Some(chunk)) => job.sink.place(read, at, Items::Vlen(&chunk)),
-            (items, None) => job.sink.place(read, at, Items::Fixed(&items)),
+        let items = read.array.inner_len();
+        match &read.array.fill {
+            Fill::Vlen(item) => {
+                let bytes = items.saturating_mul(item.len() as u64 + 8).saturating_add(8);
+                let _charge = self.exec.budget.charge(bytes, "a chunk of fill values")?;
+                job.sink.place(read, at, Items::Vlen(&filled(item, items)))
+            }
+            Fill::Item(item) => {
+                let bytes = items.saturating_mul(item.len() as u64);
+                self.decoded_charge.grow_to(bytes, "a chunk of fill values")?;
+                resize(&mut self.decoded, bytes)?;
+                let out = &mut self.decoded[..bytes as usize];
+                out.chunks_exact_mut(item.len().max(1)).for_each(|o| o.copy_from_slice(item));
+                job.sink.place(read, at, Items::Fixed(out))
+            }
         }
     }
 }
