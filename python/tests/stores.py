@@ -12,6 +12,20 @@ import pandas as pd
 import scipy.sparse as sp
 import zarr
 import zarr.codecs as zc
+from anndata._core.index import _subset
+
+
+
+@_subset.register(sp.csr_matrix)
+@_subset.register(sp.csc_matrix)
+def _rows_then_columns(a, index):
+    """Rows and columns one after the other: scipy has no right answer for two lists where one is empty."""
+    for axis, item in enumerate(index):
+        if isinstance(item, np.ndarray) and item.dtype == bool:
+            item = np.flatnonzero(item)
+        a = a[item] if axis == 0 else a[:, item]
+    return a
+
 
 NUMBERS = ["f4", "f8", "f2", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "c8", "c16"]
 SPARSE = ["f4", "f8", "i1", "i4", "i8", "u1", "u2", "u8", "?", "c8"]
@@ -295,6 +309,7 @@ def in_memory(item, labels):
     """The same index for anndata: a mask with labels is aligned, for anndata takes it by position."""
     if isinstance(item, pd.Series):
         return item.reindex(labels).to_numpy()
-    if isinstance(item, slice) and item.step is not None:
-        return slice(item.start, item.stop, int(item.step))
+    if isinstance(item, slice) and item.step is not None and not isinstance(item.start, str):
+        # Positions, for awkward does not take every slice.
+        return np.arange(len(labels))[slice(item.start, item.stop, int(item.step))]
     return item
