@@ -410,27 +410,12 @@ impl LazyAnnData {
 
     /// The element at a path in the object: `X`, `obs`, `obsm/X_pca`, `raw/X`, `uns/neighbors/params`.
     pub fn get(&self, path: &str) -> Result<Lazy> {
-        let full = if self.element.path.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{}/{path}", self.element.path)
-        };
         let (place, rest) = path.split_once('/').unwrap_or((path, ""));
         let element = self.find(place, rest, path)?;
         if place == "raw" {
             return Ok(self.raw(rest, &element));
         }
         let axes = self.axes_of(place);
-        if rest.contains('/') && !MAPPINGS.contains(&place)
-            || (place == "obs" || place == "var") && !rest.is_empty()
-        {
-            let table = Lazy::with_axes(
-                &self.session,
-                &self.session.element(full.rsplit_once('/').map_or("", |p| p.0))?,
-                &axes,
-            );
-            return table.column(rest);
-        }
         Ok(Lazy::with_axes(&self.session, &element, &axes))
     }
 

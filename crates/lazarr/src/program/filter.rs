@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, Error, Result};
-use lazarr_plan::{Amount, ArrayRead, Index, Placement, Role, Run, Segments, StagePlan};
+use lazarr_plan::{Amount, ArrayRead, Index, Placement, Role, Run, StagePlan};
 
 use super::rows::RowStarts;
-use super::sparse::{check_proof, guess, index_width, indices_rule, proof};
+use super::sparse::{check_proof, guess, index_width, proof, single_entries, unproven};
 use super::{Cx, Leaf, Program, Stage};
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
@@ -116,7 +116,6 @@ impl Found {
 struct Search {
     sparse: Arc<Sparse>,
     starts: RowStarts,
-    segments: Arc<Segments>,
     columns: Columns,
     budget: Budget,
     lenient: bool,
@@ -200,8 +199,7 @@ impl Sink for Search {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        let rule = indices_rule(&self.segments);
-        let single = rule(read, read.chunk_span(at)[0].clone());
+        let single = single_entries(&self.starts, &read.chunk_span(at)[0]);
         if self.lenient || (may_be_absent(read.role) && single) { Ok(()) } else { Err(missing(read, at)) }
     }
 }
@@ -316,11 +314,10 @@ impl SparseFilter {
         starts.check()?;
         // Destinations do not matter here: only what is touched.
         let segments = starts.segments(|_| 0, cx)?;
-        let read = ArrayRead::new(&self.sparse.indices, vec![segments.clone()], Role::Indices);
+        let read = ArrayRead::new(&self.sparse.indices, vec![segments], Role::Indices);
         let search = Search {
             sparse: self.sparse.clone(),
             starts,
-            segments,
             columns: Columns::new(&self.columns, self.sparse.minor_len())?,
             budget: cx.budget.clone(),
             lenient: cx.lenient,
@@ -392,9 +389,9 @@ impl Program for SparseFilter {
                 let stage = Stage { name: "indptr", reads: vec![starts.read()], last: false };
                 (State::Starts(starts), stage)
             }
-            State::Starts(starts) => match starts.unproven().filter(|_| !cx.lenient) {
-                Some(item) => {
-                    let (stage, proof) = proof(&self.sparse, item, cx)?;
+            State::Starts(starts) => match unproven(&starts, cx)? {
+                Some(items) => {
+                    let (stage, proof) = proof(&self.sparse, &items, cx)?;
                     (State::Proof(starts, proof), stage)
                 }
                 None => self.search(starts, cx)?,

@@ -28,21 +28,40 @@ pub(crate) struct RowStarts {
     charge: Charge,
 }
 
-/// Gathers row starts and remembers the last chunk that was absent.
+/// Gathers row starts and remembers which chunks were absent.
 struct PtrSink {
     gather: Gather,
-    absent: Mutex<Option<u64>>,
+    seen: Mutex<Seen>,
+}
+
+/// What the chunks of `indptr` that came (or did not) say of what stands before them.
+#[derive(Default)]
+struct Seen {
+    /// The start of the last absent chunk.
+    absent: Option<u64>,
+    /// The start of the first chunk that ends with something else than 0.
+    stored: Option<u64>,
 }
 
 impl Sink for PtrSink {
     fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
+        if let Items::Fixed(bytes) = &items {
+            let span = &read.chunk_span(at)[0];
+            let start = at[0] * read.array.inner_shape()[0];
+            let size = self.gather.convert.stored_size();
+            let last = span.end.saturating_sub(start + 1) as usize * size;
+            if bytes.get(last..last + size).is_some_and(|item| item.iter().any(|&b| b != 0)) {
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.stored = Some(seen.stored.map_or(start, |s| s.min(start)));
+            }
+        }
         self.gather.place(read, at, items)
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
         let start = at[0] * read.array.inner_shape()[0];
-        let mut last = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(last.map_or(start, |l| l.max(start)));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.absent = Some(seen.absent.map_or(start, |l| l.max(start)));
         Ok(())
     }
 }
@@ -110,9 +129,13 @@ impl RowStarts {
         };
         let mut from = Vec::new();
         let mut end = 0;
-        for (run, &place) in self.runs.iter().zip(&self.places) {
+        let skip = self.runs.partition_point(|r| r.dst + r.len <= first);
+        for (run, &place) in self.runs.iter().zip(&self.places).skip(skip) {
             let (a, b) = (run.dst.max(first), (run.dst + run.len).min(last));
-            if a < b {
+            if a >= b {
+                break;
+            }
+            {
                 part.runs.push(Run { src: run.src + (a - run.dst), dst: a - first, len: b - a });
                 part.places.push(end);
                 from.push(place + (a - run.dst));
@@ -154,7 +177,7 @@ impl RowStarts {
             lenient: cx.lenient,
             code: Code::SparseIndptr,
         };
-        self.sink = Some((buffer, PtrSink { gather, absent: Mutex::default() }));
+        self.sink = Some((buffer, PtrSink { gather, seen: Mutex::default() }));
         Ok(())
     }
 
@@ -162,11 +185,22 @@ impl RowStarts {
         self.sink.as_ref().map(|(_, s)| s as &dyn Sink)
     }
 
-    /// The item before the last absent chunk, which must be 0: absent row starts are legal only as a prefix.
-    pub(crate) fn unproven(&self) -> Option<u64> {
-        let (_, sink) = self.sink.as_ref()?;
-        let start = (*sink.absent.lock().unwrap_or_else(PoisonError::into_inner))?;
-        start.checked_sub(1)
+    /// The items that must be 0 where a chunk was absent: absent row starts are legal only as a prefix. These are the
+    /// last items of all chunks before it that were not read with the rows (those that were are known already, and are
+    /// not read again); any of them may be absent too.
+    pub(crate) fn unproven(&self, cx: &Cx) -> Result<Option<Index>> {
+        let Some((_, sink)) = &self.sink else { return Ok(None) };
+        let seen = sink.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(absent) = seen.absent else { return Ok(None) };
+        if seen.stored.is_some_and(|start| start < absent) {
+            return Err(gap(&self.sparse));
+        }
+        let chunk = self.sparse.indptr.inner_len().max(1);
+        let _held = cx.budget.charge(absent / chunk * 8, "the row starts before an absent chunk")?;
+        let touched = |start: u64| self.windows.next_from(start).is_some_and(|item| item < start + chunk);
+        let items: Vec<u64> =
+            (0..absent / chunk).filter(|c| !touched(c * chunk)).map(|c| (c + 1) * chunk - 1).collect();
+        Ok((!items.is_empty()).then(|| Index::positions(items)))
     }
 
     fn starts(&self) -> &[[u8; 8]] {
@@ -178,8 +212,17 @@ impl RowStarts {
         let path = &*self.sparse.indptr.path;
         let starts = self.starts();
         let at = |i: u64| starts.get(i as usize).map_or(0, |b| u64::from_ne_bytes(*b));
+        let mut before: Option<(u64, u64)> = None;
         for (run, &place) in self.runs.iter().zip(&self.places) {
             let window = &starts[place as usize..=(place + run.len) as usize];
+            // Rows that are not neighbours ascend too: what is read of the values takes it for granted.
+            if let Some((end, value)) = before.filter(|b| b.0 <= run.src && b.1 > at(place)) {
+                return Err(Error::new(Code::SparseIndptr, "row starts must ascend")
+                    .element(path)
+                    .expected(format!("item {} not below item {end}", run.src))
+                    .found(format!("{} after {value}", at(place))));
+            }
+            before = Some((run.src + run.len, at(place + run.len)));
             if let Some(i) =
                 window.windows(2).position(|w| u64::from_ne_bytes(w[0]) > u64::from_ne_bytes(w[1]))
             {
@@ -286,4 +329,11 @@ impl RowStarts {
         self.charge.absorb(charge);
         Ok(Arc::new(Segments::new(runs)))
     }
+}
+
+/// The error for a chunk of `indptr` that is missing where the fill value cannot be right.
+pub(super) fn gap(sparse: &Sparse) -> Error {
+    Error::new(Code::MissingChunk, "a chunk of row starts is missing after the first stored value")
+        .element(&*sparse.indptr.path)
+        .help("The store is incomplete: copy it again from its source")
 }

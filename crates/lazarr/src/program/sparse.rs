@@ -7,7 +7,7 @@ use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, Result};
 use lazarr_plan::{Amount, ArrayPlan, ArrayRead, Coord, Index, Placement, Role, Segments, StagePlan};
 
-use super::rows::RowStarts;
+use super::rows::{RowStarts, gap};
 use super::{Cx, Leaf, Program, Stage, placed};
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
@@ -27,7 +27,7 @@ enum State {
 }
 
 struct Values {
-    starts: RowStarts,
+    starts: Arc<RowStarts>,
     segments: Arc<Segments>,
     indptr: Buffer,
     nnz: u64,
@@ -131,6 +131,7 @@ impl SparseRows {
         let places = indptr.as_slice().as_chunks::<8>().0;
         let segments = starts.segments(|row| u64::from_ne_bytes(places[row as usize]), cx)?;
         let index_width = index_width(self.rows.len(), self.sparse.minor_len(), nnz);
+        let starts = Arc::new(starts);
         Ok(State::Values(Box::new(Values { starts, segments, indptr, nnz, index_width, out: None })))
     }
 }
@@ -174,16 +175,17 @@ pub(super) fn narrow(indptr: Buffer, width: u8, cx: &Cx) -> Result<Buffer> {
 }
 
 /// An absent chunk of indices is zeros: right only where no row has two entries in it.
-pub(super) fn indices_rule(segments: &Arc<Segments>) -> AbsentRule {
-    let segments = segments.clone();
-    Box::new(move |_, span| {
-        let mut single = true;
-        let _ = segments.runs(span, &mut |run| {
-            single &= run.len <= 1;
-            Ok(())
-        });
-        single
-    })
+pub(super) fn single_entries(starts: &RowStarts, span: &Range<u64>) -> bool {
+    let mut single = true;
+    starts.each_in(span.clone(), |_, from, to| {
+        single &= to.min(span.end) - from.max(span.start) <= 1;
+    });
+    single
+}
+
+fn indices_rule(starts: &Arc<RowStarts>) -> AbsentRule {
+    let starts = starts.clone();
+    Box::new(move |_, span| single_entries(&starts, &span))
 }
 
 /// What is still to be read of `data` and `indices`, guessed from the mean row.
@@ -233,8 +235,8 @@ impl Program for SparseRows {
                 Ok(Some(self.stage()))
             }
             State::Starts(starts) => {
-                if let Some(item) = starts.unproven().filter(|_| !cx.lenient) {
-                    let (stage, proof) = proof(&self.sparse, item, cx)?;
+                if let Some(items) = unproven(&starts, cx)? {
+                    let (stage, proof) = proof(&self.sparse, &items, cx)?;
                     self.state = State::Proof(starts, proof);
                     return Ok(Some(stage));
                 }
@@ -284,7 +286,7 @@ impl Program for SparseRows {
                         target: indices.target(),
                         out_shape: vec![v.nnz],
                         convert: Convert::integers(&self.sparse.indices.dtype, v.index_width, 0, high, path)?,
-                        absent: Some(indices_rule(&v.segments)),
+                        absent: Some(indices_rule(&v.starts)),
                         lenient: cx.lenient,
                         code: Code::SparseIndices,
                     },
@@ -433,27 +435,28 @@ impl SparseRows {
     }
 }
 
-/// A stage that reads one item of `indptr`.
-pub(super) fn proof(sparse: &Arc<Sparse>, item: u64, cx: &Cx) -> Result<(Stage, Box<super::fixed::Fixed>)> {
-    let at = Index::positions(vec![item]);
+/// The row starts that must be shown to be 0, unless absent chunks are the fill value wherever they are.
+pub(super) fn unproven(starts: &RowStarts, cx: &Cx) -> Result<Option<Index>> {
+    if cx.lenient { Ok(None) } else { starts.unproven(cx) }
+}
+
+/// A stage that reads some items of `indptr`.
+pub(super) fn proof(
+    sparse: &Arc<Sparse>,
+    items: &Index,
+    cx: &Cx,
+) -> Result<(Stage, Box<super::fixed::Fixed>)> {
     let mut proof =
-        Box::new(super::fixed::Fixed::new(&sparse.indptr, std::slice::from_ref(&at), Role::Indptr));
-    let _ = (proof.next(cx)?, placed(&at));
-    let read = ArrayRead::new(&sparse.indptr, vec![placed(&at)], Role::Indptr);
+        Box::new(super::fixed::Fixed::new(&sparse.indptr, std::slice::from_ref(items), Role::Indptr));
+    let _ = proof.next(cx)?;
+    let read = ArrayRead::new(&sparse.indptr, vec![placed(items)], Role::Indptr);
     Ok((Stage { name: "indptr", reads: vec![read], last: false }, proof))
 }
 
 /// Absent row starts are legal only as a prefix: what stands before them must be 0.
 pub(super) fn check_proof(sparse: &Sparse, mut proof: Box<super::fixed::Fixed>, cx: &Cx) -> Result<()> {
-    if let Leaf::Dense(item) = proof.finish(cx)?
-        && item.data.as_slice().iter().any(|&b| b != 0)
-    {
-        return Err(lazarr_format::Error::new(
-            Code::MissingChunk,
-            "a chunk of row starts is missing after the first stored value",
-        )
-        .element(&*sparse.indptr.path)
-        .help("The store is incomplete: copy it again from its source"));
+    match proof.finish(cx)? {
+        Leaf::Dense(items) if items.data.as_slice().iter().any(|&b| b != 0) => Err(gap(sparse)),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use lazarr_format::{Code, Error, Result};
 use lazarr_plan::{Amount, Index};
 
 use super::rows::RowStarts;
-use super::sparse::{check_proof, proof};
+use super::sparse::{check_proof, proof, unproven};
 use super::{Cx, Leaf, Program, Stage};
 use crate::exec::sink::Sink;
 
@@ -40,8 +40,8 @@ impl Program for Starts {
                 (State::Read(Box::new(starts)), Some(stage))
             }
             State::Read(starts) => {
-                if let Some(item) = starts.unproven().filter(|_| !cx.lenient) {
-                    let (stage, proof) = proof(&self.sparse, item, cx)?;
+                if let Some(items) = unproven(&starts, cx)? {
+                    let (stage, proof) = proof(&self.sparse, &items, cx)?;
                     (State::Proof(starts, proof), Some(stage))
                 } else {
                     starts.check()?;
