@@ -12,7 +12,7 @@ from . import _convert, _index, _lazarr, _repr
 from ._context import call, note_plan
 from ._element import Element, Lazy, Store, wrap
 from ._errors import KeyNotFoundError, type_error
-from ._frame import Column, DataFrame, removes_unused
+from ._frame import Column, DataFrame, removes_unused, trim_frame
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -313,7 +313,8 @@ class AnnData(Lazy):
             msg = f"there is no {name!r} in {place}: it has {', '.join(map(repr, names)) or 'nothing'}"
             raise KeyNotFoundError(msg, code="LZ0501", element=place, found=name)
         native = self._native.get(f"{self._stored(place)}/{name}")
-        return wrap(native, self._store, transposed=self._transposed and place == "layers", trim=self.is_view)
+        trim = self.is_view and place in {"obsm", "varm"}
+        return wrap(native, self._store, transposed=self._transposed and place == "layers", trim=trim)
 
     @property
     def X(self) -> Any:
@@ -468,6 +469,10 @@ class AnnData(Lazy):
             uns = parts.get("uns")
             for place in ("obs", "var"):
                 trim_with_colors(parts[place], uns if isinstance(uns, dict) else {})
+            for place in ("obsm", "varm"):
+                for value in (parts.get(place) or {}).values():
+                    if hasattr(value, "columns"):
+                        trim_frame(value)
         known = {"X", "obs", "var", "raw", *_MAPPINGS}
         return ad.AnnData(**{k: v for k, v in parts.items() if k in known and v is not None})
 

@@ -100,4 +100,4 @@ class Categories:
             return self._used().cat.categories
         pd = _convert.pandas()
         native = self._session.lazy(f"{self._native.path}/categories")
-        return pd.Index(_convert.column(native.collect(*call())))
+        return pd.Index(_convert.labels(native.collect(*call())))

@@ -107,7 +107,9 @@ class Column(Element):
         """
         stored = self._native.stored_shape
         cut = bool(stored and stored[0])
-        values = _convert.column(self._collect(), cut=cut)
+        of_names = self._names is not None and self._names.path == self._native.path
+        value = self._collect()
+        values = _convert.labels(value, cut=cut) if of_names else _convert.column(value)
         if self._trim and removes_unused() and self.dtype == "category":
             values = values.remove_unused_categories()
         if self._scalar:
@@ -120,9 +122,9 @@ class Column(Element):
             if self._names is None:
                 msg = "there are no names beside this column"
                 raise type_error(msg)
-            names = _convert.text(pd.Index(_convert.column(self._names.collect(*call()), cut=cut)))
+            names = _convert.text(pd.Index(_convert.labels(self._names.collect(*call()), cut=cut)))
             names.name = self._names_name
-        return pd.Series(values, index=names, name=self.name, copy=False)
+        return _convert.series(values, names, self.name)
 
     @property
     def _names_name(self) -> builtins.str | None:
@@ -205,7 +207,8 @@ class Column(Element):
         if isinstance(values, bytes | builtins.str):
             msg = "isin takes a list of values, not one text"
             raise type_error(msg)
-        return self._native.isin([literal(value, listed=True)[0] for value in values])
+        items = [literal(value, listed=True) for value in values]
+        return self._native.isin([... if na else item for item, na, _ in items])  # ... stands for pd.NA
 
     def isna(self) -> Predicate:
         """Where the value is missing."""
@@ -223,7 +226,11 @@ class Column(Element):
         if inclusive not in {"both", "neither", "left", "right"}:
             msg = f"inclusive is 'both', 'neither', 'left' or 'right', not {inclusive!r}"
             raise ValueError(msg)
-        return self._native.between(literal(left)[0], literal(right)[0], inclusive)
+        (low, na_low, wide_low), (high, na_high, wide_high) = literal(left), literal(right)
+        if na_low or na_high or wide_low or wide_high:
+            above = self._compare(">=" if inclusive in {"both", "left"} else ">", left)
+            return above & self._compare("<=" if inclusive in {"both", "right"} else "<", right)
+        return self._native.between(low, high, inclusive)
 
 
 class DataFrame(Element):

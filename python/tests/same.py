@@ -105,7 +105,8 @@ def same_anndata(a, b, at="") -> None:
     for place in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
         ours, theirs = ({k: v for k, v in getattr(x, place).items() if k is not None} for x in (a, b))
         same(ours, theirs, f"{at}/{place}")
-    assert (a.raw is None) == (b.raw is None), at
+    # anndata forgets a raw without cells when it reads.
+    assert (a.raw is None) == (b.raw is None) or b.n_obs == 0, at
     if b.raw is not None:
         same(a.raw.X, b.raw.X, f"{at}/raw/X")
         same(a.raw.var, b.raw.var, f"{at}/raw/var")
