@@ -53,7 +53,16 @@ impl Array {
         attributes.insert("encoding-type".into(), json!(kind));
         attributes.insert("encoding-version".into(), json!("0.2.0"));
         let chunk = chunk.iter().map(|&c| c.max(1)).collect();
-        Self { dtype, shape: shape.to_vec(), chunk, items, fill, attributes, absent: Vec::new(), omit_zeros: false }
+        Self {
+            dtype,
+            shape: shape.to_vec(),
+            chunk,
+            items,
+            fill,
+            attributes,
+            absent: Vec::new(),
+            omit_zeros: false,
+        }
     }
 
     /// Integers of this type.
@@ -80,7 +89,8 @@ impl Array {
         let counts: Vec<u64> = self.shape.iter().zip(&self.chunk).map(|(s, c)| s.div_ceil(*c)).collect();
         let mut out = vec![Vec::new()];
         for n in counts {
-            out = out.into_iter().flat_map(|at| (0..n).map(move |i| [at.clone(), vec![i]].concat())).collect();
+            out =
+                out.into_iter().flat_map(|at| (0..n).map(move |i| [at.clone(), vec![i]].concat())).collect();
         }
         out
     }
@@ -93,7 +103,8 @@ impl Array {
             out = out
                 .into_iter()
                 .flat_map(|base| {
-                    (i * chunk..(i + 1) * chunk).map(move |x| base.filter(|_| x < size).map(|b| b * size as usize + x as usize))
+                    (i * chunk..(i + 1) * chunk)
+                        .map(move |x| base.filter(|_| x < size).map(|b| b * size as usize + x as usize))
                 })
                 .collect();
         }

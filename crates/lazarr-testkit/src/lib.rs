@@ -3,7 +3,11 @@
 //! A [`Writer`] lays arrays and groups out as a [`Layout`] says (Zarr v2 or v3, sharded or not, codecs, orders), into a
 //! map of keys. [`Sample`] makes a whole AnnData from a seed and keeps what it wrote, so that a test can say what a
 //! selection must bring. [`Wrapped`] is a store that counts, waits, fails, and can be changed under its readers.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: what goes wrong here is a broken test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: what goes wrong here is a broken test"
+)]
 #![allow(clippy::missing_panics_doc, reason = "as above")]
 
 mod array;

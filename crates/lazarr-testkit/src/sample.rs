@@ -54,7 +54,8 @@ impl Spec {
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let (n_obs, n_vars) = (rng.pick(&[0, 1, 7, 33, 60, 150]), rng.pick(&[0, 1, 5, 24, 100]));
-        let small = [DataType::Int(2), DataType::Int(4), DataType::Int(8), DataType::UInt(1), DataType::UInt(8)];
+        let small =
+            [DataType::Int(2), DataType::Int(4), DataType::Int(8), DataType::UInt(1), DataType::UInt(8)];
         let wide = [DataType::Int(4), DataType::Int(8), DataType::UInt(4), DataType::UInt(8)];
         let sizes = [1, 3, 16, 64, 1000];
         Self {
@@ -126,7 +127,8 @@ impl Matrix {
             if whole {
                 return row.clone();
             }
-            let places = |i: u64| minor.iter().enumerate().filter(move |(_, m)| **m == i).map(|(to, _)| to as u64);
+            let places =
+                |i: u64| minor.iter().enumerate().filter(move |(_, m)| **m == i).map(|(to, _)| to as u64);
             row.iter().flat_map(|&(i, v)| places(i).map(move |to| (to, v))).collect()
         };
         major.iter().map(|&r| pick(&self.major[r as usize])).collect()
@@ -226,7 +228,10 @@ impl Sample {
         w.encoded("raw/varm", "dict", "0.1.0", &[]);
         let title = Array::new(DataType::String, &[], &[], Items::Strings(vec!["a title".into()]));
         w.array("uns/title", &title);
-        w.array("uns/number", &Array::new(DataType::Float(8), &[], &[], Items::Fixed(2.5f64.to_le_bytes().to_vec())));
+        w.array(
+            "uns/number",
+            &Array::new(DataType::Float(8), &[], &[], Items::Fixed(2.5f64.to_le_bytes().to_vec())),
+        );
         Self { spec: spec.clone(), writer: w, x, raw, near, names, obs, dense }
     }
 
@@ -241,7 +246,9 @@ impl Sample {
             match columns {
                 None => out.extend_from_slice(row),
                 Some(columns) => {
-                    columns.iter().for_each(|&c| out.extend_from_slice(&row[c as usize * item..(c as usize + 1) * item]));
+                    columns.iter().for_each(|&c| {
+                        out.extend_from_slice(&row[c as usize * item..(c as usize + 1) * item])
+                    });
                 }
             }
         }
@@ -265,7 +272,8 @@ fn columns(rng: &mut Rng, n: u64) -> Vec<(&'static str, Column)> {
         ("score", fixed(DataType::Float(8))),
         ("flag", fixed(DataType::Bool)),
     ];
-    let word = |rng: &mut Rng| -> String { (0..rng.below(9)).map(|_| rng.pick(&['a', 'é', 'z', '細'])).collect() };
+    let word =
+        |rng: &mut Rng| -> String { (0..rng.below(9)).map(|_| rng.pick(&['a', 'é', 'z', '細'])).collect() };
     out.push(("note", Column::Strings((0..n).map(|_| word(rng)).collect())));
     let kinds: Vec<String> = ["T cell", "B cell", "NK", "ß"].iter().map(|s| (*s).to_owned()).collect();
     let codes = |rng: &mut Rng| (0..n).map(|_| rng.below(5) as i64 - 1).collect::<Vec<_>>();
@@ -298,7 +306,8 @@ fn table(w: &mut Writer, path: &str, names: &[String], columns: &[(&'static str,
 fn write_column(w: &mut Writer, path: &str, column: &Column, chunk: u64) {
     match column {
         Column::Fixed(dtype, items) => {
-            let array = Array::new(dtype.clone(), &[items.len() as u64], &[chunk], Items::Fixed(items.concat()));
+            let array =
+                Array::new(dtype.clone(), &[items.len() as u64], &[chunk], Items::Fixed(items.concat()));
             w.array(path, &array);
         }
         Column::Strings(items) => w.array(path, &Array::strings(chunk, items)),

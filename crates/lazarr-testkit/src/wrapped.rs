@@ -73,7 +73,13 @@ impl Store for Wrapped {
         "memory".into()
     }
 
-    fn get(&self, key: &str, range: &ByteRange, reserve: Reserve<'_>, out: &mut Vec<u8>) -> Result<Option<Found>> {
+    fn get(
+        &self,
+        key: &str,
+        range: &ByteRange,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Found>> {
         let number = {
             let mut reads = self.reads.lock().unwrap();
             reads.push((key.to_owned(), range.clone()));

@@ -82,7 +82,8 @@ impl Layout {
             gap: rng.pick(&[0, 0, 3, 700, 5000]),
             reversed: rng.once_in(3),
         });
-        let codecs = [Codec::None, Codec::Zstd, Codec::Gzip, if version == 3 { Codec::Crc } else { Codec::Zstd }];
+        let codecs =
+            [Codec::None, Codec::Zstd, Codec::Gzip, if version == 3 { Codec::Crc } else { Codec::Zstd }];
         Self {
             version,
             shards,
@@ -158,7 +159,8 @@ impl Writer {
             self.nodes.push((key(path, ".zarray"), self.meta_v2(array, fortran, big)));
             self.nodes.push((key(path, ".zattrs"), Value::Object(array.attributes.clone())));
         }
-        let encoded = |at: &[u64]| array.chunk_bytes(at, fortran, big).map(|raw| compress(self.layout.codec, &raw));
+        let encoded =
+            |at: &[u64]| array.chunk_bytes(at, fortran, big).map(|raw| compress(self.layout.codec, &raw));
         let mut made = Vec::new();
         match sharded {
             None => {
@@ -174,9 +176,7 @@ impl Writer {
                 for (shard, inner) in grouped {
                     let entries = shards.per_axis.pow(shard.len() as u32) as usize;
                     let chunks = inner.iter().filter_map(|at| {
-                        let number = at
-                            .iter()
-                            .fold(0, |n, i| n * shards.per_axis + i % shards.per_axis);
+                        let number = at.iter().fold(0, |n, i| n * shards.per_axis + i % shards.per_axis);
                         Some((number as usize, encoded(at)?))
                     });
                     let mut chunks: Vec<_> = chunks.collect();
@@ -212,7 +212,9 @@ impl Writer {
         }
         codecs.push(match &array.items {
             Items::Strings(_) => json!({"name": "vlen-utf8"}),
-            Items::Fixed(_) => json!({"name": "bytes", "configuration": {"endian": if big { "big" } else { "little" }}}),
+            Items::Fixed(_) => {
+                json!({"name": "bytes", "configuration": {"endian": if big { "big" } else { "little" }}})
+            }
         });
         codecs.extend(match self.layout.codec {
             Codec::None => None,
@@ -281,7 +283,8 @@ impl Writer {
                 metadata.insert(key.trim_end_matches("/zarr.json").to_owned(), node.clone());
             }
             let mut root = self.nodes.iter().find(|(k, _)| k == "zarr.json").map_or(plain, |n| n.1.clone());
-            root["consolidated_metadata"] = json!({"kind": "inline", "must_understand": false, "metadata": metadata});
+            root["consolidated_metadata"] =
+                json!({"kind": "inline", "must_understand": false, "metadata": metadata});
             out.insert("zarr.json".into(), bytes(&root));
         } else {
             metadata.extend(self.nodes.iter().cloned());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{adata, alone, index, open, rows_of};
 use lazarr::format::DataType;
-use lazarr::plan::Mark;
+use lazarr::plan::{Amount, Mark};
 use lazarr::{Budget, Buffer, Call, Code, Lazy, Ledger, Meter, Value};
 use lazarr_testkit::{Array, Codec, Items, Layout, Sample, Spec, Wrapped, Writer};
 
@@ -135,7 +135,8 @@ fn calls_share_one_ledger() {
             .map(|_| {
                 scope.spawn(|| {
                     let meter = Arc::new(Meter::default());
-                    let call = Call { memory_limit: Some(limit), meter: Some(meter.clone()), ..Call::default() };
+                    let call =
+                        Call { memory_limit: Some(limit), meter: Some(meter.clone()), ..Call::default() };
                     let value = lazy.collect(&call);
                     peak.fetch_max(meter.ledger_peak(), SeqCst);
                     assert!(value.as_ref().err().is_none_or(|e| e.code() == Code::MemoryLimit));
@@ -208,6 +209,20 @@ fn an_interrupt_ends_a_slow_read_soon() {
 }
 
 #[test]
+fn an_interrupt_ends_many_quick_reads_and_plans() {
+    let _alone = alone();
+    let store = Wrapped::new(megabyte(&Layout::sharded()).store());
+    store.slow(Duration::from_millis(10));
+    let session = open(store, false, 1);
+    let lazy = Lazy::new(&session, &session.element("a").unwrap());
+    let start = Instant::now();
+    let stop = || start.elapsed() > Duration::from_millis(50);
+    let call = Call { interrupt: Some(&stop), ..Call::default() };
+    assert_eq!(lazy.plan(&call, true).unwrap_err().code(), Code::Interrupted);
+    assert!(start.elapsed() < Duration::from_millis(200));
+}
+
+#[test]
 fn results_do_not_depend_on_threads() {
     let _alone = alone();
     let spec = Spec { n_obs: 3000, n_vars: 400, per_row: 60, chunks: [512, 700, 256], ..Spec::default() };
@@ -223,9 +238,14 @@ fn results_do_not_depend_on_threads() {
             let session = open(store.clone(), false, threads);
             let x = adata(&session).get("X").unwrap();
             let x = x.select(0, index(&rows, 3000)).unwrap().select(1, index(columns, 400)).unwrap();
+            let plan = x.plan(&Call::default(), true).unwrap();
             let meter = Arc::new(Meter::default());
             let value = x.collect(&Call { meter: Some(meter.clone()), ..Call::default() }).unwrap();
             let Value::Sparse(m) = value else { panic!() };
+            assert_eq!(plan.requests, Amount::exact(meter.requests()), "{threads} threads");
+            assert_eq!(plan.fetch_bytes, Amount::exact(meter.bytes()), "{threads} threads");
+            assert_eq!(plan.chunks, Amount::exact(meter.chunks()), "each chunk once, {threads} threads");
+            assert_eq!(plan.decode_bytes, Amount::exact(meter.decoded()), "{threads} threads");
             let found = rows_of(&m);
             assert_eq!(&found, first.get_or_insert_with(|| found.clone()), "{threads} threads");
         }

@@ -56,7 +56,9 @@ fn row_starts_may_be_absent_as_a_prefix() {
         // 16 rows; the first stored value is in row 12.
         let starts = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3, 4];
         let full = csr(&layout, integers(&starts), integers(&[1, 2, 3, 4]), 4);
-        for absent in [vec![&[0u64][..]], vec![&[1]], vec![&[0], &[1]], vec![&[1], &[2]], vec![&[0], &[1], &[2]]] {
+        for absent in
+            [vec![&[0u64][..]], vec![&[1]], vec![&[0], &[1]], vec![&[1], &[2]], vec![&[0], &[1], &[2]]]
+        {
             let w = csr(&layout, integers(&starts).without(&absent), integers(&[1, 2, 3, 4]), 4);
             for selected in [(0..16).collect::<Vec<_>>(), vec![9], vec![0, 15], vec![5, 12], vec![12, 13]] {
                 let expected = rows(&full, Missing::Refuse, &selected).unwrap();
@@ -100,7 +102,10 @@ fn indices_may_be_absent_where_each_row_has_at_most_one_entry_in_the_chunk() {
         let single = [0, 1, 2, 3, 4, 5, 6, 7, 8];
         let w = csr(&layout, integers(&single), integers(&[0, 0, 0, 0, 5, 6, 7, 8]).without(&[&[0]]), 8);
         let all = rows(&w, Missing::Refuse, &(0..8).collect::<Vec<_>>()).unwrap();
-        assert_eq!(all[..5], [vec![(0, 1.0)], vec![(0, 2.0)], vec![(0, 3.0)], vec![(0, 4.0)], vec![(5, 5.0)]]);
+        assert_eq!(
+            all[..5],
+            [vec![(0, 1.0)], vec![(0, 2.0)], vec![(0, 3.0)], vec![(0, 4.0)], vec![(5, 5.0)]]
+        );
         let double = [0, 1, 3, 4, 4, 5, 6, 7, 8];
         let w = csr(&layout, integers(&double), integers(&[0, 0, 0, 0, 5, 6, 7, 8]).without(&[&[0]]), 8);
         let e = rows(&w, Missing::Refuse, &[0, 1]).unwrap_err();
@@ -108,7 +113,9 @@ fn indices_may_be_absent_where_each_row_has_at_most_one_entry_in_the_chunk() {
         assert_eq!(rows(&w, Missing::Refuse, &[0, 2]).unwrap(), [vec![(0, 1.0)], vec![(0, 4.0)]]);
         assert_eq!(rows(&w, Missing::Fill, &[1]).unwrap(), [vec![(0, 2.0), (0, 3.0)]]);
         // With a selection of columns the same.
-        for (w, legal) in [(w, false), (csr(&layout, integers(&single), integers(&[0; 8]).without(&[&[0]]), 8), true)] {
+        for (w, legal) in
+            [(w, false), (csr(&layout, integers(&single), integers(&[0; 8]).without(&[&[0]]), 8), true)]
+        {
             let session = session(&w, Missing::Refuse);
             let lazy = Lazy::new(&session, session.root()).select(1, index(&[0, 3], 10)).unwrap();
             assert_eq!(lazy.collect(&Call::default()).is_ok(), legal);
@@ -164,7 +171,9 @@ fn values_and_codes_may_be_absent_and_names_may_not() {
         let ints: Vec<i32> =
             d.data.as_slice().chunks_exact(4).map(|c| i32::from_ne_bytes(c.try_into().unwrap())).collect();
         assert_eq!(ints, [1, 2, 3, 4, -7, -7, -7, -7, 9]);
-        let Value::Categorical { codes, .. } = get("kind").collect(&Call::default()).unwrap() else { panic!() };
+        let Value::Categorical { codes, .. } = get("kind").collect(&Call::default()).unwrap() else {
+            panic!()
+        };
         assert_eq!(codes.data.as_slice(), [3, 3, 3, 3, 255, 255, 255, 255, 255]);
         let e = get("names").collect(&Call::default()).unwrap_err();
         assert_eq!((e.code(), e.element_name()), (Code::MissingChunk, Some("names")), "{e}");

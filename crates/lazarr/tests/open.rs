@@ -27,7 +27,12 @@ fn consolidated_metadata_is_one_read_in_v3_and_two_in_v2() {
         // Looking at it reads nothing more.
         let object = adata(&session);
         let view = object.select(Some(common::index(&[1, 2], 60)), None).unwrap();
-        let _ = (object.shape(), view.get("X").unwrap().dtype(), object.keys("obsm").unwrap(), view.get("obs").unwrap().shape());
+        let _ = (
+            object.shape(),
+            view.get("X").unwrap().dtype(),
+            object.keys("obsm").unwrap(),
+            view.get("obs").unwrap().shape(),
+        );
         view.plan(&Call::default(), None, false).unwrap();
         assert_eq!(store.count(), keys.len() as u64);
     }
@@ -42,7 +47,8 @@ fn a_walk_finds_what_consolidated_metadata_says() {
         let other = open(Arc::new(whole.writer.store()), false, 1);
         assert!(!session.consolidated());
         let paths = |s: &Session| {
-            let mut paths: Vec<String> = s.root().arrays().iter().map(|a| format!("{} {:?}", a.path, a.shape)).collect();
+            let mut paths: Vec<String> =
+                s.root().arrays().iter().map(|a| format!("{} {:?}", a.path, a.shape)).collect();
             paths.sort();
             paths
         };
@@ -65,10 +71,19 @@ fn an_element_of_a_store_opens_by_itself() {
         let sample = sample(version, true);
         let path = directory.path().join(format!("v{version}.zarr"));
         sample.writer.write_to(&path).unwrap();
-        let whole = Session::open(path.to_str().unwrap(), Options { audit: true, ..Options::default() }).unwrap();
+        let whole =
+            Session::open(path.to_str().unwrap(), Options { audit: true, ..Options::default() }).unwrap();
         assert_eq!(adata(&whole).shape(), [Some(60), Some(25)]);
-        for (element, shape) in [("obsm/X_pca", vec![Some(60), Some(6)]), ("X", vec![Some(60), Some(25)]), ("X/data", vec![Some(sample.x.nnz() as u64)])] {
-            let session = Session::open(path.join(element).to_str().unwrap(), Options { audit: true, ..Options::default() }).unwrap();
+        for (element, shape) in [
+            ("obsm/X_pca", vec![Some(60), Some(6)]),
+            ("X", vec![Some(60), Some(25)]),
+            ("X/data", vec![Some(sample.x.nnz() as u64)]),
+        ] {
+            let session = Session::open(
+                path.join(element).to_str().unwrap(),
+                Options { audit: true, ..Options::default() },
+            )
+            .unwrap();
             let lazy = Lazy::new(&session, session.root());
             assert_eq!(lazy.shape(), shape, "{element}");
             match lazy.collect(&Call::default()).unwrap() {

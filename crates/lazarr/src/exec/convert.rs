@@ -138,3 +138,7 @@ fn write<const N: usize, const M: usize, F: Fn([u8; N]) -> i64>(
     }
     legal
 }
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;
