@@ -27,25 +27,6 @@ if TYPE_CHECKING:
 RULE = "─" * 100
 
 
-def memory_kib(field: str) -> int | None:
-    """A line of /proc/self/status in KiB; `None` where there is no such file."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return None
-    line = next((line for line in status.splitlines() if line.startswith(field + ":")), None)
-    return int(line.split()[1]) if line else None
-
-
-def reset_peak() -> bool:
-    """Let the kernel's high-water mark start anew; false where it cannot be."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return False
-    return True
-
-
 def indented(thing: object) -> str:
     return textwrap.indent(str(thing).rstrip(), "    ")
 
@@ -60,16 +41,11 @@ def describe(result: object) -> str:
 
 
 def measured(action: Callable[[], Any]) -> tuple[Any, str]:
-    """The result of an action, and what it read and allocated, by lazarr's count and by the kernel's."""
+    """The result of an action, and what it read and allocated."""
     gc.collect()
-    before = memory_kib("VmRSS") if reset_peak() else None
     with lz.measure() as m:
         result = action()
-    text = str(m.report)
-    peak = memory_kib("VmHWM")
-    if before is not None and peak is not None:
-        text += f"\nprocess grew by {max(peak - before, 0) / 1024:.1f} MiB at its peak (the kernel's count)"
-    return result, text
+    return result, str(m.report)
 
 
 def show(line: str, make: Callable[[], Any]) -> None:

@@ -439,7 +439,8 @@ class AnnData(Lazy):
             elif place == "raw" and value is not None and value[0] == "map":
                 out[place] = raw_parts(dict(value[1]))
             else:
-                out[place] = _convert.convert(value)
+                axis = stored[:3]
+                out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
         if self._transposed:
             out.pop("raw", None)
             if out.get("X") is not None:
@@ -494,6 +495,6 @@ def trim_with_colors(df: Any, uns: dict[str, Any]) -> None:
             uns[key] = colors[before.isin(df[name].cat.categories)]
 
 
-def _restore(store: Store, state: str, transposed: bool, is_view: bool) -> AnnData:  # noqa: FBT001
+def _restore(store: Store, state: str, transposed: bool, is_view: bool) -> AnnData:
     native = _lazarr.LazyAnnData.from_state(store.session, state)
     return AnnData(native, store, transposed=transposed, is_view=is_view)

@@ -61,7 +61,7 @@ class Text:
         """Where the text ends with this, or with one of these."""
         return self._native.endswith(_texts(pat))
 
-    def contains(self, pat: str, case: bool = True, *, regex: bool = True) -> Predicate:  # noqa: FBT001, FBT002 - pandas' own
+    def contains(self, pat: str, case: bool = True, *, regex: bool = True) -> Predicate:
         """Where the pattern occurs in the text."""
         if not isinstance(pat, str):
             msg = f"the pattern is text, not {type(pat).__name__}"

@@ -158,7 +158,7 @@ def strings(value: tuple[Any, ...]) -> Any:
 def sparse(value: tuple[Any, ...], *, as_array: bool = False) -> Any:
     """A scipy matrix (or sparse array) over the native buffers."""
     _, form, shape, kind, width, data, indices, indptr = value
-    index = np.dtype(np.int32 if width == 4 else np.int64)  # noqa: PLR2004 - bytes
+    index = np.dtype(np.int32 if width == 4 else np.int64)
     name = f"{form}_{'array' if as_array else 'matrix'}"
     cls = getattr(scipy_sparse(), name)
     parts = (flat(data, numpy_dtype(kind)), flat(indices, index), flat(indptr, index))
@@ -168,7 +168,7 @@ def sparse(value: tuple[Any, ...], *, as_array: bool = False) -> Any:
 def _new_strings() -> bool:
     """Whether pandas holds text as its own type (always from pandas 3)."""
     pd = pandas()
-    if int(pd.__version__.split(".")[0]) >= 3:  # noqa: PLR2004
+    if int(pd.__version__.split(".")[0]) >= 3:
         return bool(pd.options.future.infer_string)
     return False
 
@@ -269,13 +269,15 @@ def awkward(value: tuple[Any, ...]) -> Any:
     return array if rows is None else array[np.asarray(rows, dtype=np.int64)]
 
 
-def convert(value: tuple[Any, ...] | None) -> Any:
-    """Any native result, as anndata reads it."""
+def convert(value: tuple[Any, ...] | None, *, cut: bool = False) -> Any:
+    """Any native result, as anndata reads it; `cut` is for tables whose rows were selected from some."""
     if value is None:
         return None
     kind = value[0]
     if kind == "map":
-        return {name: convert(child) for name, child in value[1]}
+        return {name: convert(child, cut=cut) for name, child in value[1]}
+    if kind == "table":
+        return frame(value, cut=cut)
     return _BY_KIND[kind](value)
 
 
@@ -285,7 +287,6 @@ _BY_KIND = {
     "sparse": sparse,
     "categorical": categorical,
     "nullable": nullable,
-    "table": frame,
     "awkward": awkward,
 }
 

@@ -14,7 +14,6 @@ from ._plan import Plan
 
 if TYPE_CHECKING:
     from ._anndata import AnnData
-    from ._frame import Column, DataFrame
 
 __all__ = [
     "AwkwardElement",
@@ -37,7 +36,7 @@ class Store:
     def __init__(self, *args: Any) -> None:
         self.args = args
         """path, memory_limit, threads, missing, audit"""
-        self.session = _lazarr.Session.open(*args)
+        self.session = _lazarr.Session.open(*args, call()[2])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.session.url, *self.args[1:])

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _index, _lazarr, _repr
+from . import _convert, _index, _lazarr
 from ._column import Categories, Text, literal
 from ._context import call
 from ._element import Element, Store
-from ._errors import KeyNotFoundError, index_error, type_error
+from ._errors import index_error, type_error
 
 if TYPE_CHECKING:
     from ._lazarr import Predicate
@@ -133,7 +133,7 @@ class Column(Element):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self.to_memory(), dtype=dtype)
 
-    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:  # noqa: ARG002 - the protocol's
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
         return self._native.arrow(*call())
 
     def to_arrow(self) -> Any:
@@ -336,7 +336,7 @@ class DataFrame(Element):
             trim_frame(df)
         return df
 
-    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:  # noqa: ARG002 - the protocol's
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
         return self._native.arrow(*call())
 
     def to_arrow(self) -> Any:
@@ -353,7 +353,7 @@ class Located:
         self._df, self._by_name = df, by_name
 
     def __getitem__(self, index: Any) -> Any:
-        rows, cols = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))  # noqa: PLR2004
+        rows, cols = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
         df = self._df
         if not (isinstance(cols, slice) and cols == slice(None)):
             if self._by_name:

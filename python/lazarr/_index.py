@@ -152,7 +152,7 @@ def _as_array(item: Any) -> np.ndarray[Any, Any]:
 
 
 def _array[S: "Selectable"](on: S, axis: int, array: np.ndarray[Any, Any]) -> S:
-    if array.ndim == 2 and 1 in array.shape:  # noqa: PLR2004 - rows or columns, as np.ix_ and masks by comparison give them
+    if array.ndim == 2 and 1 in array.shape:
         array = array.ravel()
     if array.ndim != 1:
         msg = f"an index has one dimension, not {array.ndim}"
@@ -189,7 +189,7 @@ def _objects(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return array.astype(np.bool_)
     if all(is_integer(x) for x in items):
         return np.array([operator.index(x) for x in items], dtype=np.int64)
-    if any(x is None or x != x or type(x).__name__ in {"NAType", "NaTType"} for x in items):  # noqa: PLR0124 - NaN
+    if any(x is None or x != x or type(x).__name__ in {"NAType", "NaTType"} for x in items):
         msg = "an index holds missing values: say what they mean first, mask.fillna(False)"
         raise index_error(msg)
     msg = "an index mixes several types"

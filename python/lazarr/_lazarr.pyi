@@ -1,3 +1,4 @@
+# ruff: noqa: PYI021 - the contract is also its documentation
 """The native half of lazarr: bindings only. Everything here is private; the public classes are in Python."""
 
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,12 @@ class Session:
 
     @staticmethod
     def open(
-        path: str, memory_limit: int | None, threads: int | None, missing: str, audit: bool
+        path: str,
+        memory_limit: int | None,
+        threads: int | None,
+        missing: str,
+        audit: bool,
+        meter: Meter | None = None,
     ) -> Session: ...
     @property
     def url(self) -> str: ...
@@ -82,7 +88,7 @@ class Lazy:
     def path(self) -> str: ...
     @property
     def kind(self) -> str:
-        """dense strings scalar sparse dataframe categorical nullable awkward dict anndata raw null broken"""
+        """Dense strings scalar sparse dataframe categorical nullable awkward dict anndata raw null broken"""
     @property
     def what(self) -> str:
         """One line for people: `csr_matrix float32 (50,000 × 20,000)`."""
@@ -94,7 +100,7 @@ class Lazy:
     def stored_shape(self) -> tuple[int, ...]: ...
     @property
     def dtype(self) -> Any:
-        """numpy's type string, a list of (name, type string) for structured types, "string", or None."""
+        """Numpy's type string, a list of (name, type string) for structured types, "string", or None."""
     @property
     def format(self) -> str | None:
         """csr, csc"""

@@ -18,6 +18,7 @@ pub(crate) struct Session(pub(crate) Arc<lazarr::Session>);
 #[pymethods]
 impl Session {
     #[staticmethod]
+    #[pyo3(signature = (path, memory_limit, threads, missing, audit, meter=None))]
     fn open(
         py: Python<'_>,
         path: &str,
@@ -25,6 +26,7 @@ impl Session {
         threads: Option<usize>,
         missing: &str,
         audit: bool,
+        meter: Option<&Meter>,
     ) -> PyResult<Self> {
         let missing = match missing {
             "error" => Missing::Refuse,
@@ -34,7 +36,8 @@ impl Session {
         if threads == Some(0) {
             return Err(PyValueError::new_err("threads must be at least 1"));
         }
-        let options = Options { memory_limit, threads, missing, audit, ..Options::default() };
+        let meter = meter.map(|m| m.0.clone());
+        let options = Options { memory_limit, threads, missing, audit, meter, ..Options::default() };
         py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
     }
 

@@ -4,6 +4,7 @@
 //! [`ArrayRead`] says it for the axes of an array; its [`WorkStream`] yields the requests, merged by cost, that bring
 //! them; a [`Plan`] is what they add up to.
 
+mod explain;
 pub mod expr;
 mod index;
 mod nearest;

@@ -1,6 +1,5 @@
 //! What a step will read, decode and allocate, before it does.
 
-use std::fmt;
 use std::ops::{Add, AddAssign};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -190,12 +189,12 @@ impl Plan {
         self.round_trips = select + Amount { value: depth, mark };
     }
 
-    /// The elements as upper bounds: their selection is not known yet. Fewer chunks may need more requests than all of
-    /// them, which merge, and a little more bytes between them. `output` is how far the size of the results is trusted.
-    pub fn bound(&mut self, output: Mark) {
+    /// The elements trusted no further than this: their selection is not known yet. Fewer chunks may need more requests
+    /// than all of them, which merge, and a little more bytes between them.
+    pub fn bound(&mut self, mark: Mark) {
         for element in &mut self.elements {
             for stage in &mut element.stages {
-                stage.round_trips = stage.round_trips.at_best(Mark::Upper);
+                stage.round_trips = stage.round_trips.at_best(mark);
                 for a in &mut stage.arrays {
                     let apart = a.chunks.value.saturating_add(a.index_requests.value);
                     a.requests.value = a.requests.value.max(apart);
@@ -208,12 +207,12 @@ impl Plan {
                         &mut a.fetch_bytes,
                         &mut a.decode_bytes,
                     ] {
-                        *amount = amount.at_best(Mark::Upper);
+                        *amount = amount.at_best(mark);
                     }
                 }
             }
-            element.output_bytes = element.output_bytes.at_best(output);
-            element.peak_bytes = element.peak_bytes.at_best(output);
+            element.output_bytes = element.output_bytes.at_best(mark);
+            element.peak_bytes = element.peak_bytes.at_best(mark);
         }
     }
 
@@ -278,73 +277,5 @@ impl Amount {
     /// As a count: `≤ 1,234`.
     pub fn count(self) -> String {
         format!("{}{}", self.mark.sign(), human_count(self.value))
-    }
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = |f: &mut fmt::Formatter<'_>, s: &StagePlan| -> fmt::Result {
-            for a in &s.arrays {
-                let of = if a.chunks_total > 0 {
-                    format!(" of {}", human_count(a.chunks_total))
-                } else {
-                    String::new()
-                };
-                let shards = if a.shards.value > 0 {
-                    format!(" in {} shards", a.shards.count())
-                } else {
-                    String::new()
-                };
-                writeln!(
-                    f,
-                    "    {:<12} {:<28} {} chunks{of}{shards}, {} requests, fetch {}, decode {}",
-                    s.name,
-                    lazarr_format::escape(&a.path),
-                    a.chunks.count(),
-                    a.requests.count(),
-                    a.fetch_bytes.bytes(),
-                    a.decode_bytes.bytes()
-                )?;
-            }
-            Ok(())
-        };
-        writeln!(
-            f,
-            "plan: {} requests in {} round trips, fetch {}, decode {}, result {}, peak memory {} (limit {})",
-            self.requests.count(),
-            self.round_trips.count(),
-            self.fetch_bytes.bytes(),
-            self.decode_bytes.bytes(),
-            self.output_bytes.bytes(),
-            self.peak_bytes.bytes(),
-            human_bytes(self.memory_limit),
-        )?;
-        if !self.selection.is_empty() {
-            writeln!(f, "  selection")?;
-            for s in &self.selection {
-                stage(f, s)?;
-            }
-        }
-        for e in &self.elements {
-            let path = if e.path.is_empty() { "/" } else { &e.path };
-            writeln!(
-                f,
-                "  {} [{}]  {} → {}",
-                lazarr_format::escape(path),
-                e.selection,
-                e.what,
-                e.output_bytes.bytes()
-            )?;
-            for s in &e.stages {
-                stage(f, s)?;
-            }
-            for note in &e.notes {
-                writeln!(f, "    note: {note}")?;
-            }
-            if let Some(resolve) = &e.resolve {
-                writeln!(f, "    plan(resolve=True) {resolve}")?;
-            }
-        }
-        write!(f, "  assumes {}; ≤ is an upper bound, ≈ an estimate, the rest is exact", self.assumes)
     }
 }

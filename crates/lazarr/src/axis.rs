@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use lazarr_format::anndata::{Body, Element};
 use lazarr_format::{Code, Error, Result};
-use lazarr_plan::Index;
 use lazarr_plan::expr::{AxisId, Expr};
+use lazarr_plan::{Index, Mark};
 
 use crate::call::Run;
 
@@ -263,6 +263,25 @@ impl AxisView {
             }
         };
         (index, sure && once)
+    }
+
+    /// What a plan assumes is selected before that is known, and how far such a plan can be trusted: as many positions
+    /// as there are labels, spread evenly (an estimate, names may repeat); else all that may be (a bound, where no step
+    /// repeats positions).
+    pub(crate) fn stand_in(&self) -> (Index, Mark) {
+        if let Some(index) = self.index() {
+            return (index.clone(), Mark::Exact);
+        }
+        let n = self.axis.len;
+        if let State::Pending { parent, step: Step::Labels(labels), .. } = &self.state
+            && (labels.len() as u64) < parent.count().unwrap_or(n)
+        {
+            let k = labels.len() as u64;
+            let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
+            return (Index::positions(at), Mark::Estimate);
+        }
+        let (index, sure) = self.bound();
+        (index, if sure { Mark::Upper } else { Mark::Estimate })
     }
 
     /// The selection as a person would read it.

@@ -273,7 +273,7 @@ fn plan_of(
     make: &mut dyn FnMut(&[Index]) -> Result<Want>,
 ) -> Result<Plan> {
     let mut selection: Vec<StagePlan> = Vec::new();
-    let (mut known, mut sure) = (true, true);
+    let mut known = true;
     if resolve {
         for axis in axes {
             axis.resolve(run)?;
@@ -285,13 +285,12 @@ fn plan_of(
                 continue;
             }
             known = false;
-            sure &= axis.bound().1;
             for (columns, rows, certain) in axis.needs() {
                 selection.push(selection_stage(run, axis, &columns, &rows, certain)?);
             }
         }
     }
-    let indices: Vec<Index> = axes.iter().map(|a| a.bound().0).collect();
+    let (indices, marks): (Vec<Index>, Vec<Mark>) = axes.iter().map(|a| a.stand_in()).unzip();
     let mut plan = run.plan(make(&indices)?, resolve)?;
     plan.selection = selection;
     if !known {
@@ -300,7 +299,7 @@ fn plan_of(
             element.selection = text.join(", ");
             element.resolve = Some("reads the columns or names that the selection needs".into());
         }
-        plan.bound(if sure { Mark::Upper } else { Mark::Estimate });
+        plan.bound(marks.into_iter().max().unwrap_or_default());
     }
     plan.total_peak();
     Ok(plan)
@@ -430,27 +429,12 @@ impl LazyAnnData {
 
     /// The element at a path in the object: `X`, `obs`, `obsm/X_pca`, `raw/X`, `uns/neighbors/params`.
     pub fn get(&self, path: &str) -> Result<Lazy> {
-        let full = if self.element.path.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{}/{path}", self.element.path)
-        };
         let (place, rest) = path.split_once('/').unwrap_or((path, ""));
         let element = self.find(place, rest, path)?;
         if place == "raw" {
             return Ok(self.raw(rest, &element));
         }
         let axes = self.axes_of(place);
-        if rest.contains('/') && !MAPPINGS.contains(&place)
-            || (place == "obs" || place == "var") && !rest.is_empty()
-        {
-            let table = Lazy::with_axes(
-                &self.session,
-                &self.session.element(full.rsplit_once('/').map_or("", |p| p.0))?,
-                &axes,
-            );
-            return table.column(rest);
-        }
         Ok(Lazy::with_axes(&self.session, &element, &axes))
     }
 

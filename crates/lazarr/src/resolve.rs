@@ -185,7 +185,8 @@ fn find(axis: &Axis, base: &Index, labels: &[String], run: &Run<'_>) -> Result<I
 fn unknown(axis: &Axis, base: &Index, label: &str, run: &Run<'_>) -> Error {
     let mut nearest = lazarr_plan::Nearest::new(label);
     let looked = each_name(axis, base, run, |_, name| nearest.see(name));
-    let error = Error::new(Code::LabelNotFound, format!("`{label}` is not among the names of {}", axis.path))
+    let of = if axis.path.is_empty() { "the table" } else { &axis.path };
+    let error = Error::new(Code::LabelNotFound, format!("`{label}` is not among the names of {of}"))
         .element(axis.path.clone());
     match looked {
         Ok(()) => error.help(format!("The nearest are {}", nearest.text())),

@@ -32,6 +32,8 @@ pub struct Options {
     pub missing: Missing,
     /// Bounds on metadata.
     pub limits: Limits,
+    /// Counts what opening reads, too.
+    pub meter: Option<Arc<Meter>>,
     /// Refuse every read that a plan has not named: each call is planned first, without caches. For tests.
     pub audit: bool,
 }
@@ -71,12 +73,17 @@ impl Session {
     pub fn open_store(store: Arc<dyn Store>, options: Options) -> Result<Arc<Self>> {
         let url = store.name();
         let io = Io::new(store);
+        let io = match &options.meter {
+            Some(meter) => io.with_meter(meter.clone()),
+            None => io,
+        };
         let hierarchy = discover(&io, &options.limits)?;
         let root = build(&hierarchy)?;
         let mut hash = DefaultHasher::new();
         url.hash(&mut hash);
         Ok(Arc::new(Self {
-            io,
+            // Reads of later calls that nobody measures do not count as part of opening.
+            io: if options.meter.is_some() { io.with_meter(Arc::default()) } else { io },
             indices: IndexCache::new(INDEX_CACHE),
             zarr_format: hierarchy.zarr_format(),
             consolidated: hierarchy.consolidated(),

@@ -1,0 +1,74 @@
+//! The `lazarr` command: what is in a store, what reading it would cost, what it looks like. Thin over the engine.
+
+mod args;
+mod cell;
+mod exit;
+mod facts;
+mod grid;
+mod head;
+mod info;
+mod out;
+mod plan;
+mod selection;
+mod store;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+use crate::exit::Failure;
+use crate::out::{Out, clean};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return refuse(&e),
+    };
+    let mut out = Out::new(io::stdout().lock());
+    let result = match &cli.verb {
+        Verb::Info(args) => info::run(args, &mut out),
+        Verb::Plan(args) => plan::run(args, &mut out),
+        Verb::Head(args) => head::run(args, &mut out),
+    };
+    match result.and_then(|()| out.finish()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    if failure.is_closed_pipe() {
+        return ExitCode::SUCCESS;
+    }
+    say(&failure.sentence());
+    ExitCode::from(failure.code())
+}
+
+/// One sentence on standard error; where that is closed too, nothing can be done.
+fn say(sentence: &str) {
+    let _ = writeln!(io::stderr(), "error: {}", clean(sentence));
+}
+
+/// Help and version as clap writes them; its errors in one sentence.
+fn refuse(e: &clap::Error) -> ExitCode {
+    let text = e.render().to_string();
+    if !e.use_stderr() {
+        return match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => fail(&Failure::Output(e)),
+        };
+    }
+    if e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = io::stderr().write_all(text.as_bytes());
+        return ExitCode::from(2);
+    }
+    let lines = text.lines().take_while(|l| !l.starts_with("Usage:") && !l.starts_with("For more"));
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    let sentence = words.join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence).replace(" tip: ", "; ");
+    say(&format!("{sentence}; see `lazarr --help`"));
+    ExitCode::from(2)
+}

@@ -1,0 +1,37 @@
+"""What tests share. Every store is opened with its reads audited: one that no plan named is an error."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+import lazarr as lz
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+_open = lz.open
+
+
+@functools.wraps(_open)
+def audited(path, **kwargs):
+    return _open(path, **{"audit": True, **kwargs})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _audit():
+    lz.open = audited
+    yield
+    lz.open = _open
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    return int(os.environ.get("LAZARR_SEED", "20251"))
+
+
+def pytest_report_header() -> str:
+    return f"lazarr {lz.__version__}, optimised: {lz._lazarr.OPTIMISED}, seed {os.environ.get('LAZARR_SEED', '20251')}"
