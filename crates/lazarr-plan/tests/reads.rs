@@ -1,5 +1,7 @@
 //! Placements, walks and requests against what is worked out item by item.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what goes wrong here fails one")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;

@@ -39,6 +39,7 @@ pub struct Shards {
 }
 
 /// How a store is laid out.
+#[allow(clippy::struct_excessive_bools, reason = "each is a yes or no of the format")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// 2 or 3.

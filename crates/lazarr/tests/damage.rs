@@ -1,5 +1,7 @@
 //! Broken stores: a typed error that names the place, never a panic and never a wrong value.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what goes wrong here fails one")]
+
 mod common;
 
 use std::sync::Arc;
@@ -316,7 +318,7 @@ fn random_damage_is_an_error_or_values_and_never_a_panic() {
         let spec = Spec { n_obs: 33, n_vars: 24, ..Spec::random(seed) };
         let sample = Sample::new(&spec);
         let mut store = sample.writer.store();
-        let mut rng = Rng::new(seed ^ 77);
+        let mut rng = Rng::new(seed ^ 0x4d);
         let keys: Vec<String> = store
             .keys()
             .filter(|k| !k.ends_with("zarr.json") && !k.contains("/.z") && !k.starts_with(".z"))
@@ -336,7 +338,7 @@ fn random_damage_is_an_error_or_values_and_never_a_panic() {
                     for _ in 0..3 {
                         let at = rng.below(bytes.len() as u64) as usize;
                         if let Some(b) = bytes.get_mut(at) {
-                            *b = rng.next() as u8;
+                            *b = rng.number() as u8;
                         }
                     }
                 }

@@ -106,7 +106,7 @@ impl Exec<'_> {
             result
         };
         std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(&helper)).collect();
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(helper)).collect();
             let mut result = work(true);
             // The others may be busy for long yet: the caller can still stop them.
             while self.interrupt.is_some()

@@ -9,7 +9,7 @@ use lazarr_testkit::{Array, Layout, Rng, Writer};
 use serde_json::json;
 
 use super::RowStarts;
-use crate::exec::sink::{Items, Sink};
+use crate::exec::sink::Items;
 use crate::ledger::{Budget, Ledger};
 use crate::program::Cx;
 use crate::session::{Options, Session};
@@ -77,7 +77,7 @@ fn rows_in_a_span_are_those_with_values_there() {
         let mut read = read;
         let mut at = Vec::new();
         let mut sum = 0;
-        for row in rows.iter() {
+        for row in &rows {
             at.push(sum);
             sum += of(row).1 - of(row).0;
         }
