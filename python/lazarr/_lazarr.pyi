@@ -207,7 +207,12 @@ class LazyAnnData:
         meter: Meter | None,
     ) -> tuple[str, str]: ...
     def collect(
-        self, elements: Sequence[str] | None, memory_limit: int | None, threads: int | None, meter: Meter | None
+        self,
+        elements: Sequence[str] | None,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+        skip_broken: bool = False,
     ) -> Any: ...
     def state(self) -> str: ...
     @staticmethod

@@ -243,6 +243,25 @@ impl AxisView {
         needs
     }
 
+    /// What a plan assumes is selected before that is known, how far its chunks can be trusted, and how far the size of
+    /// the result: as many positions as there are labels, spread evenly (an estimate, names may repeat); else all that
+    /// may be selected.
+    pub(crate) fn stand_in(&self) -> (Index, Mark, Mark) {
+        if let Some(index) = self.index() {
+            return (index.clone(), Mark::Exact, Mark::Exact);
+        }
+        let n = self.axis.len;
+        if let State::Pending { step: Step::Labels(labels), .. } = &self.state
+            && (labels.len() as u64) < n
+        {
+            let k = labels.len() as u64;
+            let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
+            return (Index::positions(at), Mark::Estimate, Mark::Estimate);
+        }
+        let (index, sure) = self.bound();
+        (index, Mark::Upper, if sure { Mark::Upper } else { Mark::Estimate })
+    }
+
     /// Positions among which all are that may be selected, and whether at most so many are: a step that may repeat
     /// positions can select more.
     pub(crate) fn bound(&self) -> (Index, bool) {
@@ -266,25 +285,6 @@ impl AxisView {
             }
         };
         (index, sure && once)
-    }
-
-    /// What a plan assumes is selected before that is known, and how far such a plan can be trusted: as many positions
-    /// as there are labels, spread evenly (an estimate, names may repeat); else all that may be (a bound, where no step
-    /// repeats positions).
-    pub(crate) fn stand_in(&self) -> (Index, Mark) {
-        if let Some(index) = self.index() {
-            return (index.clone(), Mark::Exact);
-        }
-        let n = self.axis.len;
-        if let State::Pending { parent, step: Step::Labels(labels), .. } = &self.state
-            && (labels.len() as u64) < parent.count().unwrap_or(n)
-        {
-            let k = labels.len() as u64;
-            let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
-            return (Index::positions(at), Mark::Estimate);
-        }
-        let (index, sure) = self.bound();
-        (index, if sure { Mark::Upper } else { Mark::Estimate })
     }
 
     /// The selection as a person would read it.

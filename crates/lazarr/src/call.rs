@@ -24,6 +24,8 @@ pub struct Call<'a> {
     pub threads: Option<usize>,
     /// Counts what the call does.
     pub meter: Option<Arc<Meter>>,
+    /// Leave out elements of an object that cannot be read, instead of ending with their error.
+    pub skip_broken: bool,
     /// Asked on the caller's thread, at least every 100 ms, whether to stop.
     pub interrupt: Option<Interrupt<'a>>,
 }
