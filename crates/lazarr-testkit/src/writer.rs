@@ -267,6 +267,12 @@ impl Writer {
         })
     }
 
+    /// Puts another document in place of a node's.
+    pub fn replace_node(&mut self, key: &str, document: Value) {
+        self.nodes.retain(|(k, _)| k != key);
+        self.nodes.push((key.to_owned(), document));
+    }
+
     /// Keys and values, metadata included.
     pub fn values(&self) -> BTreeMap<String, Vec<u8>> {
         let mut out = self.values.clone();

@@ -123,6 +123,23 @@ fn codes_must_point_at_a_category() {
     }
 }
 
+#[test]
+fn where_nothing_is_legal_everything_is_refused() {
+    let mut w = Writer::new(&Layout::default());
+    w.encoded("", "categorical", "0.2.0", &[("ordered", json!(false))]);
+    w.array("codes", &Array::integers(DataType::UInt(1), 2, &[0, 1, 2]));
+    w.array("categories", &Array::strings(10, &[]));
+    let session = open(Arc::new(w.store()), true, 1);
+    let e = Lazy::new(&session, session.root()).collect(&Call::default()).unwrap_err();
+    assert_eq!(e.code(), Code::CategoryCode, "{e}");
+    let starts = Array::integers(DataType::Int(8), 3, &[0, 1, 2, 3, 4, 5, 6]);
+    let mut w = csr(&Layout::default(), &starts, &Array::integers(DataType::Int(4), 3, &INDICES));
+    let root = json!({"zarr_format": 3, "node_type": "group", "attributes":
+        {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [6, 0]}});
+    w.replace_node("zarr.json", root);
+    assert_eq!(collect(&w, None, None).unwrap_err().code(), Code::SparseIndices);
+}
+
 /// One dense array of 64 integers, 8 a chunk.
 fn dense(layout: &Layout) -> Writer {
     let mut w = Writer::new(layout);
