@@ -12,7 +12,7 @@ from . import _convert, _index, _lazarr
 from ._column import Categories, Text, literal
 from ._context import call
 from ._element import Element, Store
-from ._errors import index_error, type_error
+from ._errors import index_error, missing_package, type_error
 
 if TYPE_CHECKING:
     from ._lazarr import Predicate
@@ -140,7 +140,7 @@ class Column(Element):
 
     def to_arrow(self) -> Any:
         """Reads it: a pyarrow.ChunkedArray."""
-        return to_arrow(self, "chunked_array")
+        return pyarrow().table(self).column(0)
 
     @property
     def str(self) -> Text:
@@ -297,7 +297,11 @@ class DataFrame(Element):
             msg = "a table takes rows or columns, one after the other: df[rows][cols], or df.loc[rows, cols]"
             raise index_error(msg)
         if _index.is_list_of_text(index) or (isinstance(index, list) and not index):
-            return self._with(self._native.with_columns([str(name) for name in index]))
+            names = [str(name) for name in index]
+            if len(set(names)) < len(names):
+                msg = f"a column is named twice in {names}"
+                raise index_error(msg)
+            return self._with(self._native.with_columns(names))
         return self._with(_index.select(self._native, 0, _index.unpack(index, 1)[0]))
 
     def _column(self, name: str) -> Column:
@@ -337,7 +341,10 @@ class DataFrame(Element):
         """
         stored = self._native.stored_shape
         cut = bool(stored and stored[0])
-        df = _convert.frame(self._collect(), text_index=self._text_index, cut=cut)
+        kind, name, index, columns, rows = self._collect()
+        read = dict(columns)
+        value = (kind, name, index, [(k, read[k]) for k in self.columns], rows)
+        df = _convert.frame(value, text_index=self._text_index, cut=cut)
         trim = self._trim and removes_unused() if remove_unused_categories is None else remove_unused_categories
         if trim:
             trim_frame(df)
@@ -348,7 +355,7 @@ class DataFrame(Element):
 
     def to_arrow(self) -> Any:
         """Reads it: a pyarrow.Table."""
-        return to_arrow(self, "table")
+        return pyarrow().table(self).select(self.columns)
 
 
 class Located:
@@ -419,10 +426,10 @@ def column_dtype(native: _lazarr.Lazy) -> Any:
     return None if dtype is None else _convert.numpy_dtype(dtype)
 
 
-def to_arrow(x: Any, make: str) -> Any:
-    """Through the Arrow stream protocol."""
+def pyarrow() -> Any:
+    """The pyarrow module."""
     try:
         import pyarrow as pa
     except ImportError as e:
-        raise _convert.missing_package("pyarrow", "arrow", "An Arrow table") from e
-    return getattr(pa, make)(x)
+        raise missing_package("pyarrow", "arrow", "An Arrow table") from e
+    return pa
