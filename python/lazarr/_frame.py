@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
@@ -15,6 +14,8 @@ from ._element import Element, Store
 from ._errors import index_error, missing_package, type_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ._lazarr import Predicate
 
 __all__ = ["Column", "DataFrame"]
@@ -39,8 +40,9 @@ def trim_frame(df: Any) -> None:
 class Column(Element):
     """A column of a table, or a 1-d element with missing values or categories.
 
-    Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`: a
-    condition that selects rows of the object on which it was made, and reads nothing until something is collected.
+    Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`:
+    a condition that selects rows of the object on which it was made, and reads nothing until something is
+    collected.
     ``np.asarray(column)`` reads it.
     """
 
@@ -73,7 +75,12 @@ class Column(Element):
     def _rebuild(cls, store: Store, state: builtins.str, extra: dict[builtins.str, Any]) -> Self:
         native = _lazarr.Lazy.from_state(store.session, state)
         names = extra.pop("names")
-        return cls(native, store, names=None if names is None else _lazarr.Lazy.from_state(store.session, names), **extra)
+        return cls(
+            native,
+            store,
+            names=None if names is None else _lazarr.Lazy.from_state(store.session, names),
+            **extra,
+        )
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -337,7 +344,7 @@ class DataFrame(Element):
         Parameters
         ----------
         remove_unused_categories
-            Of a table of a view, whether categories that no row has are left out. None is anndata's setting.
+            Of a view, whether categories that no row has are left out. None is anndata's setting.
         """
         stored = self._native.stored_shape
         cut = bool(stored and stored[0])
@@ -345,7 +352,9 @@ class DataFrame(Element):
         read = dict(columns)
         value = (kind, name, index, [(k, read[k]) for k in self.columns], rows)
         df = _convert.frame(value, text_index=self._text_index, cut=cut)
-        trim = self._trim and removes_unused() if remove_unused_categories is None else remove_unused_categories
+        trim = (
+            self._trim and removes_unused() if remove_unused_categories is None else remove_unused_categories
+        )
         if trim:
             trim_frame(df)
         return df
@@ -373,8 +382,8 @@ class Located:
             if self._by_name:
                 name = [cols] if isinstance(cols, str) else cols
             else:
-                names = np.array(df.columns, dtype=object)[[cols] if _index.is_integer(cols) else cols]
-                name = names.tolist()
+                names: Any = np.array(df.columns, dtype=object)
+                name = names[[cols] if _index.is_integer(cols) else cols].tolist()
             df = df[name]
         self._check(rows)
         out = df[slice(None)]._with(_index.select(df._native, 0, rows))  # noqa: SLF001

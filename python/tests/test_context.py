@@ -19,13 +19,24 @@ def path(tmp_path_factory):
     where = tmp_path_factory.mktemp("context") / "a.zarr"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ad.AnnData(sp.random(200, 50, 0.2, format="csr", dtype="f4", random_state=1), obsm={"p": np.ones((200, 3))}).write_zarr(where)
+        ad.AnnData(
+            sp.random(200, 50, 0.2, format="csr", dtype="f4", random_state=1), obsm={"p": np.ones((200, 3))}
+        ).write_zarr(where)
     return where
 
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("2GiB", 2**31), ("2 gb", 2 * 10**9), ("1.5k", 1500), ("10", 10), (7, 7), (None, None), ("1TiB", 2**40), ("3B", 3)],
+    [
+        ("2GiB", 2**31),
+        ("2 gb", 2 * 10**9),
+        ("1.5k", 1500),
+        ("10", 10),
+        (7, 7),
+        (None, None),
+        ("1TiB", 2**40),
+        ("3B", 3),
+    ],
 )
 def test_bytes(text, count):
     assert parse_bytes(text) == count
@@ -101,7 +112,15 @@ def test_plan(path):
     assert plan.to_dict()["requests"]["value"] == plan.requests.value
     assert str(plan) == repr(plan)
     assert "indptr" in str(plan)
-    for name in ("requests", "chunks", "fetch_bytes", "decode_bytes", "output_bytes", "peak_bytes", "round_trips"):
+    for name in (
+        "requests",
+        "chunks",
+        "fetch_bytes",
+        "decode_bytes",
+        "output_bytes",
+        "peak_bytes",
+        "round_trips",
+    ):
         amount = getattr(plan, name)
         assert isinstance(amount, lz.Amount)
         assert amount.value >= 0

@@ -15,21 +15,32 @@ from same import same
 
 import lazarr as lz
 
-RECORDS = np.array([("a", 1.0, "zé", 3), ("bc", -0.0, "w", 4)], dtype=[("n", "U3"), ("v", "f8"), ("o", "O"), ("i", "i2")])
+RECORDS = np.array(
+    [("a", 1.0, "zé", 3), ("bc", -0.0, "w", 4)], dtype=[("n", "U3"), ("v", "f8"), ("o", "O"), ("i", "i2")]
+)
 ELEMENTS = {
     "strings": np.array(["a", "bé", ""], dtype=object),
     "strings-2d": np.array([["a", "bé"], ["", "c"]]),
     "no-strings": np.array([], dtype=object).astype("U1"),
     "string": "héllo",
     "empty-string": "",
-    **{f"scalar-{t}": np.dtype(t).type(1.5) for t in ("?", "i1", "u2", "i8", "u8", "f2", "f4", "f8", "c8", "c16")},
-    **{f"array-{t}": np.arange(6).reshape(2, 3).astype(t) for t in ("?", "i1", "u2", "i8", "u8", "f2", "f4", "f8", "c8", "c16")},
+    **{
+        f"scalar-{t}": np.dtype(t).type(1.5)
+        for t in ("?", "i1", "u2", "i8", "u8", "f2", "f4", "f8", "c8", "c16")
+    },
+    **{
+        f"array-{t}": np.arange(6).reshape(2, 3).astype(t)
+        for t in ("?", "i1", "u2", "i8", "u8", "f2", "f4", "f8", "c8", "c16")
+    },
     "datetime": np.array(["2020-01-01", "NaT"], dtype="M8[ns]"),
     "empty": np.empty((0, 3), "f4"),
     "nullable-string": pd.array(["a", None, "cé"], dtype="string"),
     "nullable-str": pd.array(["a", None, "cé"], dtype="str"),
     "nullable-empty": pd.array([], dtype="string"),
-    **{f"nullable-{t}": pd.array([1, None, 3], dtype=t) for t in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt64")},
+    **{
+        f"nullable-{t}": pd.array([1, None, 3], dtype=t)
+        for t in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt64")
+    },
     "nullable-boolean": pd.array([True, None, False], dtype="boolean"),
     "cat": pd.Categorical(["b", "a", None], categories=["b", "a", "unused"], ordered=True),
     "cat-int": pd.Categorical([3, 1, 3]),
@@ -37,7 +48,9 @@ ELEMENTS = {
     "cat-bool": pd.Categorical([True, False]),
     "cat-many": pd.Categorical([str(i) for i in range(300)]),
     "cat-none": pd.Categorical([None, None], categories=[]),
-    "table": pd.DataFrame({"i": [1, 2], "c": pd.Categorical(["x", "y"]), "é": [0.5, np.nan]}, index=["r", "s"]),
+    "table": pd.DataFrame(
+        {"i": [1, 2], "c": pd.Categorical(["x", "y"]), "é": [0.5, np.nan]}, index=["r", "s"]
+    ),
     "table-named": pd.DataFrame({"i": [1, 2]}, index=pd.Index(["r", "s"], name="cell")),
     "table-int": pd.DataFrame({"i": [1, 2]}, index=pd.Index([5, 4])),
     "table-empty": pd.DataFrame(index=["r", "s"]),

@@ -22,7 +22,8 @@ def pair(tmp_path_factory):
     a = ad.AnnData(
         sp.random(N, M, 0.4, format="csr", dtype="f4", random_state=4),
         obs=pd.DataFrame(
-            {"b": pd.Categorical(rng.choice(["x", "y", "z"], N)), "k": np.arange(N)}, index=[f"c{i}" for i in range(N)]
+            {"b": pd.Categorical(rng.choice(["x", "y", "z"], N)), "k": np.arange(N)},
+            index=[f"c{i}" for i in range(N)],
         ),
         var=pd.DataFrame(index=[f"g{i}" for i in range(M)]),
         obsm={"d": rng.random((N, 4)), "t3": rng.random((N, 3, 2))},
@@ -146,7 +147,16 @@ def test_no_copies_are_made(pair):
 
 def test_dense_element(pair):
     ours, theirs = pair[0].obsm["t3"], pair[1].obsm["t3"]
-    for index in (3, -2, (slice(2, 5), 1), (..., 0), (1, 2, 0), (slice(None), [2, 0, 2]), (MASK, ..., 1), ([3, 1], slice(None), 0)):
+    for index in (
+        3,
+        -2,
+        (slice(2, 5), 1),
+        (..., 0),
+        (1, 2, 0),
+        (slice(None), [2, 0, 2]),
+        (MASK, ..., 1),
+        ([3, 1], slice(None), 0),
+    ):
         got = ours[index].to_memory()
         expected = theirs[index]
         if isinstance(index, tuple) and isinstance(index[0], list):

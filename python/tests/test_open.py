@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import pickle
 import shutil
 import signal
@@ -12,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -22,6 +22,9 @@ import zarr
 from same import same
 
 import lazarr as lz
+
+if TYPE_CHECKING:
+    import pathlib
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +103,25 @@ def test_looking_reads_nothing(path):
     with lz.measure() as m:
         a = lz.open(path)
         opened = m.report.requests
-        for x in (a, a.X, a.obs, a.var, a.uns, a.obsm, a.raw, a.obs["batch"], a.obs_names, a[:5], a.T, a.X[3:9].T, a.layers):
+        for x in (
+            a,
+            a.X,
+            a.obs,
+            a.var,
+            a.uns,
+            a.obsm,
+            a.raw,
+            a.obs["batch"],
+            a.obs_names,
+            a[:5],
+            a.T,
+            a.X[3:9].T,
+            a.layers,
+        ):
             repr(x)
             x._repr_html_()
-            x.shape, x.path  # noqa: B018
-        a.X.nnz, a.X.dtype, a.X.format, a.obs.columns, a.obs.dtypes, list(a.uns), a.n_obs, len(a.obs)  # noqa: B018
+            x.shape, x.path
+        a.X.nnz, a.X.dtype, a.X.format, a.obs.columns, a.obs.dtypes, list(a.uns), a.n_obs, len(a.obs)
         a[a.obs["batch"] == "a", ["g3", "g1"]][5:].layers["counts"].plan()
         assert m.report.requests == opened
     assert opened <= 2
@@ -249,7 +266,7 @@ def test_tables(path, theirs):
     with pytest.raises(IndexError, match="loc"):
         obs[1, 2]
     with pytest.raises(AttributeError):
-        obs.nothing  # noqa: B018
+        obs.nothing
 
 
 def test_arrow(path, theirs):
@@ -315,7 +332,13 @@ assert a.X.to_memory().nnz == n
 def test_interrupt(tmp_path):
     """Ctrl-C ends a read that takes seconds: the time from the signal to the exception is printed by the child."""
     p = tmp_path / "big.zarr"
-    z = zarr.create_array(p, shape=(60, 1_000_000), chunks=(1, 1_000_000), dtype="f8", compressors=zarr.codecs.GzipCodec(level=1))
+    z = zarr.create_array(
+        p,
+        shape=(60, 1_000_000),
+        chunks=(1, 1_000_000),
+        dtype="f8",
+        compressors=zarr.codecs.GzipCodec(level=1),
+    )
     row = np.random.default_rng(0).random(1_000_000)
     z[0] = row
     for i in range(1, 60):
