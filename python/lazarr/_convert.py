@@ -18,21 +18,18 @@ Arrays are views of the native buffers: nothing is copied that a consumer can ta
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import _lazarr
 from ._errors import missing_package
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 __all__ = ["convert", "frame", "numpy_dtype"]
 
 
 @functools.cache
-def pandas() -> ModuleType:
+def pandas() -> Any:
     """The pandas module."""
     try:
         import pandas as pd
@@ -42,7 +39,7 @@ def pandas() -> ModuleType:
 
 
 @functools.cache
-def scipy_sparse() -> ModuleType:
+def scipy_sparse() -> Any:
     """The scipy.sparse module."""
     try:
         import scipy.sparse as sp
@@ -52,7 +49,7 @@ def scipy_sparse() -> ModuleType:
 
 
 @functools.cache
-def anndata() -> ModuleType:
+def anndata() -> Any:
     """The anndata module."""
     try:
         import anndata as ad
@@ -62,7 +59,7 @@ def anndata() -> ModuleType:
 
 
 @functools.cache
-def _pyarrow() -> ModuleType | None:
+def _pyarrow() -> Any:
     try:
         import pyarrow as pa
     except ImportError:
@@ -79,13 +76,15 @@ def _fields(dtype: Any) -> Any:
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     """The numpy type of a native one."""
-    return np.dtype(_fields(dtype))
+    made: np.dtype[Any] = np.dtype(_fields(dtype))
+    return made
 
 
 def string_dtype() -> np.dtype[Any]:
     """What numpy has for strings of any length: StringDType, or object before numpy 2."""
     make = getattr(np.dtypes, "StringDType", None)
-    return np.dtype(object) if make is None else make()
+    dtype: np.dtype[Any] = np.dtype(object) if make is None else make()
+    return dtype
 
 
 class _Typed:
@@ -168,7 +167,7 @@ def sparse(value: tuple[Any, ...], *, as_array: bool = False) -> Any:
 def _new_strings() -> bool:
     """Whether pandas holds text as its own type: always from pandas 3, unless it is told not to."""
     pd = pandas()
-    if int(pd.__version__.split(".")[0]) < 3:  # noqa: PLR2004
+    if int(pd.__version__.split(".")[0]) < 3:
         return False
     return bool(pd.Index(["a"]).dtype == "str")
 

@@ -53,7 +53,7 @@ def same(a, b, at="") -> None:
         assert a is None, (at, a)
     elif isinstance(b, float | complex):
         assert type(a) is type(b), (at, type(a), type(b))
-        assert a == b or (a != a and b != b), (at, a, b)  # noqa: PLR0124 - NaN
+        assert a == b or (a != a and b != b), (at, a, b)
     else:
         assert type(a) is type(b), (at, type(a), type(b))
         assert a == b, (at, a, b)
@@ -71,7 +71,9 @@ def same_array(a, b, at) -> None:
     elif b.dtype.kind in "fc":
         np.testing.assert_array_equal(a, b, err_msg=at)
         real = a.real[a.real == 0], b.real[b.real == 0]
-        np.testing.assert_array_equal(np.signbit(real[0]), np.signbit(real[1]), err_msg=f"{at}: signs of zeros")
+        np.testing.assert_array_equal(
+            np.signbit(real[0]), np.signbit(real[1]), err_msg=f"{at}: signs of zeros"
+        )
     else:
         assert a.tolist() == b.tolist(), (at, a, b)
 

@@ -15,7 +15,6 @@ import zarr.codecs as zc
 from anndata._core.index import _subset
 
 
-
 @_subset.register(sp.csr_matrix)
 @_subset.register(sp.csc_matrix)
 def _rows_then_columns(a, index):
@@ -136,7 +135,7 @@ def unstructured(rng, deep=2):
         lambda: "text é", lambda: 3, lambda: 2.5, lambda: True, lambda: np.float32(0.1), lambda: np.int8(-3),
         lambda: None, lambda: numbers(rng, (3, 2)), lambda: np.array(["p", "qé"], dtype=object), lambda: records,
         lambda: categorical(rng, 4), lambda: pd.DataFrame({"p": [0.5, 1]}, index=["r1", "é"]), lambda: sparse(rng, 4, 5),
-        lambda: pd.array([1, None, 3], dtype="Int32"), lambda: np.array(["a", "b"]).reshape(2, 1), lambda: {},
+        lambda: pd.array([1, None, 3], dtype="Int32"), lambda: np.array(["a", "b"]).reshape(2, 1), dict,
         lambda: np.complex64(1 - 2j), lambda: np.empty((0, 3)), lambda: pd.array(["x", "é"], dtype="string"),
     ]  # fmt: skip
     out = {f"k{i}": pool[rng.integers(len(pool))]() for i in range(rng.integers(0, 6))}
@@ -218,7 +217,9 @@ def relayout(rng, group, fmt) -> None:
         # Where a chunk that is absent would be damage, all are written, the empty ones too.
         needed = text or name in {"data", "indices", "indptr", "codes"}
         kwargs["config"] = {"write_empty_chunks": needed or bool(rng.random() < 0.5)}
-        new = group.create_array(name, shape=value.shape, dtype=dtype, fill_value=fill, attributes=attrs, **kwargs)
+        new = group.create_array(
+            name, shape=value.shape, dtype=dtype, fill_value=fill, attributes=attrs, **kwargs
+        )
         if value.size:
             new[...] = value
 
@@ -227,7 +228,11 @@ def write(rng, adata: ad.AnnData, path: str) -> int:
     """Writes it in a random format and layout; gives the format."""
     fmt = int(rng.choice([2, 3]))
     # Text is written as plain strings, as older releases did, or as nullable ones; missing text must be the latter.
-    frames = [adata.obs, adata.var, *(x for x in (*adata.obsm.values(), *adata.varm.values()) if hasattr(x, "columns"))]
+    frames = [
+        adata.obs,
+        adata.var,
+        *(x for x in (*adata.obsm.values(), *adata.varm.values()) if hasattr(x, "columns")),
+    ]
     frames += [adata.raw.var] if adata.raw is not None else []
     missing = any(f[k].isna().any() for f in frames for k in f if f[k].dtype in ("string", "str"))
     nullable = bool(missing or rng.random() < 0.5)
@@ -307,7 +312,9 @@ def selection(rng, labels, *, elements=False):
         return picked
     if kind == "labelslice":
         a, b = sorted(rng.integers(0, n, 2).tolist())
-        return slice(str(labels[a]) if rng.random() < 0.8 else None, str(labels[b]) if rng.random() < 0.8 else None)
+        return slice(
+            str(labels[a]) if rng.random() < 0.8 else None, str(labels[b]) if rng.random() < 0.8 else None
+        )
     order = rng.permutation(n)
     return pd.Series(rng.random(n) < 0.5, index=labels[order])
 

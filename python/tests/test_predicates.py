@@ -100,7 +100,9 @@ def leaf(rng, names):
         pattern = str(rng.choice(["T", "cell", "b c", "é", "", "t.c"]))
         if what == "contains":
             case, regex = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
-            return (lambda df: df[name].str.contains(pattern, case=case, regex=regex)), f"{name}.contains({pattern!r}, {case}, {regex})"
+            return (
+                lambda df: df[name].str.contains(pattern, case=case, regex=regex)
+            ), f"{name}.contains({pattern!r}, {case}, {regex})"
         return (lambda df: getattr(df[name].str, what)(pattern)), f"{name}.{what}({pattern!r})"
     if kind in {"isna", "notna"}:
         return (lambda df: getattr(df[name], kind)()), f"{name}.{kind}()"
@@ -111,7 +113,9 @@ def leaf(rng, names):
         name = str(rng.choice(["f4", "f8", "i1", "i8", "Int16", "ordered", "text", "str"]))
         low, high = values_for(rng, name), values_for(rng, name)
         inclusive = str(rng.choice(["both", "neither", "left", "right"]))
-        return (lambda df: df[name].between(low, high, inclusive=inclusive)), f"{name}.between({low!r}, {high!r}, {inclusive})"
+        return (
+            lambda df: df[name].between(low, high, inclusive=inclusive)
+        ), f"{name}.between({low!r}, {high!r}, {inclusive})"
     op, value = str(rng.choice(COMPARE)), values_for(rng, name)
     return (lambda df: apply(op, df[name], value)), f"{name} {op} {value!r}"
 
@@ -123,7 +127,9 @@ def tree(rng, names, depth):
     if how == "~":
         return (lambda df: ~a(df)), f"~({said_a})"
     b, said_b = tree(rng, names, depth - 1)
-    combine = {"&": lambda df: a(df) & b(df), "|": lambda df: a(df) | b(df), "^": lambda df: a(df) ^ b(df)}[how]
+    combine = {"&": lambda df: a(df) & b(df), "|": lambda df: a(df) | b(df), "^": lambda df: a(df) ^ b(df)}[
+        how
+    ]
     return combine, f"({said_a}) {how} ({said_b})"
 
 
@@ -138,7 +144,9 @@ def test_random(pair, seed):
             warnings.simplefilter("ignore")
             try:
                 mask = make(theirs.obs)
-                expected = theirs.obs_names[mask.astype("boolean").fillna(False).to_numpy(dtype=bool)].tolist()
+                expected = theirs.obs_names[
+                    mask.astype("boolean").fillna(False).to_numpy(dtype=bool)
+                ].tolist()
             except Exception:  # noqa: BLE001 - whatever pandas refuses
                 refused += 1
                 try:
@@ -176,7 +184,10 @@ def test_names(pair):
     assert got.shape == (None, 2)
     assert got.resolve().shape == (2, 2)
     assert got.obs_names.to_memory().tolist() == ["c3", "c9"]
-    assert len(ours[ours.obs_names.str.startswith("c1")].resolve()) == theirs.obs_names.str.startswith("c1").sum()
+    assert (
+        len(ours[ours.obs_names.str.startswith("c1")].resolve())
+        == theirs.obs_names.str.startswith("c1").sum()
+    )
 
 
 def test_a_boolean_column_is_a_condition(pair):
