@@ -217,8 +217,13 @@ pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profi
         let chunk = array.inner_bytes().unwrap_or_else(|| array.inner_len().saturating_mul(32));
         // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
         let one = chunk.saturating_add(chunk / 64 + 4096);
-        let all = one.saturating_add(profile.max_gap()).saturating_mul(read.chunk_count());
-        encoded = one.max(profile.max_request.min(all)).max(encoded);
+        let request = if array.sharding.is_some() {
+            let gaps = profile.max_gap().saturating_mul(read.chunk_count().saturating_sub(1));
+            one.saturating_mul(read.chunk_count()).saturating_add(gaps).min(profile.max_request)
+        } else {
+            one
+        };
+        encoded = one.max(request).max(encoded);
         decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
     }
     decoded.saturating_add(encoded)
