@@ -39,6 +39,7 @@ pub struct Shards {
 }
 
 /// How a store is laid out.
+#[allow(clippy::struct_excessive_bools, reason = "each is a yes or no of the format")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// 2 or 3.
@@ -264,6 +265,12 @@ impl Writer {
             "fill_value": array.fill, "order": if fortran { "F" } else { "C" }, "filters": filters,
             "dimension_separator": if self.layout.slash { "/" } else { "." },
         })
+    }
+
+    /// Puts another document in place of a node's.
+    pub fn replace_node(&mut self, key: &str, document: Value) {
+        self.nodes.retain(|(k, _)| k != key);
+        self.nodes.push((key.to_owned(), document));
     }
 
     /// Keys and values, metadata included.

@@ -273,8 +273,11 @@ impl AxisView {
         };
         let (index, sure) = parent.bound();
         let once = match step {
-            Step::Slice(..) | Step::Mask(_) | Step::LabelSlice(..) => true,
-            Step::LabelledMask(..) | Step::Predicate(_) => true,
+            Step::Slice(..)
+            | Step::Mask(_)
+            | Step::LabelSlice(..)
+            | Step::LabelledMask(..)
+            | Step::Predicate(_) => true,
             Step::Index(inner) => inner.is_monotone(),
             Step::Ints(_) => false,
             Step::Labels(labels) => {

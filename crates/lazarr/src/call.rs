@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
@@ -37,6 +38,7 @@ pub(crate) struct Run<'a> {
     absent: Mutex<HashSet<String>>,
     threads: usize,
     interrupt: Option<Interrupt<'a>>,
+    asked: Mutex<Instant>,
 }
 
 /// Makes the programs of what is wanted; called twice where reads are audited.
@@ -54,7 +56,15 @@ impl<'a> Run<'a> {
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
         let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
-        Self { session, io, cx, absent: Mutex::default(), threads, interrupt: call.interrupt }
+        Self {
+            session,
+            io,
+            cx,
+            absent: Mutex::default(),
+            asked: Mutex::new(Instant::now()),
+            threads,
+            interrupt: call.interrupt,
+        }
     }
 
     fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {
@@ -65,6 +75,7 @@ impl<'a> Run<'a> {
             budget: &self.cx.budget,
             threads: self.threads,
             interrupt: self.interrupt,
+            asked: &self.asked,
         }
     }
 
@@ -247,6 +258,7 @@ impl<'a> Run<'a> {
 }
 
 fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result<()> {
+    exec.poll()?;
     let mut jobs = Vec::new();
     for (i, stage) in stages {
         for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
@@ -344,6 +356,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
     let (mut requests, mut fetch, mut decoded) = (0, 0, 0);
     let mut stream = read.work(exec.profile());
     while let Some(work) = stream.next(&mut index)? {
+        exec.poll()?;
         match work {
             Work::Fill(_) => {}
             Work::Fetch { key, range, parts, .. } => {

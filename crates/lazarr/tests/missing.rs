@@ -1,5 +1,7 @@
 //! Absent chunks: the fill value where arithmetic allows it, else an error (rule 10).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what goes wrong here fails one")]
+
 mod common;
 
 use std::sync::Arc;
@@ -11,12 +13,12 @@ use lazarr_testkit::{Array, Items, Layout, Writer};
 use serde_json::json;
 
 /// A csr matrix of ten columns at the root, from its parts; chunks of 4 items.
-fn csr(layout: &Layout, indptr: Array, indices: Array, nnz: usize) -> Writer {
+fn csr(layout: &Layout, indptr: &Array, indices: &Array, nnz: usize) -> Writer {
     let mut w = Writer::new(layout);
     let rows = indptr.shape[0] - 1;
     w.encoded("", "csr_matrix", "0.1.0", &[("shape", json!([rows, 10]))]);
-    w.array("indptr", &indptr);
-    w.array("indices", &indices);
+    w.array("indptr", indptr);
+    w.array("indices", indices);
     let data: Vec<u8> = (1..=nnz).flat_map(|x| (x as f32).to_le_bytes()).collect();
     w.array("data", &Array::new(DataType::Float(4), &[nnz as u64], &[4], Items::Fixed(data)));
     w
@@ -55,11 +57,11 @@ fn row_starts_may_be_absent_as_a_prefix() {
     for layout in layouts() {
         // 16 rows; the first stored value is in row 12.
         let starts = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3, 4];
-        let full = csr(&layout, integers(&starts), integers(&[1, 2, 3, 4]), 4);
+        let full = csr(&layout, &integers(&starts), &integers(&[1, 2, 3, 4]), 4);
         for absent in
             [vec![&[0u64][..]], vec![&[1]], vec![&[0], &[1]], vec![&[1], &[2]], vec![&[0], &[1], &[2]]]
         {
-            let w = csr(&layout, integers(&starts).without(&absent), integers(&[1, 2, 3, 4]), 4);
+            let w = csr(&layout, &integers(&starts).without(&absent), &integers(&[1, 2, 3, 4]), 4);
             for selected in [(0..16).collect::<Vec<_>>(), vec![9], vec![0, 15], vec![5, 12], vec![12, 13]] {
                 let expected = rows(&full, Missing::Refuse, &selected).unwrap();
                 let found = rows(&w, Missing::Refuse, &selected);
@@ -75,7 +77,7 @@ fn row_starts_may_not_be_absent_after_the_first_stored_value() {
     for layout in layouts() {
         let starts = [0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4];
         for absent in [vec![&[1u64][..]], vec![&[2]], vec![&[1], &[2]], vec![&[2], &[3]]] {
-            let w = csr(&layout, integers(&starts).without(&absent), integers(&[1, 2, 3, 4]), 4);
+            let w = csr(&layout, &integers(&starts).without(&absent), &integers(&[1, 2, 3, 4]), 4);
             // Also where only rows of the absent chunk are selected, or of the second of two.
             for selected in [(0..16).collect::<Vec<_>>(), vec![5], vec![9], vec![0, 9], vec![9, 10]] {
                 let touched = selected
@@ -91,7 +93,7 @@ fn row_starts_may_not_be_absent_after_the_first_stored_value() {
             }
         }
         // The end must be the number of stored values, also where it is absent.
-        let w = csr(&layout, integers(&starts).without(&[&[4]]), integers(&[1, 2, 3, 4]), 4);
+        let w = csr(&layout, &integers(&starts).without(&[&[4]]), &integers(&[1, 2, 3, 4]), 4);
         assert!(matches!(code(rows(&w, Missing::Refuse, &[15])), Code::MissingChunk | Code::SparseIndptr));
     }
 }
@@ -100,21 +102,21 @@ fn row_starts_may_not_be_absent_after_the_first_stored_value() {
 fn indices_may_be_absent_where_each_row_has_at_most_one_entry_in_the_chunk() {
     for layout in layouts() {
         let single = [0, 1, 2, 3, 4, 5, 6, 7, 8];
-        let w = csr(&layout, integers(&single), integers(&[0, 0, 0, 0, 5, 6, 7, 8]).without(&[&[0]]), 8);
+        let w = csr(&layout, &integers(&single), &integers(&[0, 0, 0, 0, 5, 6, 7, 8]).without(&[&[0]]), 8);
         let all = rows(&w, Missing::Refuse, &(0..8).collect::<Vec<_>>()).unwrap();
         assert_eq!(
             all[..5],
             [vec![(0, 1.0)], vec![(0, 2.0)], vec![(0, 3.0)], vec![(0, 4.0)], vec![(5, 5.0)]]
         );
         let double = [0, 1, 3, 4, 4, 5, 6, 7, 8];
-        let w = csr(&layout, integers(&double), integers(&[0, 0, 0, 0, 5, 6, 7, 8]).without(&[&[0]]), 8);
+        let w = csr(&layout, &integers(&double), &integers(&[0, 0, 0, 0, 5, 6, 7, 8]).without(&[&[0]]), 8);
         let e = rows(&w, Missing::Refuse, &[0, 1]).unwrap_err();
         assert_eq!((e.code(), e.element_name()), (Code::MissingChunk, Some("indices")), "{e}");
         assert_eq!(rows(&w, Missing::Refuse, &[0, 2]).unwrap(), [vec![(0, 1.0)], vec![(0, 4.0)]]);
         assert_eq!(rows(&w, Missing::Fill, &[1]).unwrap(), [vec![(0, 2.0), (0, 3.0)]]);
         // With a selection of columns the same.
         for (w, legal) in
-            [(w, false), (csr(&layout, integers(&single), integers(&[0; 8]).without(&[&[0]]), 8), true)]
+            [(w, false), (csr(&layout, &integers(&single), &integers(&[0; 8]).without(&[&[0]]), 8), true)]
         {
             let session = session(&w, Missing::Refuse);
             let lazy = Lazy::new(&session, session.root()).select(1, index(&[0, 3], 10)).unwrap();
@@ -126,7 +128,7 @@ fn indices_may_be_absent_where_each_row_has_at_most_one_entry_in_the_chunk() {
 #[test]
 fn stored_values_may_not_be_absent() {
     for layout in layouts() {
-        let mut w = csr(&layout, integers(&[0, 2, 4, 6, 8]), integers(&[0, 1, 2, 3, 4, 5, 6, 7]), 8);
+        let mut w = csr(&layout, &integers(&[0, 2, 4, 6, 8]), &integers(&[0, 1, 2, 3, 4, 5, 6, 7]), 8);
         let data = vec![0; 32];
         let data = Array::new(DataType::Float(4), &[8], &[4], Items::Fixed(data)).without(&[&[1]]);
         w.array("data", &data);
@@ -145,7 +147,7 @@ fn stored_values_may_not_be_absent() {
 fn a_matrix_without_entries_needs_no_chunk() {
     for layout in layouts() {
         let absent: [&[u64]; 2] = [&[0], &[1]];
-        let w = csr(&layout, integers(&[0; 8]).without(&absent), integers(&[]), 0);
+        let w = csr(&layout, &integers(&[0; 8]).without(&absent), &integers(&[]), 0);
         assert_eq!(rows(&w, Missing::Refuse, &[0, 3, 6, 3]).unwrap(), vec![Vec::new(); 4]);
     }
 }

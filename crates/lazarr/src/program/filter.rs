@@ -534,3 +534,7 @@ impl Program for SparseFilter {
         Ok(Leaf::Sparse(matrix))
     }
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;
