@@ -13,7 +13,7 @@ import os
 from typing import Any, Literal
 
 from . import _lazarr
-from ._anndata import AnnData, Mapping, Raw
+from ._anndata import AnnData
 from ._context import Measurement, Report, measure, options, parse_bytes, parse_threads
 from ._element import (
     AwkwardElement,
@@ -40,6 +40,7 @@ from ._errors import (
 )
 from ._frame import Column, DataFrame
 from ._lazarr import Predicate, __version__
+from ._mapping import Mapping, Raw
 from ._plan import Amount, Plan
 
 __all__ = [

@@ -17,7 +17,6 @@ Arrays are views of the native buffers: nothing is copied that a consumer can ta
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ from ._errors import missing_package
 __all__ = ["convert", "frame", "numpy_dtype"]
 
 
-@functools.cache
 def pandas() -> Any:
     """The pandas module."""
     try:
@@ -38,7 +36,6 @@ def pandas() -> Any:
     return pd
 
 
-@functools.cache
 def scipy_sparse() -> Any:
     """The scipy.sparse module."""
     try:
@@ -48,7 +45,6 @@ def scipy_sparse() -> Any:
     return sp
 
 
-@functools.cache
 def anndata() -> Any:
     """The anndata module."""
     try:
@@ -58,7 +54,6 @@ def anndata() -> Any:
     return ad
 
 
-@functools.cache
 def _pyarrow() -> Any:
     try:
         import pyarrow as pa

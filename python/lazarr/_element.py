@@ -393,8 +393,9 @@ def wrap(
 
     `text_index` and `trim` are of tables: whether names are spelled, and categories that no row has left out.
     """
-    from ._anndata import AnnData, Mapping, Raw
+    from ._anndata import AnnData
     from ._frame import Column, DataFrame
+    from ._mapping import Mapping, Raw
 
     kind = native.kind
     if kind == "null":

@@ -61,8 +61,10 @@ def line(x: Any) -> str:
     native = getattr(x, "_native", None)
     if type(x).__name__ == "BrokenElement":
         return f"cannot be read: {x.error}"
-    if type(x).__name__ in {"Mapping", "AnnData", "Raw"}:
-        return type(x).__name__
+    if type(x).__name__ == "Mapping":
+        return "{" + ", ".join(repr(name) for name in x) + "}"
+    if type(x).__name__ in {"AnnData", "Raw"}:
+        return f"{type(x).__name__} ({shape(x.shape)})"
     parts = [
         getattr(x, "format", None)
         or {"DataFrame": "table", "AwkwardElement": "awkward"}.get(type(x).__name__, "")

@@ -156,7 +156,8 @@ def random_anndata(rng) -> ad.AnnData:
     few = lambda: rng.integers(0, 3)  # noqa: E731
     uns = unstructured(rng)
     for key in list(obs.columns)[:2]:
-        if isinstance(obs[key].dtype, pd.CategoricalDtype):
+        # Colours of a name that both tables have depend on how often a view was copied.
+        if isinstance(obs[key].dtype, pd.CategoricalDtype) and key not in var:
             k = len(obs[key].cat.categories) - int(rng.random() < 0.2)
             uns[f"{key}_colors"] = np.array([f"#{i:06x}" for i in range(max(k, 0))], dtype=object)
     a = ad.AnnData(
