@@ -221,9 +221,9 @@ class AnnData(Lazy):
         note_plan(plan)
         return plan
 
-    def _collect_places(self, elements: Sequence[str] | None) -> dict[str, Any]:
+    def _collect_places(self, elements: Sequence[str] | None, skip_broken: bool = False) -> dict[str, Any]:
         """What was read, by place, with obs and var where this object has them."""
-        _, parts = self._native.collect(self._chosen(elements), *call())
+        _, parts = self._native.collect(self._chosen(elements), *call(), skip_broken)
         lengths = dict(zip(("obs", "var"), self._native.stored_shape, strict=True))
         out: dict[str, Any] = {}
         for stored, value in parts:
@@ -244,7 +244,11 @@ class AnnData(Lazy):
         return out
 
     def to_memory(
-        self, elements: Sequence[str] | None = None, *, remove_unused_categories: bool | None = None
+        self,
+        elements: Sequence[str] | None = None,
+        *,
+        remove_unused_categories: bool | None = None,
+        skip_broken: bool = False,
     ) -> Any:
         """Reads it: an anndata.AnnData.
 
@@ -255,9 +259,12 @@ class AnnData(Lazy):
         remove_unused_categories
             Of a view, whether categories that no row has are left out, with their colours.
             None is anndata's setting.
+        skip_broken
+            Leave out elements that cannot be read (an unknown encoding, say), instead of raising their error.
+            The plan names them.
         """
         ad = _convert.anndata()
-        parts = self._collect_places(elements)
+        parts = self._collect_places(elements, skip_broken)
         trim = removes_unused() if remove_unused_categories is None else remove_unused_categories
         if trim and self.is_view:
             uns = parts.get("uns")

@@ -207,6 +207,12 @@ impl Lazy {
             .found(name.to_owned()))
     }
 
+    /// Whether this is the index of a table.
+    fn is_names(&self) -> bool {
+        let frame = self.axes.first().and_then(|a| a.axis().frame.as_ref()).map(|f| &f.body);
+        matches!(frame, Some(Body::DataFrame(frame)) if frame.index.path == self.element.path)
+    }
+
     fn indices(&self, run: &Run<'_>) -> Result<Vec<Index>> {
         self.axes.iter().map(|a| a.resolve(run)).collect()
     }
@@ -215,7 +221,7 @@ impl Lazy {
     pub fn plan(&self, call: &Call<'_>, resolve: bool) -> Result<Plan> {
         let run = Run::new(&self.session, call);
         plan_of(&run, &self.axes, resolve, &|_| (0..self.axes.len()).collect(), &mut |indices| {
-            let mut want = Want::default();
+            let mut want = Want { names: self.is_names(), ..Want::default() };
             want.add(&self.element, indices, self.columns.as_deref())?;
             Ok(want)
         })
@@ -230,7 +236,7 @@ impl Lazy {
     pub(crate) fn collect_in(&self, run: &Run<'_>) -> Result<Value> {
         let indices = self.indices(run)?;
         let value = run.read(&|| {
-            let mut want = Want::default();
+            let mut want = Want { names: self.is_names(), ..Want::default() };
             let recipe = want.add(&self.element, &indices, self.columns.as_deref())?;
             Ok((want, recipe))
         })?;

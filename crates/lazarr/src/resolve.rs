@@ -73,11 +73,12 @@ fn own_arrays(column: &Element) -> Vec<lazarr_format::ArrayRef> {
 }
 
 /// Reads some rows of columns: of a categorical only its codes.
-fn read(columns: &[Element], rows: &Index, run: &Run<'_>) -> Result<Vec<Value>> {
+fn read(axis: &Axis, columns: &[Element], rows: &Index, run: &Run<'_>) -> Result<Vec<Value>> {
     let value = run.read(&|| {
         let mut want = Want::default();
         let mut parts = Vec::new();
         for column in columns {
+            want.names = axis.column(None).is_ok_and(|names| names.path == column.path);
             parts.push((String::new(), want.add_for_predicate(column, rows)?));
         }
         Ok((want, Recipe::Map(parts)))
@@ -144,7 +145,7 @@ fn each_name(axis: &Axis, base: &Index, run: &Run<'_>, mut f: impl FnMut(u64, &s
     let mut at = 0;
     for block in blocks(base, std::slice::from_ref(&column), run) {
         let rows = base.compose(&block)?;
-        let values = read(std::slice::from_ref(&column), &rows, run)?;
+        let values = read(axis, std::slice::from_ref(&column), &rows, run)?;
         match values.first() {
             Some(Value::Strings(s)) => {
                 for i in 0..s.len() {
@@ -254,7 +255,7 @@ fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Index
     let mut mask = Mask3::empty();
     for block in blocks(base, &columns, run) {
         let rows = base.compose(&block)?;
-        let values = read(&columns, &rows, run)?;
+        let values = read(axis, &columns, &rows, run)?;
         let offsets: Vec<Vec<u64>> = values.iter().map(offsets).collect();
         let blocks =
             values.iter().zip(&offsets).map(|(v, o)| column_block(v, o)).collect::<Result<Vec<_>>>()?;
@@ -300,7 +301,7 @@ fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
 
 fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
     let value = run.read(&|| {
-        let mut want = Want::default();
+        let mut want = Want { names: true, ..Want::default() };
         let recipe = want.add(element, &[], None)?;
         Ok((want, Recipe::Texts(Box::new(recipe))))
     })?;

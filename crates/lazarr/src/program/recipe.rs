@@ -27,6 +27,8 @@ pub(crate) struct Want {
     pub(crate) leaves: Vec<(usize, Box<dyn Program>)>,
     /// Elements that cannot be read are named in a note and left out, instead of ending with their error.
     pub(crate) skip_broken: bool,
+    /// What is added names something (the index of a table, categories): an absent chunk of it is never right.
+    pub(crate) names: bool,
 }
 
 /// How the results of programs make a value.
@@ -98,12 +100,15 @@ impl Want {
             Body::DataFrame(frame) => {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(frame.len));
                 let rows = [rows];
-                let index = Some(Box::new(self.add(&frame.index, &rows, None)?));
+                let index = Some(Box::new(self.naming(|want| want.add(&frame.index, &rows, None))?));
                 let mut out = Vec::new();
-                for (name, column) in &frame.columns {
-                    if columns.is_none_or(|c| c.contains(name)) {
-                        out.push((name.clone(), self.add(column, &rows, None)?));
-                    }
+                let stored = |name: &String| frame.columns.iter().find(|(n, _)| n == name);
+                let chosen: Vec<_> = match columns {
+                    Some(names) => names.iter().filter_map(stored).collect(),
+                    None => frame.columns.iter().collect(),
+                };
+                for (name, column) in chosen {
+                    out.push((name.clone(), self.add(column, &rows, None)?));
                 }
                 let index_name = (frame.index_key != "_index").then(|| frame.index_key.clone());
                 Ok(Recipe::Table { index_name, index, columns: out, len: rows[0].len() })
@@ -134,6 +139,14 @@ impl Want {
         rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*column.path))?;
         let codes = self.push(label, Fixed::codes(&c.codes, axes, count)?);
         Ok(Recipe::Codes(codes))
+    }
+
+    /// Adds something that names something else.
+    fn naming<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.names, true);
+        let added = add(self);
+        self.names = before;
+        added
     }
 
     fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
@@ -173,6 +186,10 @@ impl Want {
         self.labels.len() - 1
     }
 
+    fn role(&self) -> Role {
+        if self.names { Role::Names } else { Role::Values }
+    }
+
     fn push(&mut self, label: usize, program: impl Program + 'static) -> usize {
         self.leaves.push((label, Box::new(program)));
         self.leaves.len() - 1
@@ -195,10 +212,10 @@ impl Want {
 
     fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
         Ok(match &element.body {
-            Body::Dense(a) => Recipe::Leaf(self.array(a, axes, Role::Values, label)?),
+            Body::Dense(a) => Recipe::Leaf(self.array(a, axes, self.role(), label)?),
             Body::Scalar(a) => Recipe::Leaf(self.array(a, &[], Role::Values, label)?),
             Body::Strings(a) => {
-                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, Role::Names, label)?)))
+                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, self.role(), label)?)))
             }
             Body::Sparse(s) => {
                 let axis = |k: usize| axes.get(k).cloned().unwrap_or_else(|| Index::all(s.shape[k]));
@@ -217,12 +234,11 @@ impl Want {
                 rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*element.path))?;
                 let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
                 let codes = self.push(label, Fixed::codes(&c.codes, &[rows], count)?);
-                let categories = Box::new(self.leaf(&c.categories, &[], label)?);
+                let categories = Box::new(self.naming(|want| want.leaf(&c.categories, &[], label))?);
                 Recipe::Categorical { codes, categories, ordered: c.ordered }
             }
             Body::Nullable(n) => {
-                let role = if n.values.dtype.is_vlen() { Role::Names } else { Role::Values };
-                let values = self.array(&n.values, axes, role, label)?;
+                let values = self.array(&n.values, axes, self.role(), label)?;
                 let mask = self.array(&n.mask, axes, Role::Values, label)?;
                 Recipe::Nullable { values, mask, kind: n.kind.clone() }
             }
