@@ -131,7 +131,8 @@ check-python: venv-test
 check-types: extension
 	@echo "── mypy and stubtest"
 	@cd python && $(PY) -m mypy
-	@cd python && $(PY) -m mypy.stubtest lazarr --mypy-config-file pyproject.toml --concise
+	@cd python && $(PY) -m mypy.stubtest lazarr --mypy-config-file pyproject.toml --concise \
+	  --allowlist stubtest-allow.txt --ignore-unused-allowlist
 
 check-pytest: extension
 	@echo "── pytest"
