@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The long runs: `make campaign` runs them, `make campaign CAMPAIGN="random"` some, `CAMPAIGN=list` names them.
+"""The long runs: `make campaign`; `CAMPAIGN="random"` picks some, `CAMPAIGN=list` names them.
 
-The outcome of each is written into bench/RESULTS.md, between `<!-- campaign NAME -->` and `<!-- /campaign -->`,
-with the commit it was made on.
+The outcome of each is written into bench/RESULTS.md, between `<!-- campaign NAME -->` and
+`<!-- /campaign -->`, with the commit it was made on.
 """
 
 from __future__ import annotations
