@@ -202,6 +202,22 @@ fn values_and_codes_may_be_absent_and_names_may_not() {
 }
 
 #[test]
+fn one_category_alone_may_be_the_fill_value() {
+    for layout in layouts() {
+        let mut w = Writer::new(&layout);
+        w.encoded("", "categorical", "0.2.0", &[("ordered", json!(false))]);
+        // Chunks of four: the fifth category has one to itself, and is 0; the first four cannot all be 0.
+        w.array("categories", &integers(&[5, 6, 7, 8, 0]).without(&[&[1]]));
+        w.array("codes", &Array::integers(DataType::Int(1), 4, &[0, 4, 2]));
+        let kind = Lazy::new(&session(&w, Missing::Refuse), session(&w, Missing::Refuse).root());
+        assert!(kind.collect(&Call::default()).is_ok());
+        w.array("categories", &integers(&[5, 6, 7, 8, 0]).without(&[&[0]]));
+        let session = session(&w, Missing::Refuse);
+        assert_eq!(code(Lazy::new(&session, session.root()).collect(&Call::default())), Code::MissingChunk);
+    }
+}
+
+#[test]
 fn a_long_fill_value_is_charged_before_it_is_repeated() {
     let mut w = Writer::new(&Layout::default());
     w.encoded("", "dict", "0.1.0", &[]);

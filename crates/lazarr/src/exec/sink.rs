@@ -158,7 +158,10 @@ impl Sink for Gather {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        // Categories and names are each there once: of numbers, one alone may be the fill value.
+        let one = read.chunk_span(at).iter().map(|s| s.end - s.start).product::<u64>() <= 1;
         let allowed = self.lenient
+            || (read.role == Role::Names && one)
             || (may_be_absent(read.role)
                 && self
                     .absent
@@ -271,7 +274,7 @@ impl Sink for GatherVlen {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        // Strings that are values of a nullable column, or in uns, are still names of something: '' is never a good guess.
+        // A writer leaves out chunks of a text column that are all ''; of names and categories it never does.
         if self.lenient || may_be_absent(read.role) { Ok(()) } else { Err(missing(read, at)) }
     }
 }
