@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as _html
 from typing import TYPE_CHECKING, Any
 
 from ._context import human_bytes
@@ -129,8 +128,10 @@ def anndata(x: AnnData) -> str:
 
 def html(text: str) -> str:
     """A representation for notebooks: the first line, and the rest to unfold."""
+    from html import escape  # its tables of entities take longer to import than the rest of the package
+
     first, _, rest = text.partition("\n")
     if not rest:
-        return f"<pre>{_html.escape(first)}</pre>"
-    head, body = _html.escape(first), _html.escape(rest)
+        return f"<pre>{escape(first)}</pre>"
+    head, body = escape(first), escape(rest)
     return f"<details open><summary><code>{head}</code></summary><pre>{body}</pre></details>"

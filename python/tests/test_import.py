@@ -1,4 +1,4 @@
-"""What `import lazarr` brings, and how long it takes."""
+"""What `import lazarr` brings. How long it takes is measured by `make bench`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import subprocess
 import sys
 
 CODE = """
-import sys, time, json
+import sys, json
 import numpy
-start = time.perf_counter()
+before = set(sys.modules)
 import lazarr
-seconds = time.perf_counter() - start
+more = sorted(set(sys.modules) - before)
 heavy = [m for m in ("scipy", "pandas", "anndata", "pyarrow", "awkward", "zarr", "dask") if m in sys.modules]
-print(json.dumps({"seconds": seconds, "heavy": heavy, "missing": [n for n in lazarr.__all__ if not hasattr(lazarr, n)]}))
+print(json.dumps({"more": more, "heavy": heavy, "missing": [n for n in lazarr.__all__ if not hasattr(lazarr, n)]}))
 """
 
 
@@ -23,10 +23,12 @@ def run() -> dict:
 
 
 def test_import_is_light():
-    results = [run() for _ in range(5)]
-    assert all(r["heavy"] == [] and r["missing"] == [] for r in results)
-    # The best of five: a busy machine is not what is tested.
-    assert min(r["seconds"] for r in results) < 0.05
+    result = run()
+    assert result["heavy"] == []
+    assert result["missing"] == []
+    # Its own modules, and little of the standard library that numpy has not brought already.
+    others = [m for m in result["more"] if not m.startswith("lazarr")]
+    assert len(others) < 20, others
 
 
 def test_missing_packages_say_what_to_install(tmp_path):
