@@ -22,9 +22,11 @@ mod local;
 mod memory;
 mod meter;
 mod store;
+mod zip;
 
 pub use io::Io;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};
 pub use store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
+pub use zip::{ZipLimits, ZipStore};
