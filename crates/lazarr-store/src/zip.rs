@@ -6,9 +6,6 @@
 
 mod directory;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
