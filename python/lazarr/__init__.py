@@ -80,7 +80,8 @@ if not _lazarr.OPTIMISED:
     import warnings
 
     warnings.warn(
-        "this lazarr was built without optimisation and is many times slower: build with `maturin develop --release`",
+        "this lazarr was built without optimisation and is many times slower: "
+        "build with `maturin develop --release`",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -105,8 +106,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     threads
         Threads that fetch and decode. Default: the processors that this process may use.
     missing
-        What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names): ``"error"``,
-        or ``"fill"`` for the fill value all the same.
+        What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names):
+        ``"error"``, or ``"fill"`` for the fill value all the same.
     audit
         For tests: a read that no plan named is an error.
 
@@ -118,10 +119,7 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if missing not in {"error", "fill"}:
         msg = f"missing is 'error' or 'fill', not {missing!r}"
         raise ValueError(msg)
-    text = os.fspath(path)
-    if not isinstance(text, str):
-        text = os.fsdecode(text)
-    store = Store(text, parse_bytes(memory_limit), parse_threads(threads), missing, audit)
+    store = Store(os.fsdecode(path), parse_bytes(memory_limit), parse_threads(threads), missing, audit)
     root = store.session.root()
     if root.kind == "anndata":
         return AnnData(store.session.anndata(root.path), store)

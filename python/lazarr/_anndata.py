@@ -12,7 +12,7 @@ from . import _convert, _index, _lazarr, _repr
 from ._context import call, note_plan
 from ._element import Element, Lazy, Store, wrap
 from ._errors import KeyNotFoundError, type_error
-from ._frame import Column, DataFrame, removes_unused
+from ._frame import Column, DataFrame, removes_unused, trim_frame
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ _MAPPINGS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
 class Mapping(Element):
-    """Elements by name: ``layers``, ``obsm``, ``uns`` and what is nested in it. Nothing is read by asking for one."""
+    """Elements by name: ``layers``, ``obsm``, ``uns`` and what is in it. Asking for one reads nothing."""
 
     __slots__ = ("_parent", "_place")
+    _native: _lazarr.Lazy
     _parent: AnnData | None
     _place: str
 
@@ -44,7 +45,7 @@ class Mapping(Element):
     @property
     def path(self) -> str:
         """Where it is in the store."""
-        return self._place if self._native is None else self._native.path
+        return self._place if self._parent is not None else self._native.path
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -75,7 +76,7 @@ class Mapping(Element):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The element of this name, or `default`."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is get
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -114,13 +115,13 @@ class Mapping(Element):
 
     def plan(self, *, resolve: bool = False) -> Plan:
         """What reading all of it would cost."""
-        if self._parent is not None and self._native is None:
+        if self._parent is not None:
             return self._parent.plan([self._place], resolve=resolve)
         return super().plan(resolve=resolve)
 
     def to_memory(self) -> dict[str, Any]:
         """Reads all of it: a dict."""
-        if self._parent is not None and self._native is None:
+        if self._parent is not None:
             value = self._parent._collect_places([self._place])  # noqa: SLF001
             return dict(value.get(self._place) or {})
         data: dict[str, Any] = _convert.convert(self._collect())
@@ -237,7 +238,8 @@ def raw_parts(parts: dict[str, Any]) -> dict[str, Any]:
 class AnnData(Lazy):
     """An annotated matrix in a store. Looking at it and indexing it reads nothing but metadata.
 
-    Indexing takes what anndata takes, on one or two axes, and conditions: ``adata[adata.obs["x"] > 3, ["CD3D"]]``.
+    Indexing takes what anndata takes, on one or two axes, and conditions:
+    ``adata[adata.obs["x"] > 3, ["CD3D"]]``.
     :meth:`plan` says what a read would cost, :meth:`to_memory` reads.
     """
 
@@ -313,7 +315,8 @@ class AnnData(Lazy):
             msg = f"there is no {name!r} in {place}: it has {', '.join(map(repr, names)) or 'nothing'}"
             raise KeyNotFoundError(msg, code="LZ0501", element=place, found=name)
         native = self._native.get(f"{self._stored(place)}/{name}")
-        return wrap(native, self._store, transposed=self._transposed and place == "layers", trim=self.is_view)
+        trim = self.is_view and place in {"obsm", "varm"}
+        return wrap(native, self._store, transposed=self._transposed and place == "layers", trim=trim)
 
     @property
     def X(self) -> Any:
@@ -382,11 +385,14 @@ class AnnData(Lazy):
 
     @property
     def raw(self) -> Raw | None:
-        """The matrix as it was before genes were chosen, or None. A transposed object has none, as in anndata."""
+        """The matrix before genes were chosen, or None. A transposed object has none, as in anndata."""
         if self._transposed or not self._has("raw"):
             return None
         native = self._native.get("raw")
-        return Raw(native, self._store, parent=self) if native.kind == "raw" else wrap(native, self._store)
+        if native.kind == "raw":
+            return Raw(native, self._store, parent=self)
+        broken: Raw = wrap(native, self._store)
+        return broken
 
     @property
     def T(self) -> Self:
@@ -459,7 +465,8 @@ class AnnData(Lazy):
         elements
             What to read, by path: ``["X", "obs/batch", "obsm"]``. None is everything; names are always read.
         remove_unused_categories
-            Of a view, whether categories that no row has are left out, with their colours. None is anndata's setting.
+            Of a view, whether categories that no row has are left out, with their colours.
+            None is anndata's setting.
         """
         ad = _convert.anndata()
         parts = self._collect_places(elements)
@@ -468,6 +475,10 @@ class AnnData(Lazy):
             uns = parts.get("uns")
             for place in ("obs", "var"):
                 trim_with_colors(parts[place], uns if isinstance(uns, dict) else {})
+            for place in ("obsm", "varm"):
+                for value in (parts.get(place) or {}).values():
+                    if hasattr(value, "columns"):
+                        trim_frame(value)
         known = {"X", "obs", "var", "raw", *_MAPPINGS}
         return ad.AnnData(**{k: v for k, v in parts.items() if k in known and v is not None})
 

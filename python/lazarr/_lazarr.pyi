@@ -1,4 +1,4 @@
-# ruff: noqa: PYI021 - the contract is also its documentation
+# ruff: noqa: A002, D400, E501, PYI021 - the contract is also its documentation
 """The native half of lazarr: bindings only. Everything here is private; the public classes are in Python."""
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ class Session:
         threads: int | None,
         missing: str,
         audit: bool,
-        meter: Meter | None = None,
+        meter: Meter | None,
     ) -> Session: ...
     @property
     def url(self) -> str: ...
@@ -157,12 +157,19 @@ class Lazy:
     def as_predicate(self) -> Predicate:
         """A boolean column itself."""
     def resolve(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> None: ...
-    def plan(self, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None) -> tuple[str, str]:
+    def plan(
+        self, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[str, str]:
         """Text and JSON."""
     def collect(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """See `lazarr._convert`: a tree of tuples."""
     def stream(
-        self, rows: int | None, bytes: int | None, memory_limit: int | None, threads: int | None, meter: Meter | None
+        self,
+        rows: int | None,
+        bytes: int | None,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
     ) -> Iterator[tuple[int, int, Any]]:
         """Blocks of rows, in order: first row, one past the last, value."""
     def arrow(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
@@ -207,7 +214,12 @@ class LazyAnnData:
         meter: Meter | None,
     ) -> tuple[str, str]: ...
     def collect(
-        self, elements: Sequence[str] | None, memory_limit: int | None, threads: int | None, meter: Meter | None
+        self,
+        elements: Sequence[str] | None,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+        skip_broken: bool = False,
     ) -> Any: ...
     def state(self) -> str: ...
     @staticmethod

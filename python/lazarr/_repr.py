@@ -63,7 +63,10 @@ def line(x: Any) -> str:
         return f"cannot be read: {x.error}"
     if type(x).__name__ in {"Mapping", "AnnData", "Raw"}:
         return type(x).__name__
-    parts = [getattr(x, "format", None) or {"DataFrame": "table", "AwkwardElement": "awkward"}.get(type(x).__name__, "")]
+    parts = [
+        getattr(x, "format", None)
+        or {"DataFrame": "table", "AwkwardElement": "awkward"}.get(type(x).__name__, "")
+    ]
     if x.shape:
         parts.append(f"({shape(x.shape)})")
     parts.append(dtype_name(x.dtype))

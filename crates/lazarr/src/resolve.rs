@@ -33,28 +33,27 @@ pub(crate) fn apply(axis: &Axis, base: &Index, step: &Step, run: &Run<'_>) -> Re
 const BLOCK: u64 = 4 << 20;
 
 /// Blocks of positions of `base` that cut no chunk of these columns: each chunk is decoded once.
-fn blocks(base: &Index, columns: &[Element], run: &Run<'_>) -> Vec<Index> {
+fn blocks(base: &Index, columns: &[Element], run: &Run<'_>) -> impl Iterator<Item = Index> + use<> {
     let n = base.len();
-    let whole = || vec![Index::all(n)];
-    let Some((start, 1, _)) = base.as_range() else { return whole() };
+    let (start, rows) = cuts(base, columns, run).unwrap_or((0, u64::MAX));
+    let first = Some((0, (start / rows).saturating_add(1).saturating_mul(rows).saturating_sub(start).min(n)));
+    let next = move |&(_, end): &(u64, u64)| (end < n).then(|| (end, end.saturating_add(rows).min(n)));
+    std::iter::successors(first, next).map(move |(a, b)| range(a, b, n))
+}
+
+/// Where the first block starts in the axis, and the rows of a block; `None`: all at once.
+fn cuts(base: &Index, columns: &[Element], run: &Run<'_>) -> Option<(u64, u64)> {
+    let (start, 1, _) = base.as_range()? else { return None };
     let arrays: Vec<_> = columns.iter().flat_map(own_arrays).collect();
     let step = arrays.iter().try_fold(1u64, |l, a| {
         let chunk = *a.inner_shape().first()?;
         let lcm = l / gcd(l, chunk) * chunk;
         (lcm <= 4 * BLOCK).then_some(lcm)
     });
-    let Some(step) = step else { return whole() };
+    let step = step?;
     let row: u64 = arrays.iter().map(|a| a.dtype.item_size().unwrap_or(32) as u64).sum::<u64>().max(1);
     let fits = (run.cx.budget.limit() / 8 / row).clamp(1, BLOCK);
-    let rows = (fits / step).max(1) * step;
-    let mut cuts = vec![0];
-    let mut next = (start / rows + 1) * rows - start;
-    while next < n {
-        cuts.push(next);
-        next += rows;
-    }
-    cuts.push(n);
-    cuts.windows(2).map(|w| range(w[0], w[1], n)).collect()
+    Some((start, (fits / step).max(1) * step))
 }
 
 fn range(a: u64, b: u64, n: u64) -> Index {

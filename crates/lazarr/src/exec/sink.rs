@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use lazarr_format::codec::Vlen;
-use lazarr_format::{Code, Error, Fill, Result};
+use lazarr_format::{Code, Error, Result};
 use lazarr_plan::{ArrayRead, Role, Run};
 
 use super::convert::{BadItem, Convert};
@@ -276,14 +276,8 @@ impl Sink for GatherVlen {
     }
 }
 
-/// One chunk full of fill values.
-pub(crate) fn filled(read: &ArrayRead) -> (Vec<u8>, Option<Vlen>) {
-    let items = read.array.inner_len() as usize;
-    match &read.array.fill {
-        Fill::Item(item) => (item.repeat(items), None),
-        Fill::Vlen(item) => {
-            let offsets = (0..=items as u64).map(|i| i * item.len() as u64).collect();
-            (Vec::new(), Some(Vlen { offsets, bytes: item.repeat(items) }))
-        }
-    }
+/// One chunk full of the fill value.
+pub(crate) fn filled(item: &[u8], items: u64) -> Vlen {
+    let offsets = (0..=items).map(|i| i * item.len() as u64).collect();
+    Vlen { offsets, bytes: item.repeat(items as usize) }
 }

@@ -25,11 +25,15 @@ pub(crate) struct Label {
 pub(crate) struct Want {
     pub(crate) labels: Vec<Label>,
     pub(crate) leaves: Vec<(usize, Box<dyn Program>)>,
+    /// Elements that cannot be read are named in a note and left out, instead of ending with their error.
+    pub(crate) skip_broken: bool,
 }
 
 /// How the results of programs make a value.
 pub(crate) enum Recipe {
     Null,
+    /// An element that cannot be read and is left out.
+    Skipped,
     Leaf(usize),
     /// The codes of a categorical, without its categories.
     Codes(usize),
@@ -76,6 +80,11 @@ impl Want {
     ) -> Result<Recipe> {
         match &element.body {
             Body::Null => Ok(Recipe::Null),
+            Body::Broken(e) if self.skip_broken => {
+                let label = self.label(element, &[]);
+                self.labels[label].notes.push(format!("cannot be read and is left out: {e}"));
+                Ok(Recipe::Skipped)
+            }
             Body::Broken(e) => Err(broken(e, &element.path)),
             Body::Dict(children) => {
                 let children = children.iter().map(|(n, c)| Ok((n.clone(), self.add(c, axes, None)?)));
@@ -276,7 +285,7 @@ impl Recipe {
     /// Makes the value from the results of the programs.
     pub(crate) fn make(self, leaves: &mut [Option<Leaf>], cx: &Cx) -> Result<Value> {
         Ok(match self {
-            Self::Null => Value::Null,
+            Self::Null | Self::Skipped => Value::Null,
             Self::Leaf(i) => match take(leaves, i)? {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),
