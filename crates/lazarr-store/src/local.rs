@@ -239,6 +239,6 @@ impl Store for LocalStore {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 #[path = "local_tests.rs"]
 mod tests;

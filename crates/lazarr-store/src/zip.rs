@@ -223,10 +223,13 @@ impl ZipStore {
     fn inflate(&self, entry: &Entry, reserve: Reserve<'_>, out: &mut Vec<u8>) -> Result<()> {
         let size = entry.size;
         if size > self.limits.inflated_bytes {
-            return Err(Error::new(Code::MetadataLimit, "the entry of the zip archive is too large to inflate")
-                .expected(format!("at most {} bytes", self.limits.inflated_bytes))
-                .found(format!("{size} bytes"))
-                .help("Unpack the archive, or write it again without compression"));
+            return Err(Error::new(
+                Code::MetadataLimit,
+                "the entry of the zip archive is too large to inflate",
+            )
+            .expected(format!("at most {} bytes", self.limits.inflated_bytes))
+            .found(format!("{size} bytes"))
+            .help("Unpack the archive, or write it again without compression"));
         }
         // Deflate cannot do better: what claims more is not allocated.
         if size / 1032 > entry.packed {
@@ -252,13 +255,7 @@ impl ZipStore {
         }
     }
 
-    fn fetch(
-        &self,
-        index: usize,
-        range: &ByteRange,
-        reserve: Reserve<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    fn fetch(&self, index: usize, range: &ByteRange, reserve: Reserve<'_>, out: &mut Vec<u8>) -> Result<()> {
         let entry = &self.directory.entries[index];
         let total = entry.size;
         let wanted = match *range {
@@ -301,8 +298,10 @@ impl ZipStore {
             )
             .expected("stored or deflated")
             .help("Write the archive again, best without compression: chunks are compressed already")),
-            Method::Encrypted => Err(Error::new(Code::CodecUnknown, "the entry of the zip archive is encrypted")
-                .help("Unpack the archive with its password, and open the directory")),
+            Method::Encrypted => {
+                Err(Error::new(Code::CodecUnknown, "the entry of the zip archive is encrypted")
+                    .help("Unpack the archive with its password, and open the directory"))
+            }
             Method::Link => {
                 Err(Error::new(Code::StoreEscape, "the entry of the zip archive is a symbolic link"))
             }
@@ -374,15 +373,16 @@ fn header_len(entry: &Entry, header: &[u8]) -> Result<u64> {
     }
     let (name_len, extra_len) = (short(26)? as usize, short(28)? as usize);
     let name = header.get(30..30 + name_len).ok_or_else(cut)?;
-    let plain = name.get(entry.dotted as usize..).unwrap_or_default();
-    if plain != entry.name.as_bytes() {
+    let (dots, plain) = name.split_at_checked(entry.dotted as usize).ok_or_else(cut)?;
+    if plain != entry.name.as_bytes() || dots.chunks(2).any(|d| d != b"./") {
         return Err(lies("name"));
     }
     let extra = header.get(30 + name_len..30 + name_len + extra_len).ok_or_else(cut)?;
     // With this flag the sizes follow the bytes, and are zero here, or the same.
     let later = flags & 8 != 0;
     let [size, packed] = widen([word(22)?, word(18)?], extra).ok_or_else(|| lies("sizes"))?;
-    for (found, expected) in [(size, entry.size), (packed, entry.packed), (word(14)?.into(), entry.crc.into())]
+    for (found, expected) in
+        [(size, entry.size), (packed, entry.packed), (word(14)?.into(), entry.crc.into())]
     {
         if found != expected && !(later && found == 0) {
             return Err(lies("sizes").expected(expected.to_string()).found(found.to_string()));

@@ -106,7 +106,6 @@ impl Zip {
             directory.extend((item.name.len() as u16).to_le_bytes());
             directory.extend((extra.len() as u16).to_le_bytes());
             directory.extend([0; 6]);
-            directory.extend([0; 2]);
             directory.extend((u32::from(item.mode) << 16).to_le_bytes());
             directory.extend((offset as u32).to_le_bytes());
             directory.extend(&item.name);
@@ -120,7 +119,9 @@ impl Zip {
             out.extend(b"PK\x06\x06");
             out.extend(44u64.to_le_bytes());
             out.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-            [count, count, len, start].iter().for_each(|n| out.extend(n.to_le_bytes()));
+            for n in [count, count, len, start] {
+                out.extend(n.to_le_bytes());
+            }
             out.extend(b"PK\x06\x07\0\0\0\0");
             out.extend(at.to_le_bytes());
             out.extend(1u32.to_le_bytes());

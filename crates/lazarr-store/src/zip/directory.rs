@@ -51,7 +51,7 @@ pub(super) struct Entry {
     pub(super) offset: u64,
     /// Where the next entry or the directory begins: header and bytes lie before it.
     pub(super) end: u64,
-    /// The name as it is written, if that differs from `name`.
+    /// How many bytes of `./` stand before the name.
     pub(super) dotted: u32,
     /// Where its bytes begin, once the local header was checked; 0 before.
     pub(super) data: AtomicU64,
@@ -159,7 +159,8 @@ pub(super) fn locate(tail: &[u8], total: u64, limits: &ZipLimits) -> Result<Plac
         }
     }
     let stop = base + stop as u64;
-    let start = stop.checked_sub(len).ok_or_else(|| broken("the directory is larger than the zip archive"))?;
+    let start =
+        stop.checked_sub(len).ok_or_else(|| broken("the directory is larger than the zip archive"))?;
     let prefix = start.checked_sub(offset).ok_or_else(|| {
         broken("the directory is not where the end of the zip archive says")
             .expected(format!("{len} bytes at {offset}"))
@@ -274,8 +275,7 @@ fn read_entry(bytes: &[u8], place: &Place) -> Result<(Entry, usize)> {
     let short = |i| u16_at(bytes, i).ok_or_else(cut);
     let word = |i| u32_at(bytes, i).ok_or_else(cut);
     let (made_by, flags, method) = (short(4)?, short(8)?, short(10)?);
-    let (name_len, extra_len, comment_len) =
-        (short(28)? as usize, short(30)? as usize, short(32)? as usize);
+    let (name_len, extra_len, comment_len) = (short(28)? as usize, short(30)? as usize, short(32)? as usize);
     let attributes = word(38)?;
     let name = bytes.get(46..46 + name_len).ok_or_else(cut)?;
     let extra = bytes.get(46 + name_len..46 + name_len + extra_len).ok_or_else(cut)?;
@@ -286,8 +286,8 @@ fn read_entry(bytes: &[u8], place: &Place) -> Result<(Entry, usize)> {
     // A name that is not UTF-8 cannot be a key of a Zarr store.
     let name = std::str::from_utf8(name).unwrap_or_default();
     let sizes = [word(24)?, word(20)?, word(42)?];
-    let [size, packed, offset] = widen(sizes, extra)
-        .ok_or_else(|| broken("the sizes of a zip64 entry are missing").key(name))?;
+    let [size, packed, offset] =
+        widen(sizes, extra).ok_or_else(|| broken("the sizes of a zip64 entry are missing").key(name))?;
     if short(34)? != 0 && short(34)? != 0xffff {
         return Err(broken("an entry stands in another part of the zip archive").key(name));
     }
