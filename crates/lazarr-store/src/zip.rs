@@ -33,6 +33,8 @@ pub struct ZipStore {
     /// The folder that is the store, with its slash; empty for all of it.
     root: String,
     limits: ZipLimits,
+    /// The most that reading an entry takes beside its bytes.
+    overhead: u64,
     /// The entry that was inflated last. Locked while an entry is inflated: its bytes are needed once, not once a thread.
     inflated: Mutex<Option<(usize, Arc<Vec<u8>>)>>,
 }
@@ -96,6 +98,7 @@ impl ZipStore {
             key: key.to_owned(),
             name: name.to_owned(),
             version: found.version,
+            overhead: directory.entries.iter().map(overhead).max().unwrap_or(0),
             directory,
             root: String::new(),
             limits: *limits,
@@ -287,7 +290,7 @@ impl ZipStore {
             }
             Method::Deflated if whole => self.inflate(entry, reserve, out),
             Method::Deflated => {
-                let bytes = self.inflated(index, entry, reserve)?;
+                let bytes = self.inflated(index, entry, wanted.end - wanted.start, reserve)?;
                 let bytes = bytes.get(wanted.start as usize..wanted.end as usize);
                 out.extend_from_slice(bytes.ok_or_else(|| broken("the entry is shorter than its size"))?);
                 Ok(())
@@ -308,18 +311,24 @@ impl ZipStore {
         }
     }
 
-    /// A deflated entry as a whole: the one that is kept, or inflated now.
-    fn inflated(&self, index: usize, entry: &Entry, reserve: Reserve<'_>) -> Result<Arc<Vec<u8>>> {
+    /// A deflated entry as a whole: the one that is kept, or inflated now. So many bytes of it will be copied.
+    fn inflated(
+        &self,
+        index: usize,
+        entry: &Entry,
+        wanted: u64,
+        reserve: Reserve<'_>,
+    ) -> Result<Arc<Vec<u8>>> {
         let mut kept = self.inflated.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, bytes)) = &*kept
             && *at == index
         {
+            reserve(wanted)?;
             return Ok(bytes.clone());
         }
         *kept = None; // two at once would be more than the limit allows
         let mut bytes = Vec::new();
-        // The piece that is copied out of it is no larger.
-        self.inflate(entry, &mut |n| reserve(n.saturating_add(entry.size)), &mut bytes)?;
+        self.inflate(entry, &mut |n| reserve(n.saturating_add(wanted)), &mut bytes)?;
         let bytes = Arc::new(bytes);
         if entry.size <= KEEP {
             *kept = Some((index, bytes.clone()));
@@ -343,6 +352,12 @@ fn check_crc(entry: &Entry, bytes: &[u8]) -> Result<()> {
     Err(Error::new(Code::ChunkChecksum, "the CRC-32 of the entry of the zip archive does not agree")
         .expected(format!("{:08x}", entry.crc))
         .found(format!("{:08x}", crc.sum())))
+}
+
+/// What reading an entry takes beside the bytes that are asked for: its header, and whole forms of what is deflated.
+fn overhead(entry: &Entry) -> u64 {
+    let whole = if entry.method == Method::Deflated { entry.packed.saturating_add(entry.size) } else { 0 };
+    most_header(entry).saturating_add(whole)
 }
 
 /// The local header has a name of the same length and an extra field of its own.
@@ -427,6 +442,7 @@ impl Store for ZipStore {
     }
 
     fn profile(&self) -> Profile {
-        self.inner.profile()
+        let inner = self.inner.profile();
+        Profile { overhead: inner.overhead.saturating_add(self.overhead), ..inner }
     }
 }

@@ -245,7 +245,14 @@ fn local(path: &str, options: &Options) -> Result<Arc<dyn Store>> {
                 _ => None,
             })
             .collect();
-        let limits = ZipLimits { inflated_bytes: options.limits.chunk_bytes, ..ZipLimits::default() };
+        let limits = ZipLimits::default();
+        let memory = options.memory_limit.unwrap_or(u64::MAX);
+        let limits = ZipLimits {
+            inflated_bytes: options.limits.chunk_bytes,
+            // Its entries in memory take about twice as much again.
+            directory_bytes: limits.directory_bytes.min((memory / 4).max(64 << 10)),
+            ..limits
+        };
         return Ok(Arc::new(ZipStore::open(file, &inside.join("/"), &limits)?));
     }
     Ok(Arc::new(LocalStore::open(path)?.follow_links(options.follow_links)))

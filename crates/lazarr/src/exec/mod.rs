@@ -217,6 +217,7 @@ impl Exec<'_> {
                 _ => locate(e),
             },
         )?;
+        charge.shrink_to(raw.len() as u64); // a store may have needed more for a while
         let state = match found {
             None => {
                 if remember {
@@ -247,7 +248,8 @@ pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profi
         encoded = one.max(profile.max_request.min(all)).max(encoded);
         decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
     }
-    decoded.saturating_add(encoded)
+    // Twice: a thread that keeps its largest request may read a shard's index.
+    decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2))
 }
 
 struct Worker<'e, 'a> {
