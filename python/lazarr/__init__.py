@@ -101,8 +101,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     Parameters
     ----------
     path
-        An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory, or a
-        ``.zip`` archive of one.
+        An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory,
+        or a ``.zip`` archive of one.
     memory_limit
         Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
     threads
