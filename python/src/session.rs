@@ -18,6 +18,7 @@ pub(crate) struct Session(pub(crate) Arc<lazarr::Session>);
 #[pymethods]
 impl Session {
     #[staticmethod]
+    #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.open")]
     #[pyo3(signature = (path, memory_limit, threads, missing, audit, meter=None, follow_links=false))]
     fn open(
         py: Python<'_>,
