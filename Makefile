@@ -117,9 +117,10 @@ check-doc: tools
 	@cargo test --quiet --doc
 	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --document-private-items
 
+# Advisories change by the day and need the network: `cargo deny check advisories` is for a person, not for the gate.
 check-deny: tools
 	@echo "── cargo-deny"
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check; \
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check licenses bans sources; \
 	else echo "SKIPPED: cargo-deny is not installed ('cargo install --locked cargo-deny')"; fi
 
 check-python: venv-test
