@@ -50,7 +50,7 @@ impl Fixed {
     ) -> Self {
         let shape = axes.iter().map(Index::len).collect();
         let read = ArrayRead::new(array, axes.iter().map(placed).collect(), role);
-        Self { read, convert, code, dtype, shape, asked: false, out: None }
+        Self { read, convert: convert.of(array), code, dtype, shape, asked: false, out: None }
     }
 
     fn bytes(&self) -> u64 {

@@ -187,7 +187,12 @@ impl Want {
     fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
         Ok(match &element.body {
             Body::Dense(a) => Recipe::Leaf(self.array(a, axes, Role::Values, label)?),
-            Body::Scalar(a) => Recipe::Leaf(self.array(a, &[], Role::Values, label)?),
+            Body::Scalar(a) => {
+                let leaf = Recipe::Leaf(self.array(a, &[], Role::Values, label)?);
+                // Old writers stored text as bytes of fixed length; only what is encoded as bytes is meant as such.
+                let text = matches!(a.dtype, DataType::FixedBytes(_)) && element.encoding_type != "bytes";
+                if text && !element.path.is_empty() { Recipe::Texts(Box::new(leaf)) } else { leaf }
+            }
             Body::Strings(a) => {
                 Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, Role::Names, label)?)))
             }
