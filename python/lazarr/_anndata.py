@@ -165,7 +165,8 @@ class Raw(Element):
     @property
     def var(self) -> DataFrame:
         """The table of its genes."""
-        return DataFrame(self._child("var"), self._store, text_index=True)
+        table: DataFrame = wrap(self._child("var"), self._store, text_index=True)
+        return table
 
     @property
     def var_names(self) -> Column:
@@ -189,8 +190,8 @@ class Raw(Element):
 
     @property
     def n_vars(self) -> int:
-        """Genes of its own."""
-        return len(self.var)
+        """Genes of its own; 0 where their table cannot be read."""
+        return next(iter(self.var.shape), None) or 0
 
     def _rows(self) -> int | None:
         if self._parent is not None:

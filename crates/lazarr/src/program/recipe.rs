@@ -4,12 +4,14 @@ use lazarr_format::anndata::{Body, Element, NullableKind};
 use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
 use lazarr_plan::{Index, Role, human_count};
 
+use super::fields::Fields;
 use super::filter::SparseFilter;
 use super::fixed::Fixed;
 use super::sparse::SparseRows;
 use super::vlen::VlenRead;
 use super::{Cx, Leaf, Program};
 use crate::buffer::Buffer;
+use crate::exec::convert::Convert;
 use crate::value::{Dense, Strings, Table, Value};
 
 /// What a plan says of an element.
@@ -25,6 +27,8 @@ pub(crate) struct Label {
 pub(crate) struct Want {
     pub(crate) labels: Vec<Label>,
     pub(crate) leaves: Vec<(usize, Box<dyn Program>)>,
+    /// The arrays of structs of which fields are wanted.
+    fields: Vec<Fields>,
 }
 
 /// How the results of programs make a value.
@@ -123,8 +127,7 @@ impl Want {
         let label = self.label(column, axes);
         let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
         rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*column.path))?;
-        let codes = self.push(label, Fixed::codes(&c.codes, axes, count)?);
-        Ok(Recipe::Codes(codes))
+        Ok(Recipe::Codes(self.codes(&c.codes, axes, count, label)?))
     }
 
     fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
@@ -181,7 +184,39 @@ impl Want {
         if array.dtype.is_vlen() {
             return Ok(self.push(label, VlenRead::new(array, &all, role)));
         }
+        if array.part.is_some() {
+            let items = (Convert::Copy { size: array.dtype.item_size().unwrap_or(1) }, array.dtype.clone());
+            return Ok(self.field(array, &all, items, Code::EncodingInvalid, role, label));
+        }
         Ok(self.push(label, Fixed::new(array, &all, role)))
+    }
+
+    fn codes(&mut self, array: &ArrayRef, axes: &[Index], categories: u64, label: usize) -> Result<usize> {
+        if array.part.is_some() {
+            let items = Fixed::code_items(array, categories)?;
+            return Ok(self.field(array, axes, items, Code::CategoryCode, Role::Codes, label));
+        }
+        Ok(self.push(label, Fixed::codes(array, axes, categories)?))
+    }
+
+    /// A field of an array of structs: one read serves all its fields.
+    fn field(
+        &mut self,
+        array: &ArrayRef,
+        axes: &[Index],
+        (convert, dtype): (Convert, DataType),
+        code: Code,
+        role: Role,
+        label: usize,
+    ) -> usize {
+        let known = self.fields.iter().find(|f| f.reads(array, axes)).cloned();
+        let fields = known.unwrap_or_else(|| {
+            let fields = Fields::new(array, axes, role);
+            self.push(label, fields.program());
+            self.fields.push(fields.clone());
+            fields
+        });
+        self.push(label, fields.add(convert.of(array), dtype, code, role))
     }
 
     fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
@@ -212,7 +247,7 @@ impl Want {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(c.codes.shape[0]));
                 rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*element.path))?;
                 let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
-                let codes = self.push(label, Fixed::codes(&c.codes, &[rows], count)?);
+                let codes = self.codes(&c.codes, &[rows], count, label)?;
                 let categories = Box::new(self.leaf(&c.categories, &[], label)?);
                 Recipe::Categorical { codes, categories, ordered: c.ordered }
             }
