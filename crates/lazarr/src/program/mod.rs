@@ -8,6 +8,7 @@ mod fields;
 mod filter;
 mod fixed;
 mod recipe;
+mod room;
 mod rows;
 mod sparse;
 mod starts;

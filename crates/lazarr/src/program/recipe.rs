@@ -7,6 +7,7 @@ use lazarr_plan::{Index, Role, human_count};
 use super::fields::Fields;
 use super::filter::SparseFilter;
 use super::fixed::Fixed;
+use super::room::Room;
 use super::sparse::SparseRows;
 use super::vlen::VlenRead;
 use super::{Cx, Leaf, Program};
@@ -37,6 +38,8 @@ pub(crate) enum Recipe {
     Leaf(usize),
     /// The codes of a categorical, without its categories.
     Codes(usize),
+    /// A column that is the index of its table: read once.
+    TheIndex,
     /// Text of fixed width becomes strings.
     Texts(Box<Recipe>),
     Categorical {
@@ -93,10 +96,19 @@ impl Want {
             Body::DataFrame(frame) => {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(frame.len));
                 let rows = [rows];
+                let first = self.leaves.len();
                 let index = Some(Box::new(self.add(&frame.index, &rows, None)?));
+                let room = self.leaves[first..].iter().map(|(_, program)| program.output()).sum();
                 let mut out = Vec::new();
                 for (name, column) in &frame.columns {
-                    if columns.is_none_or(|c| c.contains(name)) {
+                    if columns.is_some_and(|c| !c.contains(name)) {
+                        continue;
+                    }
+                    if column.path == frame.index.path {
+                        let label = self.label(column, &rows);
+                        self.push(label, Room(room));
+                        out.push((name.clone(), Recipe::TheIndex));
+                    } else {
                         out.push((name.clone(), self.add(column, &rows, None)?));
                     }
                 }
@@ -229,7 +241,10 @@ impl Want {
                 if text && !element.path.is_empty() { Recipe::Texts(Box::new(leaf)) } else { leaf }
             }
             Body::Strings(a) => {
-                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, Role::Names, label)?)))
+                // Outside of AnnData strings name nothing: an absent chunk of a plain Zarr array is its fill value.
+                let plain = element.path.is_empty() && element.encoding_type.is_empty();
+                let role = if plain { Role::Values } else { Role::Names };
+                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, role, label)?)))
             }
             Body::Sparse(s) => {
                 let axis = |k: usize| axes.get(k).cloned().unwrap_or_else(|| Index::all(s.shape[k]));
@@ -339,18 +354,21 @@ impl Recipe {
                 mask: dense(take(leaves, mask)?)?,
                 kind,
             },
-            Self::Table { index_name, index, columns, len } => Value::Table(Table {
-                index_name,
-                index: match index {
+            Self::Table { index_name, index, columns, len } => {
+                let index = match index {
                     Some(index) => Some(Box::new(texts(index.make(leaves, cx)?, cx)?)),
                     None => None,
-                },
-                columns: columns
-                    .into_iter()
-                    .map(|(n, r)| Ok((n, r.make(leaves, cx)?)))
-                    .collect::<Result<_>>()?,
-                len,
-            }),
+                };
+                let columns = columns.into_iter().map(|(name, recipe)| {
+                    let value = match (recipe, &index) {
+                        (Self::TheIndex, Some(index)) => index.column_again(&cx.budget)?,
+                        (recipe, _) => Some(recipe.make(leaves, cx)?),
+                    };
+                    value.map(|value| (name, value)).ok_or_else(not_an_index)
+                });
+                Value::Table(Table { index_name, columns: columns.collect::<Result<_>>()?, index, len })
+            }
+            Self::TheIndex => return Err(not_an_index()),
             Self::Awkward { form, length, rows, buffers } => Value::Awkward {
                 form,
                 length,
@@ -365,6 +383,10 @@ impl Recipe {
             ),
         })
     }
+}
+
+fn not_an_index() -> Error {
+    Error::new(Code::Internal, "the index of a table cannot be its column")
 }
 
 fn take(leaves: &mut [Option<Leaf>], i: usize) -> Result<Leaf> {
