@@ -3,6 +3,10 @@
 //!
 //! What anndata decides from values is decided here from metadata alone: see [`categories_in_uns`].
 
+#[cfg(test)]
+#[path = "legacy_tests.rs"]
+mod tests;
+
 use std::sync::Arc;
 
 use serde_json::Value;
