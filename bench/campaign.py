@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""The long runs, by name: `make campaign` lists them, `make campaign CAMPAIGN=bench-full` runs one."""
+"""The long runs: `make campaign`; `CAMPAIGN="random"` picks some, `CAMPAIGN=list` names them.
+
+The outcome of each is written into bench/RESULTS.md, between `<!-- campaign NAME -->` and
+`<!-- /campaign -->`, with the commit it was made on.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -13,25 +20,96 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Campaign:
-    """A long run: what it shows, about how long it takes on two cores, and its command."""
+    """A long run: what it shows, about how long it takes on two cores, its command and what is set for it."""
 
     about: str
     minutes: int
     command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: str = "."
+
+
+def tests(about: str, minutes: int, file: str, **environment: str) -> Campaign:
+    """A test of the suite with larger numbers; a fixed share of it runs in `make test`."""
+    return Campaign(about, minutes, ("-m", "pytest", "-q", "-n", "2", f"tests/{file}"), environment, "python")
 
 
 CAMPAIGNS: dict[str, Campaign] = {
+    "random": tests(
+        "500 random stores x 20 random selections, audited, equal to anndata in memory",
+        15,
+        "test_random.py",
+        LAZARR_STORES="500",
+    ),
+    "predicates": tests(
+        "2,000 random predicates with missing values, equal to pandas",
+        5,
+        "test_predicates.py",
+        LAZARR_PREDICATES="2000",
+    ),
+    "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
-        about="lazarr beside its peers on 200,000 cells; writes bench/RESULTS-full.md",
-        minutes=60,
-        command=("bench/run.py", "--full", "--out", str(HERE / "RESULTS-full.md")),
+        "lazarr beside its peers on 200,000 cells; writes bench/RESULTS-full.md",
+        60,
+        ("bench/run.py", "--full", "--out", str(HERE / "RESULTS-full.md")),
     ),
 }
+DEFAULT = ("bench", "random", "predicates")
+
+
+def commit() -> str:
+    """The commit that the figures belong to, marked where the tree has changes."""
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", *args], cwd=HERE, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    dirty = git("status", "--porcelain", "--untracked-files=no", "--", "..", ":!RESULTS.md")
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if dirty else "")
+
+
+def record(name: str, about: str, seed: str, said: str, seconds: float) -> None:
+    """Writes the outcome of a campaign into its place in RESULTS.md."""
+    page = HERE / "RESULTS.md"
+    text = page.read_text(encoding="utf-8") if page.exists() else "# Results\n"
+    block = (
+        f"<!-- campaign {name} -->\n### {name}: {about}\n\nseed {seed}, commit {commit()}, "
+        f"`make campaign CAMPAIGN={name}`, {seconds:.0f} s: {said}\n<!-- /campaign -->"
+    )
+    place = re.compile(rf"<!-- campaign {name} -->.*?<!-- /campaign -->", re.DOTALL)
+    text = place.sub(lambda _: block, text) if place.search(text) else f"{text.rstrip()}\n\n{block}\n"
+    page.write_text(text, encoding="utf-8")
+
+
+def run(name: str) -> bool:
+    """Runs a campaign, shows what it says, and records a test's closing line."""
+    campaign = CAMPAIGNS[name]
+    seed = os.environ.get("LAZARR_SEED", "20251")
+    print(f"── {name}: {campaign.about} (seed {seed})", flush=True)
+    start = time.monotonic()
+    lines: list[str] = []
+    process = subprocess.Popen(
+        [sys.executable, *campaign.command],
+        cwd=HERE.parent / campaign.folder,
+        env={**os.environ, **campaign.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout or ():
+        print(line, end="", flush=True)
+        lines.append(line.strip())
+    passed = process.wait() == 0
+    if campaign.folder == "python":
+        closing = next((line.strip("= ") for line in reversed(lines) if line), "it said nothing")
+        record(name, campaign.about, seed, closing, time.monotonic() - start)
+    print(f"{name}: {'passed' if passed else 'FAILED'}", flush=True)
+    return passed
 
 
 def main() -> int:
-    names = sys.argv[1:]
-    if not names:
+    names = sys.argv[1:] or list(DEFAULT)
+    if names == ["list"]:
         width = max(map(len, CAMPAIGNS))
         for name, campaign in CAMPAIGNS.items():
             print(f"  {name:<{width}}  about {campaign.minutes} min: {campaign.about}")
@@ -40,13 +118,8 @@ def main() -> int:
     if unknown:
         print(f"error: no campaign {', '.join(unknown)}; there are: {', '.join(CAMPAIGNS)}", file=sys.stderr)
         return 2
-    results = {
-        n: subprocess.run([sys.executable, *CAMPAIGNS[n].command], cwd=HERE.parent, check=False)
-        for n in names
-    }
-    for name, done in results.items():
-        print(f"{name}: {'passed' if done.returncode == 0 else f'FAILED ({done.returncode})'}")
-    return 0 if all(d.returncode == 0 for d in results.values()) else 1
+    outcomes = [run(name) for name in names]
+    return 0 if all(outcomes) else 1
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 from typing import Any, Literal
 
 from . import _lazarr
-from ._anndata import AnnData, Mapping, Raw
+from ._anndata import AnnData
 from ._context import Measurement, Report, measure, options, parse_bytes, parse_threads
 from ._element import (
     AwkwardElement,
@@ -40,6 +40,7 @@ from ._errors import (
 )
 from ._frame import Column, DataFrame
 from ._lazarr import Predicate, __version__
+from ._mapping import Mapping, Raw
 from ._plan import Amount, Plan
 
 __all__ = [
@@ -80,7 +81,8 @@ if not _lazarr.OPTIMISED:
     import warnings
 
     warnings.warn(
-        "this lazarr was built without optimisation and is many times slower: build with `maturin develop --release`",
+        "this lazarr was built without optimisation and is many times slower: "
+        "build with `maturin develop --release`",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -105,8 +107,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     threads
         Threads that fetch and decode. Default: the processors that this process may use.
     missing
-        What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names): ``"error"``,
-        or ``"fill"`` for the fill value all the same.
+        What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names):
+        ``"error"``, or ``"fill"`` for the fill value all the same.
     audit
         For tests: a read that no plan named is an error.
 
@@ -118,10 +120,7 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if missing not in {"error", "fill"}:
         msg = f"missing is 'error' or 'fill', not {missing!r}"
         raise ValueError(msg)
-    text = os.fspath(path)
-    if not isinstance(text, str):
-        text = os.fsdecode(text)
-    store = Store(text, parse_bytes(memory_limit), parse_threads(threads), missing, audit)
+    store = Store(os.fsdecode(path), parse_bytes(memory_limit), parse_threads(threads), missing, audit)
     root = store.session.root()
     if root.kind == "anndata":
         return AnnData(store.session.anndata(root.path), store)

@@ -2,243 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from collections.abc import Mapping as _Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
 from . import _convert, _index, _lazarr, _repr
 from ._context import call, note_plan
-from ._element import Element, Lazy, Store, wrap
+from ._element import Lazy, Store, wrap
 from ._errors import KeyNotFoundError, type_error
-from ._frame import Column, DataFrame, removes_unused
+from ._frame import Column, DataFrame, removes_unused, trim_frame
+from ._mapping import Mapping, Raw, raw_parts
 from ._plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["AnnData", "Mapping", "Raw"]
+__all__ = ["AnnData"]
 
 _SWAP = {"obs": "var", "var": "obs", "obsm": "varm", "varm": "obsm", "obsp": "varp", "varp": "obsp"}
 _MAPPINGS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
-class Mapping(Element):
-    """Elements by name: ``layers``, ``obsm``, ``uns`` and what is nested in it. Nothing is read by asking for one."""
-
-    __slots__ = ("_parent", "_place")
-    _parent: AnnData | None
-    _place: str
-
-    def __init__(
-        self, native: _lazarr.Lazy | None, store: Store, *, parent: AnnData | None = None, place: str = ""
-    ) -> None:
-        self._set(_native=native, _store=store, _parent=parent, _place=place)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._parent is not None:
-            return getattr, (self._parent, self._place)
-        return super().__reduce__()
-
-    @property
-    def path(self) -> str:
-        """Where it is in the store."""
-        return self._place if self._native is None else self._native.path
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """A mapping has no axes."""
-        return ()
-
-    @property
-    def dtype(self) -> None:
-        """A mapping has a type for each element."""
-        return
-
-    def _names(self) -> list[str]:
-        if self._parent is not None:
-            return self._parent._keys(self._place)  # noqa: SLF001
-        return [name for name, _ in self._native.children()]
-
-    def keys(self) -> KeysView[str]:
-        """The names."""
-        return dict.fromkeys(self._names()).keys()
-
-    def values(self) -> ValuesView[Any]:
-        """The elements."""
-        return {name: self[name] for name in self._names()}.values()
-
-    def items(self) -> ItemsView[str, Any]:
-        """Names and elements."""
-        return {name: self[name] for name in self._names()}.items()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The element of this name, or `default`."""
-        return self[name] if name in self else default
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names())
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names()
-
-    def __bool__(self) -> bool:  # type: ignore[override]
-        return bool(self._names())
-
-    def __getitem__(self, name: Any) -> Any:
-        if not isinstance(name, str):
-            msg = f"elements have names: {name!r} is {type(name).__name__}"
-            raise KeyNotFoundError(msg, code="LZ0501")
-        if self._parent is not None:
-            return self._parent._get(self._place, name)  # noqa: SLF001
-        return wrap(self._native.child(name), self._store)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._names():
-            msg = f"there is no element and no attribute {name!r}"
-            raise AttributeError(msg)
-        return self[name]
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in self._names() if name.isidentifier())]
-
-    def resolve(self) -> Self:
-        """Reads what the selection needs."""
-        if self._parent is not None:
-            self._parent.resolve()
-        return self
-
-    def plan(self, *, resolve: bool = False) -> Plan:
-        """What reading all of it would cost."""
-        if self._parent is not None and self._native is None:
-            return self._parent.plan([self._place], resolve=resolve)
-        return super().plan(resolve=resolve)
-
-    def to_memory(self) -> dict[str, Any]:
-        """Reads all of it: a dict."""
-        if self._parent is not None and self._native is None:
-            value = self._parent._collect_places([self._place])  # noqa: SLF001
-            return dict(value.get(self._place) or {})
-        data: dict[str, Any] = _convert.convert(self._collect())
-        return data
-
-    def __repr__(self) -> str:
-        inner = "".join(f"\n    {name!r}: {_repr.line(self[name])}" for name in self._names())
-        return f"<lazarr.Mapping {self.path or '/'}: {len(self)} elements>{inner}"
-
-
-_Mapping.register(Mapping)
-
-
-class Raw(Element):
-    """``raw``: a matrix with genes of its own. It follows the cells of the object, never its genes."""
-
-    __slots__ = ("_parent",)
-    _parent: AnnData | None
-
-    def __init__(self, native: _lazarr.Lazy, store: Store, *, parent: AnnData | None = None) -> None:
-        super().__init__(native, store)
-        self._set(_parent=parent)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._parent is not None:
-            return getattr, (self._parent, "raw")
-        return super().__reduce__()
-
-    def _child(self, name: str) -> _lazarr.Lazy:
-        if self._parent is not None:
-            return self._parent._native.get(f"raw/{name}")  # noqa: SLF001
-        return self._native.child(name)
-
-    def _has(self, name: str) -> bool:
-        return name in [child for child, _ in self._native.children()]
-
-    @property
-    def X(self) -> Any:
-        """The matrix."""
-        return wrap(self._child("X"), self._store) if self._has("X") else None
-
-    @property
-    def var(self) -> DataFrame:
-        """The table of its genes."""
-        table: DataFrame = wrap(self._child("var"), self._store, text_index=True)
-        return table
-
-    @property
-    def var_names(self) -> Column:
-        """The names of its genes."""
-        return self.var.index
-
-    @property
-    def varm(self) -> Any:
-        """Arrays beside its genes."""
-        return wrap(self._child("varm"), self._store) if self._has("varm") else {}
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """Cells and genes; None for cells that must be counted first."""
-        return self._rows(), self.n_vars
-
-    @property
-    def n_obs(self) -> int | None:
-        """Cells."""
-        return self._rows()
-
-    @property
-    def n_vars(self) -> int:
-        """Genes of its own; 0 where their table cannot be read."""
-        return next(iter(self.var.shape), None) or 0
-
-    def _rows(self) -> int | None:
-        if self._parent is not None:
-            return self._parent.n_obs
-        x = self.X
-        return None if x is None else x.shape[0]
-
-    @property
-    def dtype(self) -> None:
-        """It has a type for each element."""
-        return
-
-    def __getitem__(self, index: Any) -> NoReturn:
-        msg = "index the object, or the matrix: adata[rows].raw, adata.raw.X[rows]"
-        raise type_error(msg)
-
-    def plan(self, *, resolve: bool = False) -> Plan:
-        """What reading it would cost."""
-        if self._parent is not None:
-            return self._parent.plan(["raw"], resolve=resolve)
-        return super().plan(resolve=resolve)
-
-    def to_memory(self) -> Any:
-        """Reads it: an anndata.AnnData of its matrix and its genes."""
-        if self._parent is not None:
-            value = self._parent._collect_places(["raw"])["raw"]  # noqa: SLF001
-        else:
-            parts = dict(self._collect()[1])
-            value = raw_parts(parts)
-        return _convert.anndata().AnnData(X=value.get("X"), var=value["var"], varm=value.get("varm") or None)
-
-    def __repr__(self) -> str:
-        return f"<lazarr.Raw {self.path}: {_repr.shape(self.shape)}; X {_repr.line(self.X)}>"
-
-
-def raw_parts(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a raw in memory."""
-    out = {k: _convert.convert(v) for k, v in parts.items() if k != "var"}
-    if parts.get("var") is not None:
-        out["var"] = _convert.frame(parts["var"], text_index=True)
-    return out
-
-
 class AnnData(Lazy):
     """An annotated matrix in a store. Looking at it and indexing it reads nothing but metadata.
 
-    Indexing takes what anndata takes, on one or two axes, and conditions: ``adata[adata.obs["x"] > 3, ["CD3D"]]``.
+    Indexing takes what anndata takes, on one or two axes, and conditions:
+    ``adata[adata.obs["x"] > 3, ["CD3D"]]``.
     :meth:`plan` says what a read would cost, :meth:`to_memory` reads.
     """
 
@@ -314,7 +103,8 @@ class AnnData(Lazy):
             msg = f"there is no {name!r} in {place}: it has {', '.join(map(repr, names)) or 'nothing'}"
             raise KeyNotFoundError(msg, code="LZ0501", element=place, found=name)
         native = self._native.get(f"{self._stored(place)}/{name}")
-        return wrap(native, self._store, transposed=self._transposed and place == "layers", trim=self.is_view)
+        trim = self.is_view and place in {"obsm", "varm"}
+        return wrap(native, self._store, transposed=self._transposed and place == "layers", trim=trim)
 
     @property
     def X(self) -> Any:
@@ -383,11 +173,14 @@ class AnnData(Lazy):
 
     @property
     def raw(self) -> Raw | None:
-        """The matrix as it was before genes were chosen, or None. A transposed object has none, as in anndata."""
+        """The matrix before genes were chosen, or None. A transposed object has none, as in anndata."""
         if self._transposed or not self._has("raw"):
             return None
         native = self._native.get("raw")
-        return Raw(native, self._store, parent=self) if native.kind == "raw" else wrap(native, self._store)
+        if native.kind == "raw":
+            return Raw(native, self._store, parent=self)
+        broken: Raw = wrap(native, self._store)
+        return broken
 
     @property
     def T(self) -> Self:
@@ -428,9 +221,9 @@ class AnnData(Lazy):
         note_plan(plan)
         return plan
 
-    def _collect_places(self, elements: Sequence[str] | None) -> dict[str, Any]:
+    def _collect_places(self, elements: Sequence[str] | None, skip_broken: bool = False) -> dict[str, Any]:
         """What was read, by place, with obs and var where this object has them."""
-        _, parts = self._native.collect(self._chosen(elements), *call())
+        _, parts = self._native.collect(self._chosen(elements), *call(), skip_broken)
         lengths = dict(zip(("obs", "var"), self._native.stored_shape, strict=True))
         out: dict[str, Any] = {}
         for stored, value in parts:
@@ -451,7 +244,11 @@ class AnnData(Lazy):
         return out
 
     def to_memory(
-        self, elements: Sequence[str] | None = None, *, remove_unused_categories: bool | None = None
+        self,
+        elements: Sequence[str] | None = None,
+        *,
+        remove_unused_categories: bool | None = None,
+        skip_broken: bool = False,
     ) -> Any:
         """Reads it: an anndata.AnnData.
 
@@ -460,15 +257,23 @@ class AnnData(Lazy):
         elements
             What to read, by path: ``["X", "obs/batch", "obsm"]``. None is everything; names are always read.
         remove_unused_categories
-            Of a view, whether categories that no row has are left out, with their colours. None is anndata's setting.
+            Of a view, whether categories that no row has are left out, with their colours.
+            None is anndata's setting.
+        skip_broken
+            Leave out elements that cannot be read (an unknown encoding, say), instead of raising their error.
+            The plan names them.
         """
         ad = _convert.anndata()
-        parts = self._collect_places(elements)
+        parts = self._collect_places(elements, skip_broken)
         trim = removes_unused() if remove_unused_categories is None else remove_unused_categories
         if trim and self.is_view:
             uns = parts.get("uns")
             for place in ("obs", "var"):
                 trim_with_colors(parts[place], uns if isinstance(uns, dict) else {})
+            for place in ("obsm", "varm"):
+                for value in (parts.get(place) or {}).values():
+                    if hasattr(value, "columns"):
+                        trim_frame(value)
         known = {"X", "obs", "var", "raw", *_MAPPINGS}
         return ad.AnnData(**{k: v for k, v in parts.items() if k in known and v is not None})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from ._context import call
 from ._errors import type_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._lazarr import Predicate
 
 
@@ -41,7 +42,8 @@ def literal(value: Any, *, listed: bool = False) -> tuple[Any, bool, bool]:
     what = "one of these values" if listed else "a column is compared with one value, this"
     msg = f"{what} is {type(value).__name__}: use text, a number, a bool or None"
     if hasattr(value, "__len__") or hasattr(value, "_native"):
-        msg = f"a column is compared with one value, not with {type(value).__name__}: for several, column.isin([...])"
+        kind = type(value).__name__
+        msg = f"a column is compared with one value, not with {kind}: for several, column.isin([...])"
     raise type_error(msg)
 
 
@@ -63,10 +65,8 @@ class Text:
 
     def contains(self, pat: str, case: bool = True, *, regex: bool = True) -> Predicate:
         """Where the pattern occurs in the text."""
-        if not isinstance(pat, str):
-            msg = f"the pattern is text, not {type(pat).__name__}"
-            raise type_error(msg)
-        return self._native.contains(pat, regex, case)
+        (pattern,) = _texts([pat])
+        return self._native.contains(pattern, regex, case)
 
 
 def _texts(pat: Any) -> list[str]:
@@ -82,7 +82,9 @@ class Categories:
 
     __slots__ = ("_native", "_session", "_used")
 
-    def __init__(self, native: _lazarr.Lazy, session: _lazarr.Session, used: Callable[[], Any] | None) -> None:
+    def __init__(
+        self, native: _lazarr.Lazy, session: _lazarr.Session, used: Callable[[], Any] | None
+    ) -> None:
         self._native, self._session, self._used = native, session, used
 
     @property
@@ -98,6 +100,6 @@ class Categories:
         """
         if self._used is not None:
             return self._used().cat.categories
-        pd = _convert.pandas()
-        native = self._session.lazy(f"{self._native.path}/categories")
-        return pd.Index(_convert.column(native.collect(*call())))
+        # A categorical column of no rows is its categories.
+        none = self._session.lazy(self._native.path).slice(0, 0, 0, 1)
+        return _convert.convert(none.collect(*call())).categories

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import _lazarr
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from ._plan import Plan
 
 __all__ = ["Measurement", "Report", "call", "measure", "options", "parse_bytes"]
@@ -167,11 +168,11 @@ class Report:
     def beside(self, plan: Plan) -> str:
         """A small table: what was planned, what was done."""
         planned = {
-            "requests": plan.requests.count(),
-            "bytes fetched": plan.fetch_bytes.bytes(),
-            "chunks decoded": plan.chunks.count(),
-            "bytes decoded": plan.decode_bytes.bytes(),
-            "peak growth": plan.peak_bytes.bytes(),
+            "requests": plan.requests.as_count(),
+            "bytes fetched": plan.fetch_bytes.as_bytes(),
+            "chunks decoded": plan.chunks.as_count(),
+            "bytes decoded": plan.decode_bytes.as_bytes(),
+            "peak growth": plan.peak_bytes.as_bytes(),
         }
         lines = [f"{'':<15} {'plan':>14} {'actual':>12}"]
         lines += [f"{name:<15} {planned.get(name, ''):>14} {value:>12}" for name, value in self._rows()]

@@ -17,22 +17,17 @@ Arrays are views of the native buffers: nothing is copied that a consumer can ta
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import _lazarr
 from ._errors import missing_package
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 __all__ = ["convert", "frame", "numpy_dtype"]
 
 
-@functools.cache
-def pandas() -> ModuleType:
+def pandas() -> Any:
     """The pandas module."""
     try:
         import pandas as pd
@@ -41,8 +36,7 @@ def pandas() -> ModuleType:
     return pd
 
 
-@functools.cache
-def scipy_sparse() -> ModuleType:
+def scipy_sparse() -> Any:
     """The scipy.sparse module."""
     try:
         import scipy.sparse as sp
@@ -51,8 +45,7 @@ def scipy_sparse() -> ModuleType:
     return sp
 
 
-@functools.cache
-def anndata() -> ModuleType:
+def anndata() -> Any:
     """The anndata module."""
     try:
         import anndata as ad
@@ -61,8 +54,7 @@ def anndata() -> ModuleType:
     return ad
 
 
-@functools.cache
-def _pyarrow() -> ModuleType | None:
+def _pyarrow() -> Any:
     try:
         import pyarrow as pa
     except ImportError:
@@ -79,13 +71,15 @@ def _fields(dtype: Any) -> Any:
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
     """The numpy type of a native one."""
-    return np.dtype(_fields(dtype))
+    made: np.dtype[Any] = np.dtype(_fields(dtype))
+    return made
 
 
 def string_dtype() -> np.dtype[Any]:
     """What numpy has for strings of any length: StringDType, or object before numpy 2."""
     make = getattr(np.dtypes, "StringDType", None)
-    return np.dtype(object) if make is None else make()
+    dtype: np.dtype[Any] = np.dtype(object) if make is None else make()
+    return dtype
 
 
 class _Typed:
@@ -166,11 +160,11 @@ def sparse(value: tuple[Any, ...], *, as_array: bool = False) -> Any:
 
 
 def _new_strings() -> bool:
-    """Whether pandas holds text as its own type (always from pandas 3)."""
+    """Whether pandas holds text as its own type: always from pandas 3, unless it is told not to."""
     pd = pandas()
-    if int(pd.__version__.split(".")[0]) >= 3:
-        return bool(pd.options.future.infer_string)
-    return False
+    if int(pd.__version__.split(".")[0]) < 3:
+        return False
+    return bool(pd.Index(["a"]).dtype == "str")
 
 
 def _arrow_strings(value: tuple[Any, ...], mask: np.ndarray[Any, Any] | None, na_value: Any) -> Any:
@@ -191,8 +185,8 @@ def _arrow_strings(value: tuple[Any, ...], mask: np.ndarray[Any, Any] | None, na
     return pd.arrays.ArrowStringArray(pa.chunked_array([array]), dtype=dtype)
 
 
-def column(value: tuple[Any, ...] | None, *, cut: bool = False) -> Any:
-    """What pandas takes as a column or an index, as cheaply as there is.
+def labels(value: tuple[Any, ...] | None, *, cut: bool = False) -> Any:
+    """What pandas takes as an index or as categories, as cheaply as there is.
 
     pandas makes an empty array of text an `object`; what is empty because it was `cut` keeps its type.
     """
@@ -206,11 +200,27 @@ def column(value: tuple[Any, ...] | None, *, cut: bool = False) -> Any:
     return convert(value)
 
 
+def column(value: tuple[Any, ...] | None) -> Any:
+    """What pandas takes as a column. It holds plain text, that is not nullable, as objects."""
+    if value is not None and value[0] == "strings" and len(value[1]) == 1:
+        items = _lazarr.strings(*value[2:])
+        array = np.empty(len(items), object)
+        array[:] = items
+        return array
+    return convert(value)
+
+
+def series(values: Any, index: Any, name: str | None = None) -> Any:
+    """A pandas.Series of what :func:`column` gives; pandas would take objects for its own text."""
+    objects = isinstance(values, np.ndarray) and values.dtype == object
+    return pandas().Series(values, index=index, name=name, dtype=object if objects else None, copy=False)
+
+
 def categorical(value: tuple[Any, ...]) -> Any:
     """A pandas.Categorical; the engine has checked the codes."""
     _, codes, categories, ordered = value
     pd = pandas()
-    dtype = pd.CategoricalDtype(pd.Index(column(categories)), ordered=ordered)
+    dtype = pd.CategoricalDtype(pd.Index(labels(categories)), ordered=ordered)
     return pd.Categorical.from_codes(dense(codes), dtype=dtype, validate=False)
 
 
@@ -238,8 +248,8 @@ def frame(value: tuple[Any, ...], *, text_index: bool = False, cut: bool = False
     _, name, index_value, columns, rows = value
     pd = pandas()
     names = [k for k, _ in columns]
-    index = pd.RangeIndex(rows) if index_value is None else pd.Index(column(index_value, cut=cut))
-    data = {k: column(v, cut=cut) for k, v in columns}
+    index = pd.RangeIndex(rows) if index_value is None else pd.Index(labels(index_value, cut=cut))
+    data = {k: series(column(v), index) for k, v in columns}
     df = pd.DataFrame(data, index=index, columns=names or None, copy=False)
     if text_index and index_value is not None:
         df.index = text(df.index)

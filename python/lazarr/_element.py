@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ from ._errors import index_error, type_error
 from ._plan import Plan
 
 if TYPE_CHECKING:
-    from ._anndata import AnnData
+    from collections.abc import Iterator
 
 __all__ = [
     "AwkwardElement",
@@ -33,13 +32,19 @@ class Store:
 
     __slots__ = ("args", "session")
 
-    def __init__(self, *args: Any) -> None:
-        self.args = args
-        """path, memory_limit, threads, missing, audit"""
-        self.session = _lazarr.Session.open(*args, call()[2])
+    def __init__(
+        self,
+        path: str,
+        memory_limit: int | None,
+        threads: int | None,
+        missing: str,
+        audit: bool,
+    ) -> None:
+        self.args = (memory_limit, threads, missing, audit)
+        self.session = _lazarr.Session.open(path, memory_limit, threads, missing, audit, call()[2])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.session.url, *self.args[1:])
+        return Store, (self.session.url, *self.args)
 
 
 class Lazy:
@@ -160,8 +165,8 @@ class Element(Lazy):
 
     def __iter__(self) -> Iterator[Any]:
         msg = (
-            f"a lazy {type(self).__name__} is not read item by item: take what you need, x[:100].to_memory(), "
-            "or all of it, x.to_memory()"
+            f"a lazy {type(self).__name__} is not read item by item: "
+            "take what you need, x[:100].to_memory(), or all of it, x.to_memory()"
         )
         raise type_error(msg)
 
@@ -173,7 +178,7 @@ class Element(Lazy):
         many = [k for k, item in enumerate(items) if _index.is_array(item)]
         if len(many) > 1:
             msg = (
-                "two lists of positions on two axes of an element would be taken pairwise by numpy and scipy. "
+                "numpy and scipy would take two lists of positions on two axes of an element pairwise. "
                 "For rows and columns: adata[rows, cols]"
             )
             raise index_error(msg)
@@ -194,7 +199,7 @@ class Element(Lazy):
         return self
 
     def plan(self, *, resolve: bool = False) -> Plan:
-        """What reading it would cost. Reads nothing, or with `resolve` the small things that make it exact."""
+        """What reading it would cost. Reads nothing, or with `resolve` what is small and makes it exact."""
         plan = Plan(*self._native.plan(resolve, *call()))
         note_plan(plan)
         return plan
@@ -324,7 +329,12 @@ class SparseElement(Element):
         matrix = _convert.sparse(self._collect(), as_array=array)
         return matrix.T if self._transposed else matrix
 
-    def iter_rows(self, rows: int | None = None, *, bytes: int | None = None) -> Iterator[tuple[int, int, Any]]:  # noqa: A002 - what it counts
+    def iter_rows(
+        self,
+        rows: int | None = None,
+        *,
+        bytes: int | None = None,  # noqa: A002 - what it counts
+    ) -> Iterator[tuple[int, int, Any]]:
         """Reads it in blocks of rows, in order.
 
         Parameters
@@ -340,7 +350,7 @@ class SparseElement(Element):
             The first row, one past the last, and the matrix between them.
         """
         if self._transposed:
-            msg = "a transposed matrix is not read in blocks of rows: take its columns before, x.T.iter_rows()"
+            msg = "a transposed matrix is not read in blocks of rows: x.T.iter_rows() gives its columns"
             raise type_error(msg)
         for start, stop, value in self._native.stream(rows, bytes, *call()):
             yield start, stop, _convert.sparse(value)
@@ -372,14 +382,20 @@ def _restore(cls: type[Element], store: Store, state: str, extra: dict[str, Any]
 
 
 def wrap(
-    native: _lazarr.Lazy, store: Store, *, transposed: bool = False, text_index: bool = False, trim: bool = False
-) -> Element | AnnData | Any:
+    native: _lazarr.Lazy,
+    store: Store,
+    *,
+    transposed: bool = False,
+    text_index: bool = False,
+    trim: bool = False,
+) -> Any:
     """The lazy object for an element: its class is that of its kind. A stored null is None.
 
     `text_index` and `trim` are of tables: whether names are spelled, and categories that no row has left out.
     """
-    from ._anndata import AnnData, Mapping, Raw
+    from ._anndata import AnnData
     from ._frame import Column, DataFrame
+    from ._mapping import Mapping, Raw
 
     kind = native.kind
     if kind == "null":
@@ -388,7 +404,7 @@ def wrap(
         return AnnData(store.session.anndata(native.path), store)
     if kind in {"dense", "strings", "sparse"}:
         cls = {"dense": DenseElement, "strings": StringsElement, "sparse": SparseElement}[kind]
-        return cls(native, store, transposed=transposed)  # type: ignore[call-arg]
+        return cls(native, store, transposed=transposed)
     if kind == "dataframe":
         return DataFrame(native, store, text_index=text_index, trim=trim)
     if kind in {"categorical", "nullable"}:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -12,9 +11,12 @@ from . import _convert, _index, _lazarr
 from ._column import Categories, Text, literal
 from ._context import call
 from ._element import Element, Store
-from ._errors import index_error, type_error
+from ._errors import index_error, missing_package, type_error
+from ._located import Located
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ._lazarr import Predicate
 
 __all__ = ["Column", "DataFrame"]
@@ -39,8 +41,9 @@ def trim_frame(df: Any) -> None:
 class Column(Element):
     """A column of a table, or a 1-d element with missing values or categories.
 
-    Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`: a
-    condition that selects rows of the object on which it was made, and reads nothing until something is collected.
+    Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`:
+    a condition that selects rows of the object on which it was made, and reads nothing until something is
+    collected.
     ``np.asarray(column)`` reads it.
     """
 
@@ -73,7 +76,12 @@ class Column(Element):
     def _rebuild(cls, store: Store, state: builtins.str, extra: dict[builtins.str, Any]) -> Self:
         native = _lazarr.Lazy.from_state(store.session, state)
         names = extra.pop("names")
-        return cls(native, store, names=None if names is None else _lazarr.Lazy.from_state(store.session, names), **extra)
+        return cls(
+            native,
+            store,
+            names=None if names is None else _lazarr.Lazy.from_state(store.session, names),
+            **extra,
+        )
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -107,7 +115,9 @@ class Column(Element):
         """
         stored = self._native.stored_shape
         cut = bool(stored and stored[0])
-        values = _convert.column(self._collect(), cut=cut)
+        of_names = self._names is not None and self._names.path == self._native.path
+        value = self._collect()
+        values = _convert.labels(value, cut=cut) if of_names else _convert.column(value)
         if self._trim and removes_unused() and self.dtype == "category":
             values = values.remove_unused_categories()
         if self._scalar:
@@ -120,9 +130,9 @@ class Column(Element):
             if self._names is None:
                 msg = "there are no names beside this column"
                 raise type_error(msg)
-            names = _convert.text(pd.Index(_convert.column(self._names.collect(*call()), cut=cut)))
+            names = _convert.text(pd.Index(_convert.labels(self._names.collect(*call()), cut=cut)))
             names.name = self._names_name
-        return pd.Series(values, index=names, name=self.name, copy=False)
+        return _convert.series(values, names, self.name)
 
     @property
     def _names_name(self) -> builtins.str | None:
@@ -138,7 +148,7 @@ class Column(Element):
 
     def to_arrow(self) -> Any:
         """Reads it: a pyarrow.ChunkedArray."""
-        return to_arrow(self, "chunked_array")
+        return pyarrow().table(self).column(0)
 
     @property
     def str(self) -> Text:
@@ -205,7 +215,8 @@ class Column(Element):
         if isinstance(values, bytes | builtins.str):
             msg = "isin takes a list of values, not one text"
             raise type_error(msg)
-        return self._native.isin([literal(value, listed=True)[0] for value in values])
+        items = [literal(value, listed=True) for value in values]
+        return self._native.isin([... if na else item for item, na, _ in items])  # ... stands for pd.NA
 
     def isna(self) -> Predicate:
         """Where the value is missing."""
@@ -223,7 +234,11 @@ class Column(Element):
         if inclusive not in {"both", "neither", "left", "right"}:
             msg = f"inclusive is 'both', 'neither', 'left' or 'right', not {inclusive!r}"
             raise ValueError(msg)
-        return self._native.between(literal(left)[0], literal(right)[0], inclusive)
+        (low, na_low, wide_low), (high, na_high, wide_high) = literal(left), literal(right)
+        if na_low or na_high or wide_low or wide_high:
+            above = self._compare(">=" if inclusive in {"both", "left"} else ">", left)
+            return above & self._compare("<=" if inclusive in {"both", "right"} else "<", right)
+        return self._native.between(low, high, inclusive)
 
 
 class DataFrame(Element):
@@ -290,7 +305,11 @@ class DataFrame(Element):
             msg = "a table takes rows or columns, one after the other: df[rows][cols], or df.loc[rows, cols]"
             raise index_error(msg)
         if _index.is_list_of_text(index) or (isinstance(index, list) and not index):
-            return self._with(self._native.with_columns([str(name) for name in index]))
+            names = [str(name) for name in index]
+            if len(set(names)) < len(names):
+                msg = f"a column is named twice in {names}"
+                raise index_error(msg)
+            return self._with(self._native.with_columns(names))
         return self._with(_index.select(self._native, 0, _index.unpack(index, 1)[0]))
 
     def _column(self, name: str) -> Column:
@@ -326,12 +345,17 @@ class DataFrame(Element):
         Parameters
         ----------
         remove_unused_categories
-            Of a table of a view, whether categories that no row has are left out. None is anndata's setting.
+            Of a view, whether categories that no row has are left out. None is anndata's setting.
         """
         stored = self._native.stored_shape
         cut = bool(stored and stored[0])
-        df = _convert.frame(self._collect(), text_index=self._text_index, cut=cut)
-        trim = self._trim and removes_unused() if remove_unused_categories is None else remove_unused_categories
+        kind, name, index, columns, rows = self._collect()
+        read = dict(columns)
+        value = (kind, name, index, [(k, read[k]) for k in self.columns], rows)
+        df = _convert.frame(value, text_index=self._text_index, cut=cut)
+        trim = (
+            self._trim and removes_unused() if remove_unused_categories is None else remove_unused_categories
+        )
         if trim:
             trim_frame(df)
         return df
@@ -341,45 +365,7 @@ class DataFrame(Element):
 
     def to_arrow(self) -> Any:
         """Reads it: a pyarrow.Table."""
-        return to_arrow(self, "table")
-
-
-class Located:
-    """What ``df.loc`` and ``df.iloc`` are."""
-
-    __slots__ = ("_by_name", "_df")
-
-    def __init__(self, df: DataFrame, *, by_name: bool) -> None:
-        self._df, self._by_name = df, by_name
-
-    def __getitem__(self, index: Any) -> Any:
-        rows, cols = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
-        df = self._df
-        if not (isinstance(cols, slice) and cols == slice(None)):
-            if self._by_name:
-                name = [cols] if isinstance(cols, str) else cols
-            else:
-                names = np.array(df.columns, dtype=object)[[cols] if _index.is_integer(cols) else cols]
-                name = names.tolist()
-            df = df[name]
-        self._check(rows)
-        out = df[slice(None)]._with(_index.select(df._native, 0, rows))  # noqa: SLF001
-        one = isinstance(cols, str) or (not self._by_name and _index.is_integer(cols))
-        return out[out.columns[0]] if one else out
-
-    def _check(self, rows: Any) -> None:
-        ends = [rows.start, rows.stop] if isinstance(rows, slice) else [rows]
-        positions = any(_index.is_integer(end) for end in ends)
-        if self._by_name and positions:
-            msg = "loc takes names, masks and conditions; positions go to iloc"
-            raise index_error(msg)
-        if not self._by_name and (any(isinstance(end, str) for end in ends) or _index.is_list_of_text(rows)):
-            msg = "iloc takes positions; names go to loc"
-            raise index_error(msg)
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        self._df[index] = value
-        raise AssertionError
+        return pyarrow().table(self).select(self.columns)
 
 
 def condition(value: Any) -> Predicate:
@@ -412,10 +398,10 @@ def column_dtype(native: _lazarr.Lazy) -> Any:
     return None if dtype is None else _convert.numpy_dtype(dtype)
 
 
-def to_arrow(x: Any, make: str) -> Any:
-    """Through the Arrow stream protocol."""
+def pyarrow() -> Any:
+    """The pyarrow module."""
     try:
         import pyarrow as pa
     except ImportError as e:
-        raise _convert.missing_package("pyarrow", "arrow", "An Arrow table") from e
-    return getattr(pa, make)(x)
+        raise missing_package("pyarrow", "arrow", "An Arrow table") from e
+    return pa

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from . import _lazarr
 from ._errors import index_error
 
-if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Selectable(Protocol):
-        """The native verbs of selection, of elements and of whole objects."""
-
-        def slice(self, axis: int, start: int | None, stop: int | None, step: int | None) -> Self: ...
-        def ints(self, axis: int, items: Any) -> Self: ...
-        def mask(self, axis: int, items: Any) -> Self: ...
-        def labels(self, axis: int, items: Sequence[str]) -> Self: ...
-        def label_slice(self, axis: int, start: str | None, stop: str | None) -> Self: ...
-        def labelled_mask(self, axis: int, labels: Sequence[str], items: Any) -> Self: ...
-        def predicate(self, axis: int, predicate: _lazarr.Predicate) -> Self: ...
-
-
 __all__ = ["is_integer", "is_list_of_text", "select", "unpack"]
+
+
+class Selectable(Protocol):
+    """The native verbs of selection, of elements and of whole objects."""
+
+    def slice(self, axis: int, start: int | None, stop: int | None, step: int | None) -> Self: ...
+    def ints(self, axis: int, items: Any) -> Self: ...
+    def mask(self, axis: int, items: Any) -> Self: ...
+    def labels(self, axis: int, items: Sequence[str]) -> Self: ...
+    def label_slice(self, axis: int, start: str | None, stop: str | None) -> Self: ...
+    def labelled_mask(self, axis: int, labels: Sequence[str], items: Any) -> Self: ...
+    def predicate(self, axis: int, predicate: _lazarr.Predicate) -> Self: ...
 
 
 def unpack(index: Any, rank: int) -> list[Any]:
@@ -83,7 +80,11 @@ def select[S: "Selectable"](on: S, axis: int, item: Any) -> S:
         return on.ints(axis, np.array([operator.index(item)], dtype=np.int64))
     if isinstance(item, range):
         stop = item.stop if item.stop >= 0 else None
-        return on.slice(axis, item.start, stop, item.step) if _plain(item) else _array(on, axis, np.asarray(item))
+        return (
+            on.slice(axis, item.start, stop, item.step)
+            if _plain(item)
+            else _array(on, axis, np.asarray(item))
+        )
     as_predicate = getattr(item, "_as_predicate", None)
     if as_predicate is not None:
         return on.predicate(axis, as_predicate())
@@ -109,7 +110,7 @@ def _slice[S: "Selectable"](on: S, axis: int, item: slice) -> S:
     if isinstance(start, str) or isinstance(stop, str):
         for end in (start, stop):
             if end is not None and not isinstance(end, str):
-                msg = f"a slice goes from name to name or from position to position, not from {start!r} to {stop!r}"
+                msg = f"a slice is of names or of positions, not from {start!r} to {stop!r}"
                 raise index_error(msg)
         on = on.label_slice(axis, start, stop)
         if step is None or step == 1:
@@ -211,6 +212,9 @@ def _pandas[S: "Selectable"](on: S, axis: int, item: Any) -> S:
         return _array(on, axis, values)
     names = labels.tolist()
     if not all(isinstance(x, str) for x in names):
-        msg = "a boolean Series is aligned by its labels, and these are no names: pass mask.to_numpy() to select by position"
+        msg = (
+            "a boolean Series is aligned by its labels, and these are no names: "
+            "pass mask.to_numpy() to select by position"
+        )
         raise index_error(msg)
     return on.labelled_mask(axis, names, np.ascontiguousarray(values, dtype=np.bool_))

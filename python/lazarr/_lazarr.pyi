@@ -1,8 +1,23 @@
-# ruff: noqa: PYI021 - the contract is also its documentation
+# ruff: noqa: A002, D400, E501, PYI021 - the contract is also its documentation
 """The native half of lazarr: bindings only. Everything here is private; the public classes are in Python."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, final
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+__all__ = [
+    "OPTIMISED",
+    "Blocks",
+    "Buffer",
+    "Lazy",
+    "LazyAnnData",
+    "Meter",
+    "Predicate",
+    "Session",
+    "__version__",
+    "reset_peak",
+    "resident",
+    "strings",
+]
 
 __version__: str
 OPTIMISED: bool
@@ -42,9 +57,12 @@ class Predicate:
     @staticmethod
     def from_json(text: str) -> Predicate: ...
     def to_json(self) -> str: ...
-    def __and__(self, other: Predicate) -> Predicate: ...
-    def __or__(self, other: Predicate) -> Predicate: ...
-    def __xor__(self, other: Predicate) -> Predicate: ...
+    def __and__(self, other: Predicate, /) -> Predicate: ...
+    def __rand__(self, other: Predicate, /) -> Predicate: ...
+    def __or__(self, other: Predicate, /) -> Predicate: ...
+    def __ror__(self, other: Predicate, /) -> Predicate: ...
+    def __xor__(self, other: Predicate, /) -> Predicate: ...
+    def __rxor__(self, other: Predicate, /) -> Predicate: ...
     def __invert__(self) -> Predicate: ...
     def __bool__(self) -> bool: ...
     def __getstate__(self) -> str: ...
@@ -157,19 +175,33 @@ class Lazy:
     def as_predicate(self) -> Predicate:
         """A boolean column itself."""
     def resolve(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> None: ...
-    def plan(self, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None) -> tuple[str, str]:
+    def plan(
+        self, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[str, str]:
         """Text and JSON."""
     def collect(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """See `lazarr._convert`: a tree of tuples."""
     def stream(
-        self, rows: int | None, bytes: int | None, memory_limit: int | None, threads: int | None, meter: Meter | None
-    ) -> Iterator[tuple[int, int, Any]]:
+        self,
+        rows: int | None,
+        bytes: int | None,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+    ) -> Blocks:
         """Blocks of rows, in order: first row, one past the last, value."""
     def arrow(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """An `ArrowArrayStream` capsule, of a table or a column."""
     def state(self) -> str: ...
     @staticmethod
     def from_state(session: Session, state: str) -> Lazy: ...
+
+@final
+class Blocks:
+    """Blocks of rows, in order: first row, one past the last, value."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[int, int, Any]: ...
 
 @final
 class LazyAnnData:
@@ -207,7 +239,12 @@ class LazyAnnData:
         meter: Meter | None,
     ) -> tuple[str, str]: ...
     def collect(
-        self, elements: Sequence[str] | None, memory_limit: int | None, threads: int | None, meter: Meter | None
+        self,
+        elements: Sequence[str] | None,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+        skip_broken: bool = False,
     ) -> Any: ...
     def state(self) -> str: ...
     @staticmethod
@@ -218,4 +255,3 @@ def resident() -> tuple[int, int] | None:
 
 def reset_peak() -> bool: ...
 def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes]: ...
-def release_pool() -> None: ...

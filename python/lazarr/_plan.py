@@ -21,17 +21,17 @@ class Amount(NamedTuple):
     value: int
     mark: str
 
-    def count(self) -> str:
-        """As a count: ``≤ 1,234``."""
+    def as_count(self) -> str:
+        """The number for people: ``≤ 1,234``."""
         return f"{_SIGNS.get(self.mark, '')}{self.value:,}"
 
-    def bytes(self) -> str:
-        """As bytes: ``≈ 4.7 KB``."""
+    def as_bytes(self) -> str:
+        """The number as bytes for people: ``≈ 4.7 KB``."""
         return f"{_SIGNS.get(self.mark, '')}{human_bytes(self.value)}"
 
 
 class Plan:
-    """What a read would cost. ``print(plan)`` is for people, :meth:`to_dict` and :attr:`json` for programs."""
+    """What a read would cost: ``print(plan)`` for people, :meth:`to_dict` and :attr:`json` for programs."""
 
     __slots__ = ("_data", "_text", "json")
 
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def round_trips(self) -> Amount:
-        """Requests that must wait for each other: the latency of the read is so many times that of the store."""
+        """Requests that wait for each other: the latency of the read is so many times that of the store."""
         return self._amount("round_trips")
 
     @property

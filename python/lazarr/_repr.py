@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as _html
 from typing import TYPE_CHECKING, Any
 
 from ._context import human_bytes
@@ -61,9 +60,14 @@ def line(x: Any) -> str:
     native = getattr(x, "_native", None)
     if type(x).__name__ == "BrokenElement":
         return f"cannot be read: {x.error}"
-    if type(x).__name__ in {"Mapping", "AnnData", "Raw"}:
-        return type(x).__name__
-    parts = [getattr(x, "format", None) or {"DataFrame": "table", "AwkwardElement": "awkward"}.get(type(x).__name__, "")]
+    if type(x).__name__ == "Mapping":
+        return "{" + ", ".join(repr(name) for name in x) + "}"
+    if type(x).__name__ in {"AnnData", "Raw"}:
+        return f"{type(x).__name__} ({shape(x.shape)})"
+    parts = [
+        getattr(x, "format", None)
+        or {"DataFrame": "table", "AwkwardElement": "awkward"}.get(type(x).__name__, "")
+    ]
     if x.shape:
         parts.append(f"({shape(x.shape)})")
     parts.append(dtype_name(x.dtype))
@@ -124,8 +128,10 @@ def anndata(x: AnnData) -> str:
 
 def html(text: str) -> str:
     """A representation for notebooks: the first line, and the rest to unfold."""
+    from html import escape  # its tables of entities take longer to import than the rest of the package
+
     first, _, rest = text.partition("\n")
     if not rest:
-        return f"<pre>{_html.escape(first)}</pre>"
-    head, body = _html.escape(first), _html.escape(rest)
+        return f"<pre>{escape(first)}</pre>"
+    head, body = escape(first), escape(rest)
     return f"<details open><summary><code>{head}</code></summary><pre>{body}</pre></details>"

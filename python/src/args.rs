@@ -57,11 +57,13 @@ pub(crate) struct Limits {
     pub(crate) memory: Option<u64>,
     pub(crate) threads: Option<usize>,
     pub(crate) meter: Option<Arc<lazarr::Meter>>,
+    /// Leave out what cannot be read.
+    pub(crate) skip_broken: bool,
 }
 
 impl Limits {
     pub(crate) fn new(memory: Option<u64>, threads: Option<usize>, meter: Option<&Meter>) -> Self {
-        Self { memory, threads, meter: meter.map(|m| m.0.clone()) }
+        Self { memory, threads, meter: meter.map(|m| m.0.clone()), skip_broken: false }
     }
 }
 
@@ -85,6 +87,7 @@ pub(crate) fn run<T: Send>(
             memory_limit: limits.memory,
             threads: limits.threads,
             meter: limits.meter.clone(),
+            skip_broken: limits.skip_broken,
             interrupt: Some(&interrupt),
         };
         verb(&call)

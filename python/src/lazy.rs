@@ -125,7 +125,7 @@ impl Lazy {
     #[getter]
     fn nnz(&self) -> Option<u64> {
         match &self.0.element().body {
-            Body::Sparse(s) => Some(s.nnz()),
+            Body::Sparse(s) if self.is_whole() => Some(s.nnz()),
             _ => None,
         }
     }

@@ -119,6 +119,7 @@ impl LazyAnnData {
         Ok(plan_text(&run(py, &limits, |call| self.0.plan(call, elements.as_deref(), resolve))?))
     }
 
+    #[pyo3(signature = (elements, memory_limit, threads, meter, skip_broken=false))]
     fn collect<'py>(
         &self,
         py: Python<'py>,
@@ -126,8 +127,9 @@ impl LazyAnnData {
         memory_limit: Option<u64>,
         threads: Option<usize>,
         meter: Option<&Meter>,
+        skip_broken: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let limits = Limits::new(memory_limit, threads, meter);
+        let limits = Limits { skip_broken, ..Limits::new(memory_limit, threads, meter) };
         value(py, run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?)
     }
 

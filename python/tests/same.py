@@ -53,7 +53,7 @@ def same(a, b, at="") -> None:
         assert a is None, (at, a)
     elif isinstance(b, float | complex):
         assert type(a) is type(b), (at, type(a), type(b))
-        assert a == b or (a != a and b != b), (at, a, b)  # noqa: PLR0124 - NaN
+        assert a == b or (a != a and b != b), (at, a, b)
     else:
         assert type(a) is type(b), (at, type(a), type(b))
         assert a == b, (at, a, b)
@@ -71,7 +71,9 @@ def same_array(a, b, at) -> None:
     elif b.dtype.kind in "fc":
         np.testing.assert_array_equal(a, b, err_msg=at)
         real = a.real[a.real == 0], b.real[b.real == 0]
-        np.testing.assert_array_equal(np.signbit(real[0]), np.signbit(real[1]), err_msg=f"{at}: signs of zeros")
+        np.testing.assert_array_equal(
+            np.signbit(real[0]), np.signbit(real[1]), err_msg=f"{at}: signs of zeros"
+        )
     else:
         assert a.tolist() == b.tolist(), (at, a, b)
 
@@ -105,7 +107,8 @@ def same_anndata(a, b, at="") -> None:
     for place in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
         ours, theirs = ({k: v for k, v in getattr(x, place).items() if k is not None} for x in (a, b))
         same(ours, theirs, f"{at}/{place}")
-    assert (a.raw is None) == (b.raw is None), at
+    # anndata forgets a raw without cells when it reads.
+    assert (a.raw is None) == (b.raw is None) or b.n_obs == 0, at
     if b.raw is not None:
         same(a.raw.X, b.raw.X, f"{at}/raw/X")
         same(a.raw.var, b.raw.var, f"{at}/raw/var")

@@ -57,7 +57,7 @@ def test_digest_is_the_truth(name, inner, truth):
 
 
 @pytest.mark.parametrize(("name", "inner", "truth"), ITEMS)
-def test_views_are_those_of_anndata(name, inner, truth):  # noqa: ARG001 - the same items
+def test_views_are_those_of_anndata(name, inner, truth):
     lazy = lz.open(CORPUS / "stores" / name / inner)
     whole = lazy.to_memory()
     rows, cols = slice(1, None, 2), list(whole.var_names[::-1][:3].unique())

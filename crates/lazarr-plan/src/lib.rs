@@ -17,5 +17,7 @@ pub use index::Index;
 pub use nearest::{Nearest, nearest};
 pub use placement::{Placement, Run};
 pub use plan::{Amount, ArrayPlan, ElementPlan, Mark, Plan, StagePlan, human_bytes, human_count};
-pub use read::{ArrayRead, Coord, GridWalk, IndexState, Part, Role, Work, WorkStream, check_rank, touched};
+pub use read::{
+    ArrayRead, Coord, GridWalk, IndexState, Part, Role, Shard, Step, Work, WorkStream, check_rank, touched,
+};
 pub use segments::Segments;

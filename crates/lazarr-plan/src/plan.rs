@@ -168,6 +168,34 @@ pub struct Plan {
     pub assumes: String,
 }
 
+impl ElementPlan {
+    /// Trusted no further than this: its selection is not known yet. Fewer chunks may need more requests than all of
+    /// them, which merge, and a little more bytes between them. `mark` is how far the chunks are trusted, `output` how
+    /// far the size of the result.
+    pub fn bound(&mut self, mark: Mark, output: Mark) {
+        for stage in &mut self.stages {
+            stage.round_trips = stage.round_trips.at_best(mark);
+            for a in &mut stage.arrays {
+                let apart = a.chunks.value.saturating_add(a.index_requests.value);
+                a.requests.value = a.requests.value.max(apart);
+                a.fetch_bytes = a.fetch_bytes.at_best(Mark::Estimate);
+                for amount in [
+                    &mut a.shards,
+                    &mut a.chunks,
+                    &mut a.requests,
+                    &mut a.index_requests,
+                    &mut a.fetch_bytes,
+                    &mut a.decode_bytes,
+                ] {
+                    *amount = amount.at_best(mark);
+                }
+            }
+        }
+        self.output_bytes = self.output_bytes.at_best(output);
+        self.peak_bytes = self.peak_bytes.at_best(output);
+    }
+}
+
 impl Plan {
     /// The version of the JSON schema; a field may be added without a new one, never removed.
     pub const SCHEMA: &'static str = "lazarr-plan/1";
@@ -187,29 +215,6 @@ impl Plan {
         let mark = depth.clone().map(|a| a.mark).max().unwrap_or_default();
         let depth = depth.map(|a| a.value).max().unwrap_or(0);
         self.round_trips = select + Amount { value: depth, mark };
-    }
-
-    /// The elements trusted no further than this: their selection is not known yet.
-    pub fn bound(&mut self, mark: Mark) {
-        for element in &mut self.elements {
-            for stage in &mut element.stages {
-                stage.round_trips = stage.round_trips.at_best(mark);
-                for a in &mut stage.arrays {
-                    for amount in [
-                        &mut a.shards,
-                        &mut a.chunks,
-                        &mut a.requests,
-                        &mut a.index_requests,
-                        &mut a.fetch_bytes,
-                        &mut a.decode_bytes,
-                    ] {
-                        *amount = amount.at_best(mark);
-                    }
-                }
-            }
-            element.output_bytes = element.output_bytes.at_best(mark);
-            element.peak_bytes = element.peak_bytes.at_best(mark);
-        }
     }
 
     /// Adds up again after stages were added; the peak stays, trusted no further than the results.

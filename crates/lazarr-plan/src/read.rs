@@ -187,7 +187,7 @@ impl ArrayRead {
     }
 
     fn count(&self, cell: &[u64]) -> u64 {
-        self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).product()
+        self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).fold(1, u64::saturating_mul)
     }
 
     /// The items along each axis that an inner chunk holds, clipped to the array.
@@ -216,22 +216,53 @@ impl ArrayRead {
 
     /// What there is to do, as a stream.
     pub fn work(&self, profile: Profile) -> WorkStream<'_> {
-        WorkStream { read: self, profile, shards: self.shards(), open: None, ready: Vec::new() }
+        WorkStream { read: self, profile, shards: Some(self.shards()), open: None, ready: Vec::new() }
+    }
+
+    /// What there is to do in one shard.
+    pub fn shard_work(&self, shard: Shard, index: IndexState, profile: Profile) -> WorkStream<'_> {
+        let mut stream = WorkStream { read: self, profile, shards: None, open: None, ready: Vec::new() };
+        stream.open(shard, index);
+        stream
     }
 }
 
 fn span(at: &[u64], cell: &[u64], shape: &[u64]) -> SmallVec<[Range<u64>; 4]> {
-    at.iter().zip(cell).zip(shape).map(|((&a, &c), &s)| (a * c).min(s)..((a + 1) * c).min(s)).collect()
+    at.iter()
+        .zip(cell)
+        .zip(shape)
+        .map(|((&a, &c), &s)| (a * c).min(s)..(a + 1).saturating_mul(c).min(s))
+        .collect()
 }
 
 /// The requests of one array, merged where that is cheaper, in batches.
 pub struct WorkStream<'a> {
     read: &'a ArrayRead,
     profile: Profile,
-    shards: GridWalk<'a>,
+    shards: Option<GridWalk<'a>>,
     open: Option<OpenShard<'a>>,
     /// Work that is ready, last first.
     ready: Vec<Work>,
+}
+
+/// A touched shard whose index is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    /// Its place in the grid of shards.
+    pub at: Coord,
+    /// Its key.
+    pub key: String,
+}
+
+/// What a stream says next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Something to do.
+    Work(Work),
+    /// The index of this shard must be known.
+    Shard(Shard),
+    /// Nothing is left.
+    End,
 }
 
 struct OpenShard<'a> {
@@ -253,25 +284,45 @@ impl<'a> WorkStream<'a> {
         index: &mut dyn FnMut(&str, &[u64]) -> Result<IndexState>,
     ) -> Result<Option<Work>> {
         loop {
-            if let Some(work) = self.ready.pop() {
-                return Ok(Some(work));
-            }
-            if self.open.is_none() {
-                let Some(at) = self.shards.next() else { return Ok(None) };
-                let key = self.read.array.chunk_key(&at);
-                if self.read.array.sharding.is_none() {
-                    if self.read.held.as_ref() == Some(&at) {
-                        continue;
-                    }
-                    let parts = vec![Part { at, bytes: None }];
-                    return Ok(Some(Work::Fetch { key, range: ByteRange::All, version: None, parts }));
+            match self.step()? {
+                Step::Work(work) => return Ok(Some(work)),
+                Step::Shard(shard) => {
+                    let state = index(&shard.key, &shard.at)?;
+                    self.open(shard, state);
                 }
-                let index = index(&key, &at)?;
-                let inner = self.read.inner(&at);
-                self.open = Some(OpenShard { at, key, index, inner });
+                Step::End => return Ok(None),
             }
-            self.batch()?;
         }
+    }
+
+    /// The next thing to do, or the shard whose index must be known first. The caller may open it here, or leave its work
+    /// to a stream of its own ([`ArrayRead::shard_work`]).
+    pub fn step(&mut self) -> Result<Step> {
+        loop {
+            if let Some(work) = self.ready.pop() {
+                return Ok(Step::Work(work));
+            }
+            if self.open.is_some() {
+                self.batch()?;
+                continue;
+            }
+            let Some(at) = self.shards.as_mut().and_then(Iterator::next) else { return Ok(Step::End) };
+            let key = self.read.array.chunk_key(&at);
+            if self.read.array.sharding.is_some() {
+                return Ok(Step::Shard(Shard { at, key }));
+            }
+            if self.read.held.as_ref() == Some(&at) {
+                continue;
+            }
+            let parts = vec![Part { at, bytes: None }];
+            return Ok(Step::Work(Work::Fetch { key, range: ByteRange::All, version: None, parts }));
+        }
+    }
+
+    /// Goes on with the chunks of a shard.
+    pub fn open(&mut self, shard: Shard, index: IndexState) {
+        let inner = self.read.inner(&shard.at);
+        self.open = Some(OpenShard { at: shard.at, key: shard.key, index, inner });
     }
 
     /// Takes the next chunks of the open shard and merges them into requests.

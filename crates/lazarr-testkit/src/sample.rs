@@ -213,7 +213,7 @@ impl Sample {
             ("obsm/X_3d", DataType::Float(8), vec![n, 3, 4], vec![spec.rows, 2, 4]),
         ] {
             let size = dtype.item_size().unwrap() * shape.iter().product::<u64>() as usize;
-            let bytes: Vec<u8> = (0..size).map(|_| rng.next() as u8).collect();
+            let bytes: Vec<u8> = (0..size).map(|_| rng.number() as u8).collect();
             let array = Array::new(dtype.clone(), &shape, &chunk, Items::Fixed(bytes.clone()));
             w.array(path, &array);
             dense.push((path, dtype, shape, bytes));
@@ -246,9 +246,9 @@ impl Sample {
             match columns {
                 None => out.extend_from_slice(row),
                 Some(columns) => {
-                    columns.iter().for_each(|&c| {
-                        out.extend_from_slice(&row[c as usize * item..(c as usize + 1) * item])
-                    });
+                    for &c in columns {
+                        out.extend_from_slice(&row[c as usize * item..(c as usize + 1) * item]);
+                    }
                 }
             }
         }

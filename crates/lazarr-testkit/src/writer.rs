@@ -39,6 +39,7 @@ pub struct Shards {
 }
 
 /// How a store is laid out.
+#[allow(clippy::struct_excessive_bools, reason = "each is a yes or no of the format")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// 2 or 3.
@@ -146,9 +147,11 @@ impl Writer {
         self.group(path, Value::Object(attributes));
     }
 
-    /// Writes an array.
+    /// Writes an array, in place of one that is there.
     pub fn array(&mut self, path: &str, array: &Array) {
         let sharded = self.layout.shards.filter(|_| self.layout.version == 3 && !array.shape.is_empty());
+        self.values.retain(|k, _| !k.starts_with(&format!("{path}/")));
+        self.nodes.retain(|(k, _)| !k.starts_with(&format!("{path}/")));
         let big = self.layout.big_endian && matches!(array.items, Items::Fixed(_));
         let fortran = self.layout.fortran && array.shape.len() > 1 && matches!(array.items, Items::Fixed(_));
         if self.layout.version == 3 {
@@ -264,6 +267,12 @@ impl Writer {
         })
     }
 
+    /// Puts another document in place of a node's.
+    pub fn replace_node(&mut self, key: &str, document: Value) {
+        self.nodes.retain(|(k, _)| k != key);
+        self.nodes.push((key.to_owned(), document));
+    }
+
     /// Keys and values, metadata included.
     pub fn values(&self) -> BTreeMap<String, Vec<u8>> {
         let mut out = self.values.clone();
@@ -275,11 +284,12 @@ impl Writer {
             return out;
         }
         let mut metadata = Map::new();
+        let plain = json!({"zarr_format": 3, "node_type": "group", "attributes": {}});
         if self.layout.version == 3 {
             for (key, node) in self.nodes.iter().filter(|(k, _)| k != "zarr.json") {
                 metadata.insert(key.trim_end_matches("/zarr.json").to_owned(), node.clone());
             }
-            let mut root = self.nodes.iter().find(|(k, _)| k == "zarr.json").unwrap().1.clone();
+            let mut root = self.nodes.iter().find(|(k, _)| k == "zarr.json").map_or(plain, |n| n.1.clone());
             root["consolidated_metadata"] =
                 json!({"kind": "inline", "must_understand": false, "metadata": metadata});
             out.insert("zarr.json".into(), bytes(&root));

@@ -225,41 +225,66 @@ impl AxisView {
         }
     }
 
-    /// The columns that must be read before the selection is known; the names are `None`.
-    pub(crate) fn needs(&self) -> Vec<Option<String>> {
+    /// What must be read before the selection is known, step by step: the columns (`None`: the names), the positions at
+    /// which they are read, and whether it is these positions or at most these.
+    pub(crate) fn needs(&self) -> Vec<(Vec<Option<String>>, Index, bool)> {
         let State::Pending { parent, step, memo } = &self.state else { return Vec::new() };
         if memo.get().is_some() {
             return Vec::new();
         }
         let mut needs = parent.needs();
-        match step {
-            Step::Index(_) | Step::Slice(..) | Step::Ints(_) | Step::Mask(_) => {}
-            Step::Labels(_) | Step::LabelSlice(..) | Step::LabelledMask(..) => needs.push(None),
-            Step::Predicate(expr) => needs.extend(expr.columns().into_iter().map(|c| c.column)),
-        }
-        needs.sort();
-        needs.dedup();
+        let columns: Vec<_> = match step {
+            Step::Index(_) | Step::Slice(..) | Step::Ints(_) | Step::Mask(_) => return needs,
+            Step::Labels(_) | Step::LabelSlice(..) | Step::LabelledMask(..) => vec![None],
+            Step::Predicate(expr) => expr.columns().into_iter().map(|c| c.column).collect(),
+        };
+        let (base, _) = parent.bound();
+        needs.push((columns, base, parent.index().is_some()));
         needs
     }
 
-    /// What a plan assumes is selected before that is known, and how far such a plan can be trusted: as many positions
-    /// as there are labels, spread evenly (an estimate, names may repeat); all, where a predicate decides (a bound).
-    pub(crate) fn stand_in(&self) -> (Index, Mark) {
+    /// What a plan assumes is selected before that is known, how far its chunks can be trusted, and how far the size of
+    /// the result: as many positions as there are labels, spread evenly (an estimate, names may repeat); else all that
+    /// may be selected.
+    pub(crate) fn stand_in(&self) -> (Index, Mark, Mark) {
         if let Some(index) = self.index() {
-            return (index.clone(), Mark::Exact);
+            return (index.clone(), Mark::Exact, Mark::Exact);
         }
         let n = self.axis.len;
-        let all = (Index::all(n), Mark::Upper);
-        let State::Pending { parent, step, .. } = &self.state else { return all };
-        let parent_len = parent.count().unwrap_or(n);
-        match step {
-            Step::Labels(labels) if (labels.len() as u64) < parent_len => {
-                let k = labels.len() as u64;
-                let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
-                (Index::positions(at), Mark::Estimate)
-            }
-            _ => all,
+        if let State::Pending { step: Step::Labels(labels), .. } = &self.state
+            && (labels.len() as u64) < n
+        {
+            let k = labels.len() as u64;
+            let at = (0..k).map(|i| ((i as f64 + 0.5) / k as f64 * n as f64) as u64).collect();
+            return (Index::positions(at), Mark::Estimate, Mark::Estimate);
         }
+        let (index, sure) = self.bound();
+        (index, Mark::Upper, if sure { Mark::Upper } else { Mark::Estimate })
+    }
+
+    /// Positions among which all are that may be selected, and whether at most so many are: a step that may repeat
+    /// positions can select more.
+    pub(crate) fn bound(&self) -> (Index, bool) {
+        if let Some(index) = self.index() {
+            return (index.clone(), true);
+        }
+        let State::Pending { parent, step, .. } = &self.state else {
+            return (Index::all(self.axis.len), true);
+        };
+        let (index, sure) = parent.bound();
+        let once = match step {
+            Step::Slice(..)
+            | Step::Mask(_)
+            | Step::LabelSlice(..)
+            | Step::LabelledMask(..)
+            | Step::Predicate(_) => true,
+            Step::Index(inner) => inner.is_monotone(),
+            Step::Ints(_) => false,
+            Step::Labels(labels) => {
+                labels.len() == labels.iter().collect::<std::collections::HashSet<_>>().len()
+            }
+        };
+        (index, sure && once)
     }
 
     /// The selection as a person would read it.

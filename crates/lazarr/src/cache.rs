@@ -36,7 +36,12 @@ impl IndexCache {
         self.cache.get(key).map(|e| e.state.clone())
     }
 
-    pub(crate) fn put(&self, key: &str, state: &IndexState, charge: Charge) {
+    /// Keeps an index, unless all together would take more than `most` bytes: what is kept must not starve the call that
+    /// pays for it. That a shard is absent is not kept: it may be written later.
+    pub(crate) fn put(&self, key: &str, state: &IndexState, charge: Charge, most: u64) {
+        if matches!(state, IndexState::Absent) || self.cache.weight() + charge.bytes() > most {
+            return;
+        }
         self.cache.insert(key.to_owned(), Arc::new(Entry { state: state.clone(), charge }));
     }
 

@@ -1,6 +1,8 @@
 //! One call of a verb: its limits, and the loop that runs programs stage by stage.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
@@ -22,6 +24,8 @@ pub struct Call<'a> {
     pub threads: Option<usize>,
     /// Counts what the call does.
     pub meter: Option<Arc<Meter>>,
+    /// Leave out elements of an object that cannot be read, instead of ending with their error.
+    pub skip_broken: bool,
     /// Asked on the caller's thread, at least every 100 ms, whether to stop.
     pub interrupt: Option<Interrupt<'a>>,
 }
@@ -31,8 +35,10 @@ pub(crate) struct Run<'a> {
     pub(crate) session: &'a Session,
     io: Io,
     pub(crate) cx: Cx,
+    absent: Mutex<HashSet<String>>,
     threads: usize,
     interrupt: Option<Interrupt<'a>>,
+    asked: Mutex<Instant>,
 }
 
 /// Makes the programs of what is wanted; called twice where reads are audited.
@@ -50,16 +56,26 @@ impl<'a> Run<'a> {
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
         let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
-        Self { session, io, cx, threads, interrupt: call.interrupt }
+        Self {
+            session,
+            io,
+            cx,
+            absent: Mutex::default(),
+            asked: Mutex::new(Instant::now()),
+            threads,
+            interrupt: call.interrupt,
+        }
     }
 
     fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {
         Exec {
             io,
             indices: &self.session.indices,
+            absent: &self.absent,
             budget: &self.cx.budget,
             threads: self.threads,
             interrupt: self.interrupt,
+            asked: &self.asked,
         }
     }
 
@@ -76,8 +92,10 @@ impl<'a> Run<'a> {
         }
         let plain = self.io.with_meter(Arc::default());
         self.session.indices.clear();
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let named = self.name_reads(&plain, make)?;
         self.session.indices.clear();
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let audit = Arc::new(Audit::new(named));
         let value = self.execute(&self.io.with_audit(audit.clone()), make)?;
         match audit.left().first() {
@@ -160,9 +178,11 @@ impl<'a> Run<'a> {
             .collect();
         let mut open: Vec<bool> = vec![true; want.leaves.len()];
         let mut round = 0;
-        let mut per_thread = 0;
+        let (mut per_thread, mut index_bytes) = (0, 0u64);
+        let mut guessed = false;
         loop {
             let mut stages = Vec::new();
+            let mut together = Vec::new();
             for (i, (label, program)) in want.leaves.iter_mut().enumerate() {
                 if !open[i] {
                     continue;
@@ -173,18 +193,22 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
-                per_thread =
-                    stage.reads.iter().map(|r| thread_bytes(r, exec.profile())).fold(per_thread, u64::max);
                 let arrays = stage
                     .reads
                     .iter()
                     .map(|r| array_plan(&exec, r, resolve))
                     .collect::<Result<Vec<_>>>()
                     .map_err(at)?;
+                for (read, array) in stage.reads.iter().zip(&arrays) {
+                    let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
+                    index_bytes = index_bytes.saturating_add(bytes);
+                }
+                together.extend(stage.reads.iter().cloned());
                 add_stage(&mut elements[*label].stages, round, stage.name, arrays);
                 if stage.last || !resolve {
                     open[i] = false;
                     for (k, later) in program.later().into_iter().enumerate() {
+                        guessed = true;
                         add_stage(&mut elements[*label].stages, round + 1 + k, &later.name, later.arrays);
                     }
                 } else {
@@ -192,6 +216,7 @@ impl<'a> Run<'a> {
                     stages.push((i, stage));
                 }
             }
+            per_thread = thread_bytes(together.iter(), exec.profile()).max(per_thread);
             if stages.is_empty() {
                 break;
             }
@@ -213,13 +238,10 @@ impl<'a> Run<'a> {
         }
         plan.elements = elements;
         plan.total();
-        let index_bytes: u64 = 0;
-        plan.peak_bytes = plan.output_bytes
-            + beside
-            + Amount {
-                value: per_thread.saturating_mul(self.threads as u64) + index_bytes,
-                mark: Mark::Upper,
-            };
+        // What later stages decode is not known where they are guessed.
+        let mark = if guessed { Mark::Estimate } else { Mark::Upper };
+        let threads = per_thread.saturating_mul(self.threads as u64).saturating_add(index_bytes);
+        plan.peak_bytes = plan.output_bytes + beside + Amount { value: threads, mark };
         Ok(plan)
     }
 
@@ -236,6 +258,7 @@ impl<'a> Run<'a> {
 }
 
 fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result<()> {
+    exec.poll()?;
     let mut jobs = Vec::new();
     for (i, stage) in stages {
         for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
@@ -276,11 +299,19 @@ fn waste(element: &mut ElementPlan) {
     }
 }
 
+/// So many shards are looked up in the cache one by one.
+const MANY: u64 = 1 << 20;
+
 /// What one read costs.
 fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayPlan> {
     let array = &read.array;
     let chunks = read.chunk_count();
-    let chunks_total = array.shape.iter().zip(array.inner_shape()).map(|(&s, &c)| s.div_ceil(c)).product();
+    let chunks_total = array
+        .shape
+        .iter()
+        .zip(array.inner_shape())
+        .map(|(&s, &c)| s.div_ceil(c))
+        .fold(1, u64::saturating_mul);
     let inner = array.inner_bytes();
     let sharded = array.sharding.is_some();
     let shards = if sharded { read.shard_count() } else { 0 };
@@ -292,7 +323,9 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
         ..ArrayPlan::default()
     };
     let mut unknown = 0;
-    if sharded {
+    if shards > MANY {
+        unknown = shards; // no cache holds that many
+    } else if sharded {
         for at in read.shards() {
             if exec.indices.get(&array.chunk_key(&at)).is_none() {
                 unknown += 1;
@@ -308,11 +341,22 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
             if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
         return Ok(plan);
     }
-    // Those that are not cached yet are read here, and again only if they are forgotten by then.
-    plan.index_requests = Amount::exact(0);
+    // Those that are not cached yet are read here. They are read again where they are not kept: absent shards, and what
+    // does not fit into the cache.
+    let (mut again, mut again_bytes) = (0, 0);
+    let mut index = |key: &str, _: &[u64]| {
+        let known = exec.knows(key);
+        let state = exec.shard_index(read, key)?;
+        if !known && exec.indices.get(key).is_none() {
+            again += 1;
+            again_bytes += if matches!(state, IndexState::Absent) { 0 } else { array.shard_index_bytes() };
+        }
+        Ok(state)
+    };
     let (mut requests, mut fetch, mut decoded) = (0, 0, 0);
     let mut stream = read.work(exec.profile());
-    while let Some(work) = stream.next(&mut |key, at| exec.shard_index(read, key, at))? {
+    while let Some(work) = stream.next(&mut index)? {
+        exec.poll()?;
         match work {
             Work::Fill(_) => {}
             Work::Fetch { key, range, parts, .. } => {
@@ -332,8 +376,9 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
             }
         }
     }
-    plan.requests = Amount::exact(requests);
-    plan.fetch_bytes = Amount::exact(fetch);
+    plan.index_requests = Amount::exact(again);
+    plan.requests = Amount::exact(requests + again);
+    plan.fetch_bytes = Amount::exact(fetch + again_bytes);
     plan.decode_bytes =
         if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
     Ok(plan)
@@ -345,13 +390,13 @@ fn name(exec: &Exec<'_>, read: &ArrayRead, reads: &mut Reads) -> Result<()> {
     let array = &read.array;
     let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
     let mut found: Reads = Vec::new();
-    let mut index = |key: &str, at: &[u64]| -> Result<IndexState> {
-        if exec.indices.get(key).is_none() {
+    let mut index = |key: &str, _: &[u64]| -> Result<IndexState> {
+        if !exec.knows(key) {
             let bytes = array.shard_index_bytes();
             let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
             found.push((key.to_owned(), range));
         }
-        exec.shard_index(read, key, at)
+        exec.shard_index(read, key)
     };
     while let Some(work) = stream.next(&mut index)? {
         if let Work::Fetch { key, range, .. } = work {

@@ -207,6 +207,12 @@ impl Lazy {
             .found(name.to_owned()))
     }
 
+    /// Whether this is the index of a table.
+    fn is_names(&self) -> bool {
+        let frame = self.axes.first().and_then(|a| a.axis().frame.as_ref()).map(|f| &f.body);
+        matches!(frame, Some(Body::DataFrame(frame)) if frame.index.path == self.element.path)
+    }
+
     fn indices(&self, run: &Run<'_>) -> Result<Vec<Index>> {
         self.axes.iter().map(|a| a.resolve(run)).collect()
     }
@@ -214,8 +220,8 @@ impl Lazy {
     /// What reading it would cost; see [`Plan`]. With `resolve`, small reads are paid for exact numbers.
     pub fn plan(&self, call: &Call<'_>, resolve: bool) -> Result<Plan> {
         let run = Run::new(&self.session, call);
-        plan_of(&run, &self.axes, resolve, &mut |indices| {
-            let mut want = Want::default();
+        plan_of(&run, &self.axes, resolve, &|_| (0..self.axes.len()).collect(), &mut |indices| {
+            let mut want = Want { names: self.is_names(), ..Want::default() };
             want.add(&self.element, indices, self.columns.as_deref())?;
             Ok(want)
         })
@@ -230,7 +236,7 @@ impl Lazy {
     pub(crate) fn collect_in(&self, run: &Run<'_>) -> Result<Value> {
         let indices = self.indices(run)?;
         let value = run.read(&|| {
-            let mut want = Want::default();
+            let mut want = Want { names: self.is_names(), ..Want::default() };
             let recipe = want.add(&self.element, &indices, self.columns.as_deref())?;
             Ok((want, recipe))
         })?;
@@ -265,55 +271,82 @@ impl Lazy {
 }
 
 /// Plans what `make` wants. Where the selection is not known, the plan shows what must be read for it, and the elements
-/// as if everything were selected: upper bounds.
+/// as if everything were selected: upper bounds. `of` says which of the axes an element has.
 fn plan_of(
     run: &Run<'_>,
     axes: &[Arc<AxisView>],
     resolve: bool,
+    of: &dyn Fn(&str) -> Vec<usize>,
     make: &mut dyn FnMut(&[Index]) -> Result<Want>,
 ) -> Result<Plan> {
     let mut selection: Vec<StagePlan> = Vec::new();
-    let mut known = true;
     if resolve {
         for axis in axes {
             axis.resolve(run)?;
         }
     } else {
-        for axis in axes {
-            if axis.index().is_some() {
+        for (k, axis) in axes.iter().enumerate() {
+            // Both axes of a square matrix may be one selection, which is made once.
+            if axis.index().is_some() || axes[..k].iter().any(|a| Arc::ptr_eq(a, axis)) {
                 continue;
             }
-            known = false;
-            let mut want = Want::default();
-            for name in axis.needs() {
-                let column = axis.axis().column(name.as_deref())?;
-                let rows = Index::all(axis.axis().len);
-                want.add(&column, std::slice::from_ref(&rows), None)?;
-            }
-            let stages = run.plan(want, false)?.elements.into_iter().flat_map(|e| e.stages);
-            let mut stage = StagePlan { name: "select".into(), ..StagePlan::default() };
-            for s in stages {
-                stage.round_trips = stage.round_trips.max(s.round_trips);
-                stage.arrays.extend(s.arrays);
-            }
-            if !selection.contains(&stage) {
-                selection.push(stage);
+            for (columns, rows, certain) in axis.needs() {
+                selection.push(selection_stage(run, axis, &columns, &rows, certain)?);
             }
         }
     }
-    let (indices, marks): (Vec<Index>, Vec<Mark>) = axes.iter().map(|a| a.stand_in()).unzip();
+    let stand_ins: Vec<_> = axes.iter().map(|a| a.stand_in()).collect();
+    let indices: Vec<Index> = stand_ins.iter().map(|s| s.0.clone()).collect();
     let mut plan = run.plan(make(&indices)?, resolve)?;
     plan.selection = selection;
-    if !known {
-        let text: Vec<String> = axes.iter().map(|a| a.describe()).collect();
-        for element in &mut plan.elements {
-            element.selection = text.join(", ");
-            element.resolve = Some("reads the columns or names that the selection needs".into());
+    let pending: Vec<bool> = axes.iter().map(|a| a.index().is_none()).collect();
+    for element in &mut plan.elements {
+        let own = of(&element.path);
+        if !own.iter().any(|&k| pending[k]) {
+            continue;
         }
-        plan.bound(marks.into_iter().max().unwrap_or_default());
+        let text: Vec<String> = own.iter().map(|&k| axes[k].describe()).collect();
+        element.selection = text.join(", ");
+        element.resolve = Some("reads the columns or names that the selection needs".into());
+        let worst = |f: fn(&(Index, Mark, Mark)) -> Mark| {
+            own.iter().map(|&k| f(&stand_ins[k])).max().unwrap_or_default()
+        };
+        element.bound(worst(|s| s.1), worst(|s| s.2));
     }
     plan.total_peak();
     Ok(plan)
+}
+
+/// The columns that one step of a selection reads.
+fn selection_stage(
+    run: &Run<'_>,
+    axis: &AxisView,
+    columns: &[Option<String>],
+    rows: &Index,
+    certain: bool,
+) -> Result<StagePlan> {
+    let mut want = Want::default();
+    for name in columns {
+        let column = axis.axis().column(name.as_deref())?;
+        want.add(&column, std::slice::from_ref(rows), None)?;
+    }
+    let mut plan = run.plan(want, false)?;
+    // They are read in blocks, and requests do not merge across these.
+    for element in &mut plan.elements {
+        element.bound(Mark::Upper, Mark::Upper);
+    }
+    let mut stage = StagePlan { name: "select".into(), ..StagePlan::default() };
+    for s in plan.elements.into_iter().flat_map(|e| e.stages) {
+        stage.round_trips = stage.round_trips.max(s.round_trips);
+        stage.arrays.extend(s.arrays);
+    }
+    if certain {
+        for array in &mut stage.arrays {
+            array.chunks.mark = Mark::Exact;
+            array.shards.mark = Mark::Exact;
+        }
+    }
+    Ok(stage)
 }
 
 /// A whole AnnData and what is selected of it. Cheap to clone; indexing makes a new one and reads nothing.
@@ -533,8 +566,20 @@ impl LazyAnnData {
     pub fn plan(&self, call: &Call<'_>, elements: Option<&[String]>, resolve: bool) -> Result<Plan> {
         self.check_chosen(elements)?;
         let run = Run::new(&self.session, call);
-        plan_of(&run, &[self.obs.clone(), self.var.clone()], resolve, &mut |indices| {
-            let mut want = Want::default();
+        let of = |path: &str| {
+            let inside = path.strip_prefix(&*self.element.path).unwrap_or(path).trim_start_matches('/');
+            match inside.split('/').next().unwrap_or_default() {
+                "X" | "layers" => vec![0, 1],
+                "obs" | "obsm" => vec![0],
+                "var" | "varm" => vec![1],
+                "obsp" => vec![0, 0],
+                "varp" => vec![1, 1],
+                "raw" if inside == "raw/X" => vec![0],
+                _ => Vec::new(),
+            }
+        };
+        plan_of(&run, &[self.obs.clone(), self.var.clone()], resolve, &of, &mut |indices| {
+            let mut want = Want { skip_broken: true, ..Want::default() };
             self.want(&indices[0], &indices[1], elements, &mut want)?;
             Ok(want)
         })
@@ -546,7 +591,7 @@ impl LazyAnnData {
         let run = Run::new(&self.session, call);
         let (obs, var) = (self.obs.resolve(&run)?, self.var.resolve(&run)?);
         run.read(&|| {
-            let mut want = Want::default();
+            let mut want = Want { skip_broken: call.skip_broken, ..Want::default() };
             let recipe = self.want(&obs, &var, elements, &mut want)?;
             Ok((want, recipe))
         })

@@ -33,28 +33,27 @@ pub(crate) fn apply(axis: &Axis, base: &Index, step: &Step, run: &Run<'_>) -> Re
 const BLOCK: u64 = 4 << 20;
 
 /// Blocks of positions of `base` that cut no chunk of these columns: each chunk is decoded once.
-fn blocks(base: &Index, columns: &[Element], run: &Run<'_>) -> Vec<Index> {
+fn blocks(base: &Index, columns: &[Element], run: &Run<'_>) -> impl Iterator<Item = Index> + use<> {
     let n = base.len();
-    let whole = || vec![Index::all(n)];
-    let Some((start, 1, _)) = base.as_range() else { return whole() };
+    let (start, rows) = cuts(base, columns, run).unwrap_or((0, u64::MAX));
+    let first = Some((0, (start / rows).saturating_add(1).saturating_mul(rows).saturating_sub(start).min(n)));
+    let next = move |&(_, end): &(u64, u64)| (end < n).then(|| (end, end.saturating_add(rows).min(n)));
+    std::iter::successors(first, next).map(move |(a, b)| range(a, b, n))
+}
+
+/// Where the first block starts in the axis, and the rows of a block; `None`: all at once.
+fn cuts(base: &Index, columns: &[Element], run: &Run<'_>) -> Option<(u64, u64)> {
+    let (start, 1, _) = base.as_range()? else { return None };
     let arrays: Vec<_> = columns.iter().flat_map(own_arrays).collect();
     let step = arrays.iter().try_fold(1u64, |l, a| {
         let chunk = *a.inner_shape().first()?;
         let lcm = l / gcd(l, chunk) * chunk;
         (lcm <= 4 * BLOCK).then_some(lcm)
     });
-    let Some(step) = step else { return whole() };
+    let step = step?;
     let row: u64 = arrays.iter().map(|a| a.dtype.item_size().unwrap_or(32) as u64).sum::<u64>().max(1);
     let fits = (run.cx.budget.limit() / 8 / row).clamp(1, BLOCK);
-    let rows = (fits / step).max(1) * step;
-    let mut cuts = vec![0];
-    let mut next = (start / rows + 1) * rows - start;
-    while next < n {
-        cuts.push(next);
-        next += rows;
-    }
-    cuts.push(n);
-    cuts.windows(2).map(|w| range(w[0], w[1], n)).collect()
+    Some((start, (fits / step).max(1) * step))
 }
 
 fn range(a: u64, b: u64, n: u64) -> Index {
@@ -74,11 +73,12 @@ fn own_arrays(column: &Element) -> Vec<lazarr_format::ArrayRef> {
 }
 
 /// Reads some rows of columns: of a categorical only its codes.
-fn read(columns: &[Element], rows: &Index, run: &Run<'_>) -> Result<Vec<Value>> {
+fn read(axis: &Axis, columns: &[Element], rows: &Index, run: &Run<'_>) -> Result<Vec<Value>> {
     let value = run.read(&|| {
         let mut want = Want::default();
         let mut parts = Vec::new();
         for column in columns {
+            want.names = axis.column(None).is_ok_and(|names| names.path == column.path);
             parts.push((String::new(), want.add_for_predicate(column, rows)?));
         }
         Ok((want, Recipe::Map(parts)))
@@ -145,7 +145,7 @@ fn each_name(axis: &Axis, base: &Index, run: &Run<'_>, mut f: impl FnMut(u64, &s
     let mut at = 0;
     for block in blocks(base, std::slice::from_ref(&column), run) {
         let rows = base.compose(&block)?;
-        let values = read(std::slice::from_ref(&column), &rows, run)?;
+        let values = read(axis, std::slice::from_ref(&column), &rows, run)?;
         match values.first() {
             Some(Value::Strings(s)) => {
                 for i in 0..s.len() {
@@ -255,7 +255,7 @@ fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Index
     let mut mask = Mask3::empty();
     for block in blocks(base, &columns, run) {
         let rows = base.compose(&block)?;
-        let values = read(&columns, &rows, run)?;
+        let values = read(axis, &columns, &rows, run)?;
         let offsets: Vec<Vec<u64>> = values.iter().map(offsets).collect();
         let blocks =
             values.iter().zip(&offsets).map(|(v, o)| column_block(v, o)).collect::<Result<Vec<_>>>()?;
@@ -301,7 +301,7 @@ fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
 
 fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
     let value = run.read(&|| {
-        let mut want = Want::default();
+        let mut want = Want { names: true, ..Want::default() };
         let recipe = want.add(element, &[], None)?;
         Ok((want, Recipe::Texts(Box::new(recipe))))
     })?;

@@ -171,8 +171,13 @@ fn write<const N: usize, const M: usize, F: Fn([u8; N]) -> i64>(
     let mut legal = true;
     for (s, d) in src.iter().zip(dst) {
         let value = get(*s);
-        legal &= value.clamp(low, high) == value;
+        // `low` may lie above `high`: then nothing is legal.
+        legal &= (low..=high).contains(&value);
         *d = put(value);
     }
     legal
 }
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

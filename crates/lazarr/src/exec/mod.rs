@@ -6,14 +6,15 @@
 pub(crate) mod convert;
 pub(crate) mod sink;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ByteRange, Code, Error, Profile, Result};
-use lazarr_plan::{ArrayRead, IndexState, Part, Work, WorkStream};
+use lazarr_format::{ByteRange, Code, Error, Fill, Profile, Result};
+use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
 use lazarr_store::Io;
 
 use crate::cache::IndexCache;
@@ -34,8 +35,12 @@ pub(crate) struct Exec<'a> {
     pub(crate) io: &'a Io,
     pub(crate) indices: &'a IndexCache,
     pub(crate) budget: &'a Budget,
+    /// Absent shards of row starts: these are asked for twice in one call, and answered once.
+    pub(crate) absent: &'a Mutex<HashSet<String>>,
     pub(crate) threads: usize,
     pub(crate) interrupt: Option<Interrupt<'a>>,
+    /// When the caller was last asked whether to stop.
+    pub(crate) asked: &'a Mutex<Instant>,
 }
 
 /// How long the caller may wait until an interrupt is seen.
@@ -44,9 +49,26 @@ const POLL: Duration = Duration::from_millis(40);
 /// Small requests are taken together, until they hold this many chunks.
 const TAKE: usize = 16;
 
+/// What the threads of one execution share.
+struct Shared<'a, 'b> {
+    source: Mutex<Source<'a, 'b>>,
+    /// There may be work again, or none will come.
+    more: Condvar,
+    stop: AtomicBool,
+}
+
 struct Source<'a, 'b> {
     jobs: std::iter::Enumerate<std::slice::Iter<'b, Job<'a>>>,
-    open: Option<(usize, WorkStream<'b>)>,
+    /// Streams with work, the next last: of a job, and above it of shards whose index has come.
+    open: Vec<(usize, WorkStream<'b>)>,
+    /// Indices that are being fetched.
+    fetching: usize,
+}
+
+impl<'a, 'b> Shared<'a, 'b> {
+    fn lock(&self) -> MutexGuard<'_, Source<'a, 'b>> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Exec<'_> {
@@ -60,24 +82,41 @@ impl Exec<'_> {
     /// Does all reads; returns when every chunk is placed, or with the first error.
     pub(crate) fn run(&self, jobs: &[Job<'_>]) -> Result<()> {
         let profile = self.profile();
-        let source = Mutex::new(Source { jobs: jobs.iter().enumerate(), open: None });
-        let stop = AtomicBool::new(false);
+        let source = Source { jobs: jobs.iter().enumerate(), open: Vec::new(), fetching: 0 };
+        let shared =
+            Shared { source: Mutex::new(source), more: Condvar::new(), stop: AtomicBool::new(false) };
         let chunks = jobs.iter().map(|j| j.read.chunk_count()).fold(0u64, u64::saturating_add);
         let threads = self.threads_for(jobs, chunks);
-        let work = |interrupt: Option<Interrupt<'_>>| -> Result<()> {
-            let mut worker = Worker::new(self, interrupt);
-            let result = worker.run(jobs, &source, profile, &stop);
+        let work = |is_caller: bool| -> Result<()> {
+            let mut worker = Worker::new(self, is_caller);
+            let result = worker.run(jobs, &shared, profile);
             if result.is_err() {
-                stop.store(true, Relaxed);
+                shared.stop.store(true, Relaxed);
+                shared.more.notify_all();
             }
             result
         };
         if threads <= 1 {
-            return work(self.interrupt);
+            return work(true);
         }
+        let caller = std::thread::current();
+        let helper = || {
+            let result = work(false);
+            caller.unpark();
+            result
+        };
         std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| work(None))).collect();
-            let mut result = work(self.interrupt);
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(helper)).collect();
+            let mut result = work(true);
+            // The others may be busy for long yet: the caller can still stop them.
+            while self.interrupt.is_some()
+                && result.is_ok()
+                && !helpers.iter().all(std::thread::ScopedJoinHandle::is_finished)
+            {
+                std::thread::park_timeout(POLL);
+                result = self.poll();
+                shared.stop.fetch_or(result.is_err(), Relaxed);
+            }
             for helper in helpers {
                 let theirs = helper.join().unwrap_or_else(|_| {
                     Err(Error::new(Code::Internal, "a thread ended unexpectedly").help("Please report this"))
@@ -102,15 +141,40 @@ impl Exec<'_> {
         if chunks < 2 || bytes < 128 << 10 {
             return 1; // a thread costs more than it brings
         }
-        let need = jobs.iter().map(|j| thread_bytes(j.read, self.profile())).max().unwrap_or(0).max(1);
+        let need = thread_bytes(jobs.iter().map(|j| j.read), self.profile()).max(1);
         let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
         self.threads.min(fits).min(chunks.try_into().unwrap_or(usize::MAX)).max(1)
     }
 
+    /// Asks whether to stop, where it was not asked lately. On the caller's thread only.
+    pub(crate) fn poll(&self) -> Result<()> {
+        let Some(interrupt) = self.interrupt else { return Ok(()) };
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.elapsed() < POLL {
+            return Ok(());
+        }
+        *asked = Instant::now();
+        drop(asked);
+        if interrupt() {
+            return Err(Error::new(Code::Interrupted, "the read was stopped"));
+        }
+        Ok(())
+    }
+
+    /// Whether the index of a shard is known without reading.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        self.indices.get(key).is_some()
+            || self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
     /// The index of a shard, from the cache or the store.
-    pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str, at: &[u64]) -> Result<IndexState> {
+    pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str) -> Result<IndexState> {
         if let Some(state) = self.indices.get(key) {
             return Ok(state);
+        }
+        let remember = read.role == Role::Indptr;
+        if remember && self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+            return Ok(IndexState::Absent);
         }
         let array = &read.array;
         let bytes = array.shard_index_bytes();
@@ -128,31 +192,46 @@ impl Exec<'_> {
             },
         )?;
         let state = match found {
-            None => IndexState::Absent,
+            None => {
+                if remember {
+                    self.absent.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned());
+                }
+                IndexState::Absent
+            }
             Some(found) => {
                 let index = ShardIndex::parse(&raw, array, found.total).map_err(locate)?;
                 IndexState::Present(Arc::new(index), found.version)
             }
         };
-        let _ = at;
-        self.indices.put(key, &state, charge);
+        self.indices.put(key, &state, charge, self.budget.limit() / 4);
         Ok(state)
     }
 }
 
-/// What one thread holds beside the result while it works on this read, in bytes: the encoded and the decoded chunk and
-/// what the codecs need.
-pub(crate) fn thread_bytes(read: &ArrayRead, profile: Profile) -> u64 {
-    let chunk = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(32));
-    let encoded =
-        chunk.saturating_add(chunk / 64 + 4096).max(profile.max_request.min(chunk.saturating_mul(4)));
-    chunk.saturating_add(encoded).saturating_add(read.array.chain.scratch_bytes(chunk))
+/// What one thread holds beside the result while it works on these reads, in bytes: the largest request, the largest
+/// decoded chunk, and what the codecs need.
+pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profile: Profile) -> u64 {
+    let (mut encoded, mut decoded) = (0, 0);
+    for read in reads {
+        let array = &read.array;
+        let chunk = array.inner_bytes().unwrap_or_else(|| array.inner_len().saturating_mul(32));
+        // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
+        let one = chunk.saturating_add(chunk / 64 + 4096);
+        let request = if array.sharding.is_some() {
+            let gaps = profile.max_gap().saturating_mul(read.chunk_count().saturating_sub(1));
+            one.saturating_mul(read.chunk_count()).saturating_add(gaps).min(profile.max_request)
+        } else {
+            one
+        };
+        encoded = one.max(request).max(encoded);
+        decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
+    }
+    decoded.saturating_add(encoded)
 }
 
 struct Worker<'e, 'a> {
     exec: &'e Exec<'a>,
-    interrupt: Option<Interrupt<'e>>,
-    asked: Instant,
+    is_caller: bool,
     scratch: Scratch,
     encoded: Vec<u8>,
     decoded: Vec<u8>,
@@ -161,11 +240,10 @@ struct Worker<'e, 'a> {
 }
 
 impl<'e, 'a> Worker<'e, 'a> {
-    fn new(exec: &'e Exec<'a>, interrupt: Option<Interrupt<'e>>) -> Self {
+    fn new(exec: &'e Exec<'a>, is_caller: bool) -> Self {
         Self {
             exec,
-            interrupt,
-            asked: Instant::now(),
+            is_caller,
             scratch: Scratch::default(),
             encoded: Vec::new(),
             decoded: Vec::new(),
@@ -174,21 +252,15 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
     }
 
-    fn run<'b>(
-        &mut self,
-        jobs: &'b [Job<'_>],
-        source: &Mutex<Source<'_, 'b>>,
-        profile: Profile,
-        stop: &AtomicBool,
-    ) -> Result<()> {
+    fn run<'b>(&mut self, jobs: &'b [Job<'_>], shared: &Shared<'_, 'b>, profile: Profile) -> Result<()> {
         let mut batch = Vec::new();
         loop {
-            self.take(source, profile, &mut batch)?;
+            self.take(shared, jobs, profile, &mut batch)?;
             if batch.is_empty() {
                 return Ok(());
             }
             for (job, work) in batch.drain(..) {
-                if stop.load(Relaxed) {
+                if shared.stop.load(Relaxed) {
                     return Err(Error::new(Code::Interrupted, "stopped"));
                 }
                 self.check_interrupt()?;
@@ -198,39 +270,62 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
     }
 
-    fn check_interrupt(&mut self) -> Result<()> {
-        if let Some(interrupt) = self.interrupt
-            && self.asked.elapsed() >= POLL
-        {
-            self.asked = Instant::now();
-            if interrupt() {
-                return Err(Error::new(Code::Interrupted, "the read was stopped"));
-            }
-        }
-        Ok(())
+    fn check_interrupt(&self) -> Result<()> {
+        if self.is_caller { self.exec.poll() } else { Ok(()) }
     }
 
-    /// Takes work: one large request, or several small ones.
-    fn take(
-        &self,
-        source: &Mutex<Source<'_, '_>>,
+    /// Takes work: one large request, or several small ones. Nothing is read while the source is locked: the index of a
+    /// shard is fetched outside, and the shard's work is then there for all.
+    fn take<'b>(
+        &mut self,
+        shared: &Shared<'_, 'b>,
+        jobs: &'b [Job<'_>],
         profile: Profile,
         batch: &mut Vec<(usize, Work)>,
     ) -> Result<()> {
-        let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = shared.lock();
         let mut chunks = 0;
         while chunks < TAKE {
-            if source.open.is_none() {
-                let Some((i, job)) = source.jobs.next() else { return Ok(()) };
-                source.open = Some((i, job.read.work(profile)));
+            if source.open.is_empty() {
+                match source.jobs.next() {
+                    Some((i, job)) => source.open.push((i, job.read.work(profile))),
+                    None if source.fetching == 0 || !batch.is_empty() || shared.stop.load(Relaxed) => break,
+                    None => {
+                        // Others fetch indices of shards whose work is for all.
+                        let waited = shared.more.wait_timeout(source, POLL);
+                        source = waited.unwrap_or_else(PoisonError::into_inner).0;
+                        self.check_interrupt()?;
+                    }
+                }
+                continue;
             }
-            let Some((i, stream)) = &mut source.open else { return Ok(()) };
+            let Some((i, stream)) = source.open.last_mut() else { break };
             let i = *i;
-            let read = stream.read();
-            match stream.next(&mut |key, at| self.exec.shard_index(read, key, at))? {
-                None => source.open = None,
-                Some(work) => {
+            match stream.step()? {
+                Step::End => {
+                    source.open.pop();
+                }
+                Step::Shard(shard) if self.exec.knows(&shard.key) => {
+                    let index = self.exec.shard_index(jobs[i].read, &shard.key)?;
+                    stream.open(shard, index);
+                }
+                Step::Shard(shard) => {
+                    source.fetching += 1;
+                    drop(source);
+                    let read = jobs[i].read;
+                    let index = self.exec.shard_index(read, &shard.key);
+                    source = shared.lock();
+                    source.fetching -= 1;
+                    shared.more.notify_all();
+                    source.open.push((i, read.shard_work(shard, index?, profile)));
+                    if !batch.is_empty() {
+                        break;
+                    }
+                    self.check_interrupt()?;
+                }
+                Step::Work(work) => {
                     // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
+                    let read = jobs[i].read;
                     let weight =
                         (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, TAKE as u64) as usize;
                     chunks += weight
@@ -251,8 +346,15 @@ impl<'e, 'a> Worker<'e, 'a> {
             Work::Fetch { key, range, version, parts } => {
                 self.encoded.clear();
                 let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let found =
-                    self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded)?;
+                let found = self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded);
+                let found = found.map_err(|e| {
+                    // Its index was within the shard when it was read.
+                    if version.is_none() || e.code() != Code::ChunkLength {
+                        return e;
+                    }
+                    self.exec.indices.forget(&key);
+                    changed(&key).source(e)
+                })?;
                 let Some(found) = found else {
                     if version.is_some() {
                         self.exec.indices.forget(&key);
@@ -297,6 +399,7 @@ impl<'e, 'a> Worker<'e, 'a> {
             return job.sink.place(read, &part.at, Items::Vlen(&chunk));
         };
         if let Some(out) = job.sink.direct(read, &part.at) {
+            self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
             return Ok(());
@@ -313,11 +416,21 @@ impl<'e, 'a> Worker<'e, 'a> {
         job.sink.absent(job.read, at)?;
         self.exec.io.meter().add_filled();
         let read = job.read;
-        let bytes = read.array.inner_bytes().unwrap_or_else(|| read.array.inner_len().saturating_mul(8));
-        let _charge = self.exec.budget.charge(bytes, "a chunk of fill values")?;
-        match filled(read) {
-            (_, Some(chunk)) => job.sink.place(read, at, Items::Vlen(&chunk)),
-            (items, None) => job.sink.place(read, at, Items::Fixed(&items)),
+        let items = read.array.inner_len();
+        match &read.array.fill {
+            Fill::Vlen(item) => {
+                let bytes = items.saturating_mul(item.len() as u64 + 8).saturating_add(8);
+                let _charge = self.exec.budget.charge(bytes, "a chunk of fill values")?;
+                job.sink.place(read, at, Items::Vlen(&filled(item, items)))
+            }
+            Fill::Item(item) => {
+                let bytes = items.saturating_mul(item.len() as u64);
+                self.decoded_charge.grow_to(bytes, "a chunk of fill values")?;
+                resize(&mut self.decoded, bytes)?;
+                let out = &mut self.decoded[..bytes as usize];
+                out.chunks_exact_mut(item.len().max(1)).for_each(|o| o.copy_from_slice(item));
+                job.sink.place(read, at, Items::Fixed(out))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use lazarr_format::codec::Vlen;
-use lazarr_format::{Code, Error, Fill, Result};
+use lazarr_format::{Code, Error, Result};
 use lazarr_plan::{ArrayRead, Role, Run};
 
 use super::convert::{BadItem, Convert};
@@ -155,7 +155,10 @@ impl Sink for Gather {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        // Categories and names are each there once: of numbers, one alone may be the fill value.
+        let one = read.chunk_span(at).iter().map(|s| s.end - s.start).product::<u64>() <= 1;
         let allowed = self.lenient
+            || (read.role == Role::Names && one)
             || (may_be_absent(read.role)
                 && self
                     .absent
@@ -268,19 +271,13 @@ impl Sink for GatherVlen {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        // Strings that are values of a nullable column, or in uns, are still names of something: '' is never a good guess.
+        // A writer leaves out chunks of a text column that are all ''; of names and categories it never does.
         if self.lenient || may_be_absent(read.role) { Ok(()) } else { Err(missing(read, at)) }
     }
 }
 
-/// One chunk full of fill values.
-pub(crate) fn filled(read: &ArrayRead) -> (Vec<u8>, Option<Vlen>) {
-    let items = read.array.inner_len() as usize;
-    match &read.array.fill {
-        Fill::Item(item) => (item.repeat(items), None),
-        Fill::Vlen(item) => {
-            let offsets = (0..=items as u64).map(|i| i * item.len() as u64).collect();
-            (Vec::new(), Some(Vlen { offsets, bytes: item.repeat(items) }))
-        }
-    }
+/// One chunk full of the fill value.
+pub(crate) fn filled(item: &[u8], items: u64) -> Vlen {
+    let offsets = (0..=items).map(|i| i * item.len() as u64).collect();
+    Vlen { offsets, bytes: item.repeat(items as usize) }
 }

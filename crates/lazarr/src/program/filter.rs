@@ -61,6 +61,19 @@ impl Columns {
         Ok(Self::Many(many))
     }
 
+    /// Bytes that looking up takes.
+    fn bytes(columns: &Index, minor: u64) -> u64 {
+        if columns.is_identity_range().is_some() {
+            0
+        } else if !columns.has_duplicates() && minor <= TABLE {
+            4 * minor
+        } else if columns.is_monotone() {
+            0 // the selection itself
+        } else {
+            columns.len().saturating_mul(64)
+        }
+    }
+
     /// Calls `f` with every column of the result that this stored column goes to.
     #[inline]
     fn each(&self, column: u64, mut f: impl FnMut(u32)) {
@@ -117,6 +130,7 @@ struct Search {
     sparse: Arc<Sparse>,
     starts: RowStarts,
     columns: Columns,
+    _held: Charge,
     budget: Budget,
     lenient: bool,
     found: Mutex<(Vec<Found>, Charge)>,
@@ -315,10 +329,14 @@ impl SparseFilter {
         // Destinations do not matter here: only what is touched.
         let segments = starts.segments(|_| 0, cx)?;
         let read = ArrayRead::new(&self.sparse.indices, vec![segments], Role::Indices);
+        let minor = self.sparse.minor_len();
+        let held =
+            cx.budget.charge(Columns::bytes(&self.columns, minor), "the places of selected columns")?;
         let search = Search {
             sparse: self.sparse.clone(),
             starts,
-            columns: Columns::new(&self.columns, self.sparse.minor_len())?,
+            columns: Columns::new(&self.columns, minor)?,
+            _held: held,
             budget: cx.budget.clone(),
             lenient: cx.lenient,
             found: Mutex::new((Vec::new(), cx.budget.open())),
@@ -516,3 +534,7 @@ impl Program for SparseFilter {
         Ok(Leaf::Sparse(matrix))
     }
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

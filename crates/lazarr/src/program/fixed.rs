@@ -93,7 +93,11 @@ impl Program for Fixed {
     }
 
     fn output(&self) -> Amount {
-        Amount::exact(self.bytes())
+        match self.dtype {
+            // It may become strings, which are as long as their text.
+            DataType::FixedUtf32(_) | DataType::FixedBytes(_) => Amount::estimate(self.bytes()),
+            _ => Amount::exact(self.bytes()),
+        }
     }
 
     fn beside(&self) -> Amount {

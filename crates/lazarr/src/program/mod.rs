@@ -4,7 +4,7 @@
 //! earlier stages brought; [`Program::open`] allocates what they fill. The executor runs the stages of all programs
 //! together; `plan` asks the same programs and stops before the last stage.
 
-mod fields;
+pub(crate) mod fields;
 mod filter;
 mod fixed;
 mod recipe;

@@ -29,12 +29,18 @@ pub(crate) struct Want {
     pub(crate) labels: Vec<Label>,
     pub(crate) leaves: Vec<(usize, Box<dyn Program>)>,
     /// The arrays of structs of which fields are wanted.
-    fields: Vec<Fields>,
+    pub(crate) fields: Vec<Fields>,
+    /// Elements that cannot be read are named in a note and left out, instead of ending with their error.
+    pub(crate) skip_broken: bool,
+    /// What is added names something (the index of a table, categories): an absent chunk of it is never right.
+    pub(crate) names: bool,
 }
 
 /// How the results of programs make a value.
 pub(crate) enum Recipe {
     Null,
+    /// An element that cannot be read and is left out.
+    Skipped,
     Leaf(usize),
     /// The codes of a categorical, without its categories.
     Codes(usize),
@@ -83,6 +89,11 @@ impl Want {
     ) -> Result<Recipe> {
         match &element.body {
             Body::Null => Ok(Recipe::Null),
+            Body::Broken(e) if self.skip_broken => {
+                let label = self.label(element, &[]);
+                self.labels[label].notes.push(format!("cannot be read and is left out: {e}"));
+                Ok(Recipe::Skipped)
+            }
             Body::Broken(e) => Err(broken(e, &element.path)),
             Body::Dict(children) => {
                 let children = children.iter().map(|(n, c)| Ok((n.clone(), self.add(c, axes, None)?)));
@@ -97,20 +108,23 @@ impl Want {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(frame.len));
                 let rows = [rows];
                 let first = self.leaves.len();
-                let index = Some(Box::new(self.add(&frame.index, &rows, None)?));
+                let index = Some(Box::new(self.naming(|want| want.add(&frame.index, &rows, None))?));
                 let room = self.leaves[first..].iter().map(|(_, program)| program.output()).sum();
                 let mut out = Vec::new();
-                for (name, column) in &frame.columns {
-                    if columns.is_some_and(|c| !c.contains(name)) {
-                        continue;
-                    }
-                    if column.path == frame.index.path {
+                let stored = |name: &String| frame.columns.iter().find(|(n, _)| n == name);
+                let chosen: Vec<_> = match columns {
+                    Some(names) => names.iter().filter_map(stored).collect(),
+                    None => frame.columns.iter().collect(),
+                };
+                for (name, column) in chosen {
+                    let recipe = if column.path == frame.index.path {
                         let label = self.label(column, &rows);
                         self.push(label, Room(room));
-                        out.push((name.clone(), Recipe::TheIndex));
+                        Recipe::TheIndex
                     } else {
-                        out.push((name.clone(), self.add(column, &rows, None)?));
-                    }
+                        self.add(column, &rows, None)?
+                    };
+                    out.push((name.clone(), recipe));
                 }
                 let index_name = (frame.index_key != "_index").then(|| frame.index_key.clone());
                 Ok(Recipe::Table { index_name, index, columns: out, len: rows[0].len() })
@@ -140,6 +154,14 @@ impl Want {
         let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
         rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*column.path))?;
         Ok(Recipe::Codes(self.codes(&c.codes, axes, count, label)?))
+    }
+
+    /// Adds something that names something else.
+    fn naming<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.names, true);
+        let added = add(self);
+        self.names = before;
+        added
     }
 
     fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
@@ -177,6 +199,10 @@ impl Want {
             notes,
         });
         self.labels.len() - 1
+    }
+
+    fn role(&self) -> Role {
+        if self.names { Role::Names } else { Role::Values }
     }
 
     fn push(&mut self, label: usize, program: impl Program + 'static) -> usize {
@@ -233,7 +259,7 @@ impl Want {
 
     fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
         Ok(match &element.body {
-            Body::Dense(a) => Recipe::Leaf(self.array(a, axes, Role::Values, label)?),
+            Body::Dense(a) => Recipe::Leaf(self.array(a, axes, self.role(), label)?),
             Body::Scalar(a) => {
                 let leaf = Recipe::Leaf(self.array(a, &[], Role::Values, label)?);
                 // Old writers stored text as bytes of fixed length; only what is encoded as bytes is meant as such.
@@ -241,10 +267,7 @@ impl Want {
                 if text && !element.path.is_empty() { Recipe::Texts(Box::new(leaf)) } else { leaf }
             }
             Body::Strings(a) => {
-                // Outside of AnnData strings name nothing: an absent chunk of a plain Zarr array is its fill value.
-                let plain = element.path.is_empty() && element.encoding_type.is_empty();
-                let role = if plain { Role::Values } else { Role::Names };
-                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, role, label)?)))
+                Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, self.role(), label)?)))
             }
             Body::Sparse(s) => {
                 let axis = |k: usize| axes.get(k).cloned().unwrap_or_else(|| Index::all(s.shape[k]));
@@ -263,12 +286,11 @@ impl Want {
                 rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*element.path))?;
                 let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
                 let codes = self.codes(&c.codes, &[rows], count, label)?;
-                let categories = Box::new(self.leaf(&c.categories, &[], label)?);
+                let categories = Box::new(self.naming(|want| want.leaf(&c.categories, &[], label))?);
                 Recipe::Categorical { codes, categories, ordered: c.ordered }
             }
             Body::Nullable(n) => {
-                let role = if n.values.dtype.is_vlen() { Role::Names } else { Role::Values };
-                let values = self.array(&n.values, axes, role, label)?;
+                let values = self.array(&n.values, axes, self.role(), label)?;
                 let mask = self.array(&n.mask, axes, Role::Values, label)?;
                 Recipe::Nullable { values, mask, kind: n.kind.clone() }
             }
@@ -331,7 +353,7 @@ impl Recipe {
     /// Makes the value from the results of the programs.
     pub(crate) fn make(self, leaves: &mut [Option<Leaf>], cx: &Cx) -> Result<Value> {
         Ok(match self {
-            Self::Null => Value::Null,
+            Self::Null | Self::Skipped => Value::Null,
             Self::Leaf(i) => match take(leaves, i)? {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),

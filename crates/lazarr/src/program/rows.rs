@@ -337,3 +337,7 @@ pub(super) fn gap(sparse: &Sparse) -> Error {
         .element(&*sparse.indptr.path)
         .help("The store is incomplete: copy it again from its source")
 }
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

@@ -205,9 +205,13 @@ pub(super) fn guess(sparse: &Sparse, array: &lazarr_format::ArrayRef, rows: &Ind
     };
     let chunks = (touched.ceil() as u64).min(total);
     let item = array.dtype.item_size().unwrap_or(8) as u64;
-    let decode = chunks * chunk * item;
+    let decode = chunks.saturating_mul(chunk).saturating_mul(item);
     let sharded = array.sharding.is_some();
-    let shards = if sharded { array.grid_shape().iter().product::<u64>().min(chunks) } else { 0 };
+    let shards = if sharded {
+        array.grid_shape().iter().fold(1, |n: u64, &s| n.saturating_mul(s)).min(chunks)
+    } else {
+        0
+    };
     ArrayPlan {
         path: array.path.clone(),
         shards: Amount::estimate(shards),

@@ -4,6 +4,7 @@ use lazarr_format::Result;
 use lazarr_plan::Index;
 
 use super::Cx;
+use super::sparse::index_width;
 use crate::buffer::Buffer;
 use crate::value::SparseMatrix;
 
@@ -21,21 +22,29 @@ pub(super) fn take_major(matrix: &SparseMatrix, index: &Index, cx: &Cx) -> Resul
     };
     let nnz: usize = index.iter().map(|row| start(row + 1) - start(row)).sum();
     let mut data = Buffer::zeroed((nnz * item) as u64, &cx.budget, "the stored values")?;
-    let mut indices = Buffer::zeroed((nnz * width) as u64, &cx.budget, "the indices")?;
+    // Repeats may take a result past what int32 counts.
+    let wide = index_width(index.len(), 0, nnz as u64).max(matrix.index_width);
+    let out_width = usize::from(wide);
+    let mut indices = Buffer::zeroed((nnz * out_width) as u64, &cx.budget, "the indices")?;
     let mut indptr =
-        Buffer::zeroed((index.len() + 1).saturating_mul(width as u64), &cx.budget, "the row starts")?;
+        Buffer::zeroed((index.len() + 1).saturating_mul(out_width as u64), &cx.budget, "the row starts")?;
     let mut at = 0;
     for (k, row) in index.iter().enumerate() {
         let (from, to) = (start(row), start(row + 1));
         let len = to - from;
         data.as_mut_slice()[at * item..(at + len) * item]
             .copy_from_slice(&matrix.data.as_slice()[from * item..to * item]);
-        indices.as_mut_slice()[at * width..(at + len) * width]
-            .copy_from_slice(&matrix.indices.as_slice()[from * width..to * width]);
+        let source = &matrix.indices.as_slice()[from * width..to * width];
+        let target = &mut indices.as_mut_slice()[at * out_width..(at + len) * out_width];
+        if width == out_width {
+            target.copy_from_slice(source);
+        } else {
+            widen(source, target);
+        }
         at += len;
-        let place = (k + 1) * width;
+        let place = (k + 1) * out_width;
         let bytes = (at as i64).to_le_bytes();
-        indptr.as_mut_slice()[place..place + width].copy_from_slice(&bytes[..width]);
+        indptr.as_mut_slice()[place..place + out_width].copy_from_slice(&bytes[..out_width]);
     }
     let mut shape = matrix.shape;
     shape[matrix.format.major_axis()] = index.len();
@@ -43,10 +52,16 @@ pub(super) fn take_major(matrix: &SparseMatrix, index: &Index, cx: &Cx) -> Resul
         format: matrix.format,
         shape,
         dtype: matrix.dtype.clone(),
-        // int32 while the repeats stay within it; a longer result is refused by the memory limit long before.
-        index_width: matrix.index_width,
+        index_width: wide,
         data,
         indices,
         indptr,
     })
+}
+
+/// int32 to int64.
+fn widen(from: &[u8], to: &mut [u8]) {
+    for (to, from) in to.as_chunks_mut::<8>().0.iter_mut().zip(from.as_chunks::<4>().0) {
+        *to = i64::from(i32::from_ne_bytes(*from)).to_ne_bytes();
+    }
 }

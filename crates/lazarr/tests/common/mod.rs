@@ -1,5 +1,6 @@
 //! What the tests of the road share.
-#![allow(dead_code, reason = "each test binary uses some of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses some of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "as in the tests")]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -75,7 +75,7 @@ pub(super) fn structured_table(path: &str, array: &ArrayMeta, fields: &[Field]) 
     };
     Ok(Body::DataFrame(Arc::new(DataFrame {
         index_key: index.name.clone(),
-        index: field(path, array, index),
+        index: text(field(path, array, index)),
         columns: columns.iter().map(|f| (f.name.clone(), field(path, array, f))).collect(),
         len,
     })))
@@ -86,7 +86,17 @@ pub(super) fn structured_mapping(path: &str, array: &ArrayMeta, fields: &[Field]
     Body::Dict(Arc::new(fields.iter().map(|f| (f.name.clone(), field(path, array, f))).collect()))
 }
 
-/// One field as an element; text of fixed length is text.
+/// Names are text, however they are stored.
+fn text(mut element: Element) -> Element {
+    if let Body::Dense(array) = &element.body
+        && matches!(array.dtype, DataType::FixedUtf32(_))
+    {
+        element.body = Body::Strings(array.clone());
+    }
+    element
+}
+
+/// One field as an element; bytes are text.
 fn field(path: &str, array: &ArrayMeta, field: &Field) -> Element {
     let path = if path.is_empty() { field.name.clone() } else { format!("{path}/{}", field.name) };
     let Some(view) = array.field(field) else {
@@ -94,7 +104,7 @@ fn field(path: &str, array: &ArrayMeta, field: &Field) -> Element {
         return broken(&path, Arc::new(e));
     };
     let body = match view.dtype {
-        DataType::FixedBytes(_) | DataType::FixedUtf32(_) => Body::Strings(Arc::new(view)),
+        DataType::FixedBytes(_) => Body::Strings(Arc::new(view)),
         _ => Body::Dense(Arc::new(view)),
     };
     Element {
