@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, Literal
 
 from . import _lazarr
@@ -78,8 +79,6 @@ __all__ = [
 ]
 
 if not _lazarr.OPTIMISED:
-    import warnings
-
     warnings.warn(
         "this lazarr was built without optimisation and is many times slower: "
         "build with `maturin develop --release`",
@@ -94,6 +93,7 @@ def open(  # noqa: A001 - it is called as lazarr.open
     memory_limit: int | str | None = None,
     threads: int | None = None,
     missing: Literal["error", "fill"] = "error",
+    follow_links: bool = False,
     audit: bool = False,
 ) -> Any:
     """Open a store. Only metadata is read.
@@ -101,7 +101,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     Parameters
     ----------
     path
-        An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array.
+        An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory,
+        or a ``.zip`` archive of one.
     memory_limit
         Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
     threads
@@ -109,6 +110,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     missing
         What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names):
         ``"error"``, or ``"fill"`` for the fill value all the same.
+    follow_links
+        Follow symbolic links that lead out of the store; they are refused otherwise.
     audit
         For tests: a read that no plan named is an error.
 
@@ -120,7 +123,11 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if missing not in {"error", "fill"}:
         msg = f"missing is 'error' or 'fill', not {missing!r}"
         raise ValueError(msg)
-    store = Store(os.fsdecode(path), parse_bytes(memory_limit), parse_threads(threads), missing, audit)
+    store = Store(
+        os.fsdecode(path), parse_bytes(memory_limit), parse_threads(threads), missing, audit, follow_links
+    )
+    for notice in store.session.notices:
+        warnings.warn(notice, UserWarning, stacklevel=2)
     root = store.session.root()
     if root.kind == "anndata":
         return AnnData(store.session.anndata(root.path), store)

@@ -39,9 +39,12 @@ class Store:
         threads: int | None,
         missing: str,
         audit: bool,
+        follow_links: bool = False,
     ) -> None:
-        self.args = (memory_limit, threads, missing, audit)
-        self.session = _lazarr.Session.open(path, memory_limit, threads, missing, audit, call()[2])
+        self.args = (memory_limit, threads, missing, audit, follow_links)
+        self.session = _lazarr.Session.open(
+            path, memory_limit, threads, missing, audit, call()[2], follow_links
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.session.url, *self.args)

@@ -80,9 +80,13 @@ class Session:
         missing: str,
         audit: bool,
         meter: Meter | None = None,
+        follow_links: bool = False,
     ) -> Session: ...
     @property
     def url(self) -> str: ...
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know of the store, each with the line that mends it."""
     @property
     def zarr_format(self) -> int: ...
     @property

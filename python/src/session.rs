@@ -18,7 +18,8 @@ pub(crate) struct Session(pub(crate) Arc<lazarr::Session>);
 #[pymethods]
 impl Session {
     #[staticmethod]
-    #[pyo3(signature = (path, memory_limit, threads, missing, audit, meter=None))]
+    #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.open")]
+    #[pyo3(signature = (path, memory_limit, threads, missing, audit, meter=None, follow_links=false))]
     fn open(
         py: Python<'_>,
         path: &str,
@@ -27,6 +28,7 @@ impl Session {
         missing: &str,
         audit: bool,
         meter: Option<&Meter>,
+        follow_links: bool,
     ) -> PyResult<Self> {
         let missing = match missing {
             "error" => Missing::Refuse,
@@ -37,13 +39,19 @@ impl Session {
             return Err(PyValueError::new_err("threads must be at least 1"));
         }
         let meter = meter.map(|m| m.0.clone());
-        let options = Options { memory_limit, threads, missing, audit, meter, ..Options::default() };
+        let options =
+            Options { memory_limit, threads, missing, audit, meter, follow_links, ..Options::default() };
         py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
     }
 
     #[getter]
     fn url(&self) -> &str {
         self.0.url()
+    }
+
+    #[getter]
+    fn notices(&self) -> Vec<String> {
+        self.0.notices().to_vec()
     }
 
     #[getter]

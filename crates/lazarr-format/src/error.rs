@@ -72,6 +72,8 @@ codes! {
     StoreEscape = "LZ0104", Invalid;
     /// A value was changed while it was read, or since the store was opened.
     StoreChanged = "LZ0105", Io;
+    /// A zip archive is broken: its directory, or an entry that does not agree with it.
+    Archive = "LZ0106", Invalid;
     /// Metadata is not the JSON object it must be.
     MetadataJson = "LZ0201", Invalid;
     /// A field of an array's or group's metadata is missing, of the wrong type, or out of range.

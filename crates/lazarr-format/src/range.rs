@@ -28,11 +28,15 @@ pub struct Profile {
     pub max_request: u64,
     /// How many requests may be under way at once.
     pub slots: usize,
+    /// Bytes that a request may take for a while beside those it brings: an entry of an archive that must be inflated
+    /// first.
+    pub overhead: u64,
 }
 
 impl Profile {
     /// A local disk with a warm cache: a positioned read costs about two microseconds more than its bytes.
-    pub const LOCAL: Self = Self { latency: 2e-6, bandwidth: 8e9, max_request: 2 << 20, slots: 32 };
+    pub const LOCAL: Self =
+        Self { latency: 2e-6, bandwidth: 8e9, max_request: 2 << 20, slots: 32, overhead: 0 };
 
     /// The largest gap in bytes that is cheaper to read than to skip: two requests cost a second latency, one costs
     /// the gap. Each gap can be judged by itself, so that merging greedily gives the cheapest set of requests.

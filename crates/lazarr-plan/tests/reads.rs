@@ -141,7 +141,7 @@ fn requests_cover_each_touched_chunk_once_within_gap_and_size() {
         let axes: Vec<Index> = [40, 30].iter().map(|&n| index(&mut rng, n)).collect();
         let read =
             ArrayRead::new(&array, axes.iter().map(|i| Arc::new(i.clone()) as _).collect(), Role::Values);
-        let profile = Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1 }; // gaps up to 50 bytes
+        let profile = Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1, overhead: 0 }; // gaps up to 50 bytes
         assert_eq!(profile.max_gap(), 50);
         let mut shards: BTreeMap<String, Option<Vec<Option<Range<u64>>>>> = BTreeMap::new();
         let mut stream = read.work(profile);

@@ -67,6 +67,12 @@ impl Io {
         Ok(size)
     }
 
+    /// Whether there is such a key. Reads no bytes, needs no plan; counted apart, see [`Meter::checks`].
+    pub fn exists(&self, key: &str) -> Result<bool> {
+        self.meter.add_check();
+        Ok(self.store.size(key)?.is_some())
+    }
+
     /// The names below a prefix, see [`Store::list`].
     pub fn list(&self, prefix: &str) -> Result<Option<Listing>> {
         self.store.list(prefix)

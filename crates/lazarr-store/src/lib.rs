@@ -1,7 +1,7 @@
 //! Where the bytes are.
 //!
 //! A [`Store`] maps keys to bytes and byte ranges and knows nothing of Zarr. [`LocalStore`] is a directory,
-//! [`MemoryStore`] a map. Everything is read through [`Io`], the one door: it counts what passes ([`Meter`]) and, where
+//! [`MemoryStore`] a map, [`ZipStore`] an archive that is a value of another store. Everything is read through [`Io`], the one door: it counts what passes ([`Meter`]) and, where
 //! asked, refuses what no plan has named ([`Audit`]).
 //!
 //! ```
@@ -22,9 +22,11 @@ mod local;
 mod memory;
 mod meter;
 mod store;
+mod zip;
 
 pub use io::Io;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};
 pub use store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
+pub use zip::{ZipLimits, ZipStore};

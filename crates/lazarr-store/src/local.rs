@@ -1,18 +1,31 @@
 //! A directory as a store. Positioned reads only: a mapped file that shrinks would end the process.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use lazarr_format::{Code, Error, Result};
 
 use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 
 /// A directory of the local file system.
+///
+/// Symbolic links that stay in the directory are followed. Those that lead out of it are refused, unless
+/// [`LocalStore::follow_links`] allows them; those that lead back to a folder they stand in, always.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     root: PathBuf,
+    /// The directory without links.
+    real: PathBuf,
+    follow_links: bool,
+    /// Folders in which no link was found that may not be followed.
+    checked: Arc<RwLock<HashSet<String>>>,
 }
+
+/// So many checked folders are remembered.
+const CHECKED: usize = 1 << 14;
 
 impl LocalStore {
     /// Opens a directory. A path that does not exist is `StoreNotFound`; nothing else is looked at.
@@ -33,7 +46,17 @@ impl LocalStore {
         // Absolute, so that a later change of the working directory moves nothing.
         let root = std::path::absolute(path)
             .map_err(|e| io_error("the path cannot be made absolute", &path.display().to_string(), e))?;
-        Ok(Self { root })
+        let real = fs::canonicalize(&root)
+            .map_err(|e| io_error("the store cannot be looked at", &path.display().to_string(), e))?;
+        Ok(Self { root, real, follow_links: false, checked: Arc::default() })
+    }
+
+    /// Whether links that lead out of the directory are followed.
+    #[must_use]
+    pub fn follow_links(mut self, follow: bool) -> Self {
+        self.follow_links = follow;
+        self.checked = Arc::default();
+        self
     }
 
     /// The directory, absolute.
@@ -44,9 +67,54 @@ impl LocalStore {
     fn path(&self, key: &str) -> Result<PathBuf> {
         let path = Path::new(key);
         if path.components().all(|c| matches!(c, Component::Normal(_))) && !key.contains('\0') {
+            self.check_links(key)?;
             return Ok(self.root.join(path));
         }
         Err(Error::new(Code::StoreEscape, "the key leads out of the store").key(key))
+    }
+}
+
+impl LocalStore {
+    /// Refuses a key on whose way a link leads out of the store. One look at the value itself; its folders are looked at
+    /// once.
+    fn check_links(&self, key: &str) -> Result<()> {
+        if let Some((folder, _)) = key.rsplit_once('/') {
+            let known = self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(folder);
+            if !known {
+                for (end, _) in folder.match_indices('/').chain([(folder.len(), "")]) {
+                    self.check_link(&folder[..end])?;
+                }
+                let mut checked = self.checked.write().unwrap_or_else(PoisonError::into_inner);
+                if checked.len() >= CHECKED {
+                    checked.clear();
+                }
+                checked.insert(folder.to_owned());
+            }
+        }
+        self.check_link(key)
+    }
+
+    /// Looks at the last part of a key alone.
+    fn check_link(&self, key: &str) -> Result<()> {
+        let path = self.root.join(key);
+        if !fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink()) {
+            return Ok(()); // what is wrong with it, reading will say
+        }
+        // A link to nothing is no absent value: something was meant to be there.
+        let target =
+            fs::canonicalize(&path).map_err(|e| io_error("the symbolic link cannot be followed", key, e))?;
+        let escape = |what: &str| Error::new(Code::StoreEscape, what).key(key);
+        if !self.follow_links && !target.starts_with(&self.real) {
+            return Err(escape("the symbolic link leads out of the store")
+                .help("Open the store with follow_links, if you trust where its links lead"));
+        }
+        let folders = key.match_indices('/').map(|(end, _)| &key[..end]).chain([""]);
+        for folder in folders {
+            if fs::canonicalize(self.root.join(folder)).is_ok_and(|f| f.starts_with(&target)) {
+                return Err(escape("the symbolic link leads back to a folder that it stands in"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -170,3 +238,7 @@ impl Store for LocalStore {
         Profile::LOCAL
     }
 }
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

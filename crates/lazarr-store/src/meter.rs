@@ -14,6 +14,7 @@ pub struct Meter {
     requests: AtomicU64,
     bytes: AtomicU64,
     absent: AtomicU64,
+    checks: AtomicU64,
     chunks: AtomicU64,
     decoded: AtomicU64,
     filled: AtomicU64,
@@ -32,6 +33,11 @@ impl Meter {
     /// Requests for keys that are not there.
     pub fn absent(&self) -> u64 {
         self.absent.load(Relaxed)
+    }
+    /// Looks at whether a key is there, beside the requests: where a chunk of a consolidated store is absent, once for
+    /// each array, whether the array itself still is.
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Relaxed)
     }
     /// Inner chunks decoded.
     pub fn chunks(&self) -> u64 {
@@ -61,6 +67,10 @@ impl Meter {
     /// This many bytes are charged now.
     pub fn see_ledger(&self, charged: u64) {
         self.ledger_peak.fetch_max(charged, Relaxed);
+    }
+    /// One look at whether a key is there.
+    pub fn add_check(&self) {
+        self.checks.fetch_add(1, Relaxed);
     }
     /// One request was answered with this many bytes.
     pub fn add_request(&self, bytes: u64, absent: bool) {

@@ -15,9 +15,11 @@ mod rng;
 mod sample;
 mod wrapped;
 mod writer;
+mod zip;
 
 pub use array::{Array, Items};
 pub use rng::Rng;
 pub use sample::{Column, Matrix, Sample, Spec};
 pub use wrapped::Wrapped;
 pub use writer::{Codec, Layout, Shards, Writer};
+pub use zip::{Zip, ZipItem};

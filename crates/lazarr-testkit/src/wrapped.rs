@@ -1,7 +1,7 @@
 //! A store that counts, waits, fails, and can be changed under its readers.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub struct Wrapped {
     listed: AtomicU64,
     wait: Mutex<Duration>,
     fail_at: AtomicU64,
+    unlisted: AtomicBool,
 }
 
 impl Wrapped {
@@ -27,6 +28,7 @@ impl Wrapped {
             listed: AtomicU64::new(0),
             wait: Mutex::default(),
             fail_at: AtomicU64::new(u64::MAX),
+            unlisted: AtomicBool::new(false),
         })
     }
 
@@ -53,6 +55,11 @@ impl Wrapped {
     /// The read with this number, counted from now, fails; `None`: no more.
     pub fn fail(&self, after: Option<u64>) {
         self.fail_at.store(after.map_or(u64::MAX, |n| self.count() + n), SeqCst);
+    }
+
+    /// From now on it cannot be listed, as a server of plain files cannot.
+    pub fn unlist(&self) {
+        self.unlisted.store(true, SeqCst);
     }
 
     /// Changes the store.
@@ -105,6 +112,9 @@ impl Store for Wrapped {
 
     fn list(&self, prefix: &str) -> Result<Option<Listing>> {
         self.listed.fetch_add(1, SeqCst);
+        if self.unlisted.load(SeqCst) {
+            return Ok(None);
+        }
         self.inner.lock().unwrap().list(prefix)
     }
 

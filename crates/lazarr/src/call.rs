@@ -72,6 +72,8 @@ impl<'a> Run<'a> {
             io,
             indices: &self.session.indices,
             absent: &self.absent,
+            // Whoever takes the fill value for what is missing takes it for a whole array, too.
+            verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
             budget: &self.cx.budget,
             threads: self.threads,
             interrupt: self.interrupt,

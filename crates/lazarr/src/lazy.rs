@@ -444,7 +444,18 @@ impl LazyAnnData {
     /// The element at a path in the object: `X`, `obs`, `obsm/X_pca`, `raw/X`, `uns/neighbors/params`.
     pub fn get(&self, path: &str) -> Result<Lazy> {
         let (place, rest) = path.split_once('/').unwrap_or((path, ""));
-        let element = self.find(place, rest, path)?;
+        let element = match self.find(place, rest, path) {
+            // The names of a store that cannot be listed are not all known.
+            Err(_) if !self.session.unlisted().is_empty() => {
+                let own = &self.element.path;
+                self.session.element(&if own.is_empty() {
+                    path.to_owned()
+                } else {
+                    format!("{own}/{path}")
+                })?
+            }
+            found => found?,
+        };
         if place == "raw" {
             return Ok(self.raw(rest, &element));
         }

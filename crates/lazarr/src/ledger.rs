@@ -108,6 +108,13 @@ impl Charge {
         if bytes > self.bytes { self.grow(bytes - self.bytes, what) } else { Ok(()) }
     }
 
+    /// Gives back what is above this.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let over = self.bytes.saturating_sub(bytes);
+        self.bytes -= over;
+        self.budget.ledger.used.fetch_sub(over, Relaxed);
+    }
+
     /// Takes over the bytes of another charge on the same ledger.
     pub fn absorb(&mut self, mut other: Charge) {
         self.bytes += std::mem::take(&mut other.bytes);

@@ -16,6 +16,7 @@ mod axis;
 mod buffer;
 mod cache;
 mod call;
+mod discover;
 mod exec;
 mod lazy;
 mod ledger;

@@ -1,14 +1,19 @@
 //! An open store: its elements, its caches, its limits.
 
+use std::collections::HashSet;
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::io::Read;
+use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lazarr_format::anndata::{Element, build};
-use lazarr_format::metadata::{Hierarchy, Limits, Node, is_consolidated_v3, parse_json};
-use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_store::{Io, LocalStore, Meter, Store};
+use lazarr_format::anndata::{Body, Element, build};
+use lazarr_format::metadata::{Hierarchy, Limits};
+use lazarr_format::{Code, Error, Result};
+use lazarr_store::{Io, LocalStore, Meter, Store, ZipLimits, ZipStore};
 
 use crate::cache::IndexCache;
+use crate::discover::{Walk, discover};
 use crate::memory::default_limit;
 
 /// What absent chunks mean where the fill value cannot be right.
@@ -34,6 +39,11 @@ pub struct Options {
     pub limits: Limits,
     /// Counts what opening reads, too.
     pub meter: Option<Arc<Meter>>,
+    /// Follow symbolic links of a local store that lead out of it.
+    pub follow_links: bool,
+    /// Paths of elements that a store which cannot be listed is asked for, beside those that AnnData names:
+    /// `obsm/X_pca`.
+    pub names: Vec<String>,
     /// Refuse every read that a plan has not named: each call is planned first, without caches. For tests.
     pub audit: bool,
 }
@@ -51,12 +61,19 @@ pub struct Session {
     zarr_format: u8,
     consolidated: bool,
     url: String,
+    notices: Vec<String>,
+    unlisted: Vec<String>,
+    /// What was found since, by names that were asked for.
+    probed: Mutex<Option<(Hierarchy, Element)>>,
+    /// Arrays whose own metadata was seen, beside the consolidated.
+    pub(crate) verified: Mutex<HashSet<String>>,
     /// A hash of the store's name: part of the identity of its axes.
     pub(crate) identity: u64,
 }
 
 impl Session {
-    /// Opens a path of the local file system.
+    /// Opens a path of the local file system: a directory, a zip archive, or an element in one of them
+    /// (`store.zarr/obsm/X_pca`, `store.zip/obsm/X_pca`).
     pub fn open(path: &str, options: Options) -> Result<Arc<Self>> {
         if let Some((scheme, _)) = path.split_once("://")
             && scheme != "file"
@@ -65,8 +82,7 @@ impl Session {
                 .expected("a path of the local file system")
                 .found(path));
         }
-        let store = LocalStore::open(path.strip_prefix("file://").unwrap_or(path))?;
-        Self::open_store(Arc::new(store), options)
+        Self::open_store(local(path.strip_prefix("file://").unwrap_or(path), &options)?, options)
     }
 
     /// Opens a store: reads its metadata and nothing else.
@@ -77,8 +93,9 @@ impl Session {
             Some(meter) => io.with_meter(meter.clone()),
             None => io,
         };
-        let hierarchy = discover(&io, &options.limits)?;
+        let (hierarchy, unlisted) = discover(&io, &options.limits, &options.names)?;
         let root = build(&hierarchy)?;
+        let notices = notices(&url, &hierarchy, &root, &unlisted);
         let mut hash = DefaultHasher::new();
         url.hash(&mut hash);
         Ok(Arc::new(Self {
@@ -88,6 +105,10 @@ impl Session {
             zarr_format: hierarchy.zarr_format(),
             consolidated: hierarchy.consolidated(),
             options,
+            notices,
+            probed: Mutex::new((!unlisted.is_empty()).then(|| (hierarchy, root.clone()))),
+            unlisted,
+            verified: Mutex::default(),
             root,
             url,
             identity: hash.finish(),
@@ -119,6 +140,17 @@ impl Session {
         self.consolidated
     }
 
+    /// What a person should know about the store, once: each a sentence with what mends it.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The mappings (by path, empty for the root) whose keys are not all known, because the store cannot be listed and has
+    /// no consolidated metadata. What is in them opens by its path, see [`Session::element`] and [`Options::names`].
+    pub fn unlisted(&self) -> &[String] {
+        &self.unlisted
+    }
+
     /// What opening the store read, and all that was read since outside of a measured call.
     pub fn meter(&self) -> &Arc<Meter> {
         self.io.meter()
@@ -137,33 +169,34 @@ impl Session {
             .max(1)
     }
 
-    /// The element at a path below the root.
+    /// The element at a path below the root. Where names are not known ([`Session::unlisted`]) the store is asked for it.
     pub fn element(&self, path: &str) -> Result<Element> {
         let path = path.trim_matches('/');
-        let mut at = self.root.clone();
-        let mut rest = path;
-        while !rest.is_empty() {
-            // A name may hold a slash where the format nests: the longest name that fits wins.
-            let children = at.children();
-            let found = children
-                .into_iter()
-                .filter(|(name, _)| {
-                    rest == name || rest.strip_prefix(name.as_str()).is_some_and(|r| r.starts_with('/'))
-                })
-                .max_by_key(|(name, _)| name.len());
-            let Some((name, child)) = found else {
-                let names: Vec<String> = at.children().into_iter().map(|(n, _)| n).collect();
-                return Err(Error::new(Code::ElementNotFound, format!("there is no element `{path}`"))
-                    .expected(format!(
-                        "one of {}",
-                        lazarr_plan::nearest(rest.split('/').next().unwrap_or(rest), &names)
-                    ))
-                    .found(rest.to_owned()));
-            };
-            rest = rest[name.len()..].trim_start_matches('/');
-            at = child;
+        let absent = match find(&self.root, path) {
+            Ok(element) => return Ok(element),
+            Err(e) => e,
+        };
+        let inside = |group: &&String| {
+            group.is_empty() || path.strip_prefix(group.as_str()).is_some_and(|r| r.starts_with('/'))
+        };
+        let Some(group) = self.unlisted.iter().filter(inside).max_by_key(|g| g.len()) else {
+            return Err(absent);
+        };
+        let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((hierarchy, root)) = &mut *probed else { return Err(absent) };
+        if let Ok(element) = find(root, path) {
+            return Ok(element);
         }
-        Ok(at)
+        let before = hierarchy.len();
+        let names = [path.to_owned()];
+        Walk { io: &self.io, limits: &self.options.limits, names: &names, unlisted: Vec::new() }
+            .run(hierarchy, group)?;
+        if hierarchy.len() > before {
+            *root = build(hierarchy)?;
+        }
+        find(root, path).map_err(|e| {
+            e.help("The store cannot be listed, so that only whole paths can be found: check the spelling")
+        })
     }
 
     /// Forgets the shard indices that were read.
@@ -172,128 +205,85 @@ impl Session {
     }
 }
 
-/// Reads the metadata of a store: one read where it is consolidated (two in v2), else a bounded walk.
-fn discover(io: &Io, limits: &Limits) -> Result<Hierarchy> {
-    if let Some(bytes) = metadata(io, "zarr.json", limits)? {
-        let map = parse_json(&bytes, "zarr.json", limits)?;
-        if is_consolidated_v3(&map) {
-            return Hierarchy::from_consolidated_v3(&map, limits);
-        }
-        let mut hierarchy = Hierarchy::new(3, limits);
-        hierarchy.insert_v3("", &bytes)?;
-        walk(io, &mut hierarchy, limits)?;
-        return Ok(hierarchy);
-    }
-    if let Some(bytes) = metadata(io, ".zmetadata", limits)? {
-        return Hierarchy::from_zmetadata(&parse_json(&bytes, ".zmetadata", limits)?, limits);
-    }
-    let files = node_v2(io, "", limits)?;
-    if files.is_none() {
-        return Err(Error::new(Code::StoreNotFound, format!("`{}` is not a Zarr store", io.store().name()))
-            .expected("zarr.json, .zmetadata, .zgroup or .zarray")
-            .found("none of them")
-            .help("Check the path; a store inside another directory is opened by its whole path"));
-    }
-    let mut hierarchy = Hierarchy::new(2, limits);
-    insert_v2(&mut hierarchy, "", files)?;
-    walk(io, &mut hierarchy, limits)?;
-    Ok(hierarchy)
-}
-
-fn metadata(io: &Io, key: &str, limits: &Limits) -> Result<Option<Vec<u8>>> {
-    let mut out = Vec::new();
-    let most = limits.metadata_bytes as u64;
-    let found = io.get(key, &ByteRange::All, &mut |n| within(n, most, key), &mut out)?;
-    Ok(found.map(|_| out))
-}
-
-fn within(bytes: u64, most: u64, key: &str) -> Result<()> {
-    if bytes <= most {
-        return Ok(());
-    }
-    Err(Error::new(Code::MetadataLimit, "a metadata document is too large")
-        .key(key)
-        .expected(format!("at most {most} bytes"))
-        .found(format!("{bytes} bytes")))
-}
-
-type NodeV2 = [Option<Vec<u8>>; 3];
-
-/// The documents of a v2 node; `None` where there are none.
-fn node_v2(io: &Io, path: &str, limits: &Limits) -> Result<Option<NodeV2>> {
-    let mut files: NodeV2 = Default::default();
-    let listed = io.list(path)?;
-    for (slot, name) in files.iter_mut().zip([".zgroup", ".zarray", ".zattrs"]) {
-        if listed.as_ref().is_none_or(|l| l.files.iter().any(|f| f == name)) {
-            *slot = metadata(io, &join(path, name), limits)?;
-        }
-    }
-    Ok((files[0].is_some() || files[1].is_some()).then_some(files))
-}
-
-fn insert_v2(hierarchy: &mut Hierarchy, path: &str, files: Option<NodeV2>) -> Result<()> {
-    let Some([zgroup, zarray, zattrs]) = files else { return Ok(()) };
-    hierarchy.insert_v2(path, zgroup.as_deref(), zarray.as_deref(), zattrs.as_deref())
-}
-
-fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
-}
-
-/// How many nodes are read at once in a walk.
-const WALKERS: usize = 16;
-
-enum Seen {
-    V3(Option<Vec<u8>>),
-    V2(Option<NodeV2>),
-}
-
-/// Reads the nodes below the root, level by level, several at a time.
-fn walk(io: &Io, hierarchy: &mut Hierarchy, limits: &Limits) -> Result<()> {
-    let mut level = vec![String::new()];
-    while !level.is_empty() {
-        let mut paths = Vec::new();
-        for group in level {
-            if matches!(hierarchy.get(&group), Some(Ok(Node::Group(_)))) {
-                let listing = io.list(&group)?.ok_or_else(|| {
-                    Error::new(Code::StoreIo, "the store cannot be listed and has no consolidated metadata")
-                })?;
-                paths.extend(listing.folders.iter().filter(|f| !f.starts_with('.')).map(|f| join(&group, f)));
-            }
-        }
-        if hierarchy.len() + paths.len() > limits.nodes {
-            return Err(Error::new(Code::MetadataLimit, "the store has too many nodes")
-                .expected(format!("at most {}", limits.nodes))
-                .found(format!("{} or more", hierarchy.len() + paths.len())));
-        }
-        let read = |path: &String| -> Result<Seen> {
-            Ok(if hierarchy.zarr_format() == 3 {
-                Seen::V3(metadata(io, &join(path, "zarr.json"), limits)?)
-            } else {
-                Seen::V2(node_v2(io, path, limits)?)
+/// The element at a path below another.
+fn find(root: &Element, path: &str) -> Result<Element> {
+    let mut at = root.clone();
+    let mut rest = path;
+    while !rest.is_empty() {
+        // A name may hold a slash where the format nests: the longest name that fits wins.
+        let children = at.children();
+        let found = children
+            .into_iter()
+            .filter(|(name, _)| {
+                rest == name || rest.strip_prefix(name.as_str()).is_some_and(|r| r.starts_with('/'))
             })
+            .max_by_key(|(name, _)| name.len());
+        let Some((name, child)) = found else {
+            let names: Vec<String> = at.children().into_iter().map(|(n, _)| n).collect();
+            return Err(Error::new(Code::ElementNotFound, format!("there is no element `{path}`"))
+                .expected(format!(
+                    "one of {}",
+                    lazarr_plan::nearest(rest.split('/').next().unwrap_or(rest), &names)
+                ))
+                .found(rest.to_owned()));
         };
-        let threads = WALKERS.min(paths.len().div_ceil(4)).max(1);
-        let share = paths.len().div_ceil(threads).max(1);
-        let read = &read;
-        let seen: Vec<Result<Seen>> = std::thread::scope(|scope| {
-            let parts: Vec<_> = paths
-                .chunks(share)
-                .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-                .collect();
-            parts.into_iter().flat_map(|p| p.join().unwrap_or_default()).collect()
-        });
-        let mut next = Vec::new();
-        for (path, seen) in paths.into_iter().zip(seen) {
-            match seen {
-                Ok(Seen::V3(Some(bytes))) => hierarchy.insert_v3(&path, &bytes)?,
-                Ok(Seen::V2(Some(files))) => insert_v2(hierarchy, &path, Some(files))?,
-                Ok(_) => continue, // a folder that is no node
-                Err(e) => hierarchy.insert_error(&path, e)?,
-            }
-            next.push(path);
-        }
-        level = next;
+        rest = rest[name.len()..].trim_start_matches('/');
+        at = child;
     }
-    Ok(())
+    Ok(at)
+}
+
+/// The store at a local path. A file on the way is an archive, if it is called so or begins like one.
+fn local(path: &str, options: &Options) -> Result<Arc<dyn Store>> {
+    let place = Path::new(path);
+    let file = place.ancestors().find(|p| p.exists()).filter(|p| p.is_file());
+    if let Some(file) = file.filter(|f| is_zip(f)) {
+        let inside = place.strip_prefix(file).map(Path::components).into_iter().flatten();
+        let inside: Vec<_> = inside
+            .filter_map(|c| match c {
+                Component::Normal(name) => name.to_str(),
+                _ => None,
+            })
+            .collect();
+        let limits = ZipLimits::default();
+        let memory = options.memory_limit.unwrap_or(u64::MAX);
+        let limits = ZipLimits {
+            inflated_bytes: options.limits.chunk_bytes,
+            // Its entries in memory take about twice as much again.
+            directory_bytes: limits.directory_bytes.min((memory / 4).max(64 << 10)),
+            ..limits
+        };
+        return Ok(Arc::new(ZipStore::open(file, &inside.join("/"), &limits)?));
+    }
+    Ok(Arc::new(LocalStore::open(path)?.follow_links(options.follow_links)))
+}
+
+fn is_zip(file: &Path) -> bool {
+    let mut start = [0; 4];
+    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip"))
+        || fs::File::open(file).and_then(|mut f| f.read_exact(&mut start)).is_ok()
+            && matches!(&start, b"PK\x03\x04" | b"PK\x05\x06")
+}
+
+/// What to say about a store that opens slowly or in part.
+fn notices(url: &str, hierarchy: &Hierarchy, root: &Element, unlisted: &[String]) -> Vec<String> {
+    let mend = format!("`zarr.consolidate_metadata({url:?})`");
+    if !unlisted.is_empty() {
+        let shown: Vec<_> =
+            unlisted.iter().map(|p| if p.is_empty() { "the root" } else { p.as_str() }).collect();
+        return vec![format!(
+            "The store cannot be listed and its metadata is not consolidated: names that no AnnData must have are not \
+             known, those in {}. Open them by their paths, or mend it where the store can be written: {mend}",
+            shown.join(", ")
+        )];
+    }
+    // An element of a store that is consolidated further up is not worth a word.
+    if hierarchy.consolidated() || !matches!(root.body, Body::AnnData(_)) {
+        return Vec::new();
+    }
+    vec![format!(
+        "The metadata is not consolidated: opening read the documents of {} groups and arrays one by one. To read them \
+         as one: {mend}",
+        hierarchy.len()
+    )]
 }

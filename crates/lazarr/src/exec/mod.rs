@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ByteRange, Code, Error, Fill, Profile, Result};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
 use lazarr_store::Io;
 
@@ -37,6 +37,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) budget: &'a Budget,
     /// Absent shards of row starts: these are asked for twice in one call, and answered once.
     pub(crate) absent: &'a Mutex<HashSet<String>>,
+    /// In a consolidated store: the arrays whose own metadata was seen, by path.
+    pub(crate) verified: Option<&'a Mutex<HashSet<String>>>,
     pub(crate) threads: usize,
     pub(crate) interrupt: Option<Interrupt<'a>>,
     /// When the caller was last asked whether to stop.
@@ -167,6 +169,30 @@ impl Exec<'_> {
             || self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
+    /// Where a chunk is absent and may be: that consolidated metadata does not name an array which is gone, with all its
+    /// chunks. Asked once for each array.
+    fn verify(&self, array: &ArrayMeta) -> Result<()> {
+        let Some(verified) = self.verified else { return Ok(()) };
+        // Locked while it is asked, so that one thread does.
+        let mut verified = verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.contains(&array.path) {
+            return Ok(());
+        }
+        let file = if array.zarr_format == 2 { ".zarray" } else { "zarr.json" };
+        let key = if array.path.is_empty() { file.to_owned() } else { format!("{}/{file}", array.path) };
+        if !self.io.exists(&key)? {
+            return Err(Error::new(
+                Code::MissingChunk,
+                "the array is gone: consolidated metadata names it, but its chunks and its own metadata are absent",
+            )
+            .element(&*array.path)
+            .key(key)
+            .help("Copy the store again, or bring its metadata up to date with `zarr.consolidate_metadata`"));
+        }
+        verified.insert(array.path.clone());
+        Ok(())
+    }
+
     /// The index of a shard, from the cache or the store.
     pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str) -> Result<IndexState> {
         if let Some(state) = self.indices.get(key) {
@@ -191,6 +217,7 @@ impl Exec<'_> {
                 _ => locate(e),
             },
         )?;
+        charge.shrink_to(raw.len() as u64); // a store may have needed more for a while
         let state = match found {
             None => {
                 if remember {
@@ -226,7 +253,8 @@ pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profi
         encoded = one.max(request).max(encoded);
         decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
     }
-    decoded.saturating_add(encoded)
+    // Twice: a thread that keeps its largest request may read a shard's index.
+    decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2))
 }
 
 struct Worker<'e, 'a> {
@@ -414,6 +442,7 @@ impl<'e, 'a> Worker<'e, 'a> {
 
     fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {
         job.sink.absent(job.read, at)?;
+        self.exec.verify(&job.read.array)?;
         self.exec.io.meter().add_filled();
         let read = job.read;
         let items = read.array.inner_len();

@@ -1,0 +1,179 @@
+//! Finding out what a store holds: its metadata, all of it, and nothing else.
+
+mod probe;
+
+use lazarr_format::metadata::{Hierarchy, Limits, Node, is_consolidated_v3, parse_json};
+use lazarr_format::{ByteRange, Code, Error, Result};
+use lazarr_store::Io;
+
+/// Reads the metadata of a store: one read where it is consolidated (two in v2), else a bounded walk. `names` are paths
+/// that a store which cannot be listed is asked for; with the groups whose names could not be known.
+pub(crate) fn discover(io: &Io, limits: &Limits, names: &[String]) -> Result<(Hierarchy, Vec<String>)> {
+    let mut walk = Walk { io, limits, names, unlisted: Vec::new() };
+    if let Some(bytes) = metadata(io, "zarr.json", limits)? {
+        let map = parse_json(&bytes, "zarr.json", limits)?;
+        if is_consolidated_v3(&map) {
+            return Ok((Hierarchy::from_consolidated_v3(&map, limits)?, Vec::new()));
+        }
+        let mut hierarchy = Hierarchy::new(3, limits);
+        hierarchy.insert_v3("", &bytes)?;
+        walk.run(&mut hierarchy, "")?;
+        return Ok((hierarchy, walk.unlisted));
+    }
+    if let Some(bytes) = metadata(io, ".zmetadata", limits)? {
+        let map = parse_json(&bytes, ".zmetadata", limits)?;
+        return Ok((Hierarchy::from_zmetadata(&map, limits)?, Vec::new()));
+    }
+    let files = node_v2(io, "", limits)?;
+    if files.is_none() {
+        return Err(Error::new(Code::StoreNotFound, format!("`{}` is not a Zarr store", io.store().name()))
+            .expected("zarr.json, .zmetadata, .zgroup or .zarray")
+            .found("none of them")
+            .help("Check the path; a store inside another directory is opened by its whole path"));
+    }
+    let mut hierarchy = Hierarchy::new(2, limits);
+    insert_v2(&mut hierarchy, "", files)?;
+    walk.run(&mut hierarchy, "")?;
+    Ok((hierarchy, walk.unlisted))
+}
+
+fn metadata(io: &Io, key: &str, limits: &Limits) -> Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    let most = limits.metadata_bytes as u64;
+    let found = io.get(key, &ByteRange::All, &mut |n| within(n, most, key), &mut out)?;
+    Ok(found.map(|_| out))
+}
+
+fn within(bytes: u64, most: u64, key: &str) -> Result<()> {
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Error::new(Code::MetadataLimit, "a metadata document is too large")
+        .key(key)
+        .expected(format!("at most {most} bytes"))
+        .found(format!("{bytes} bytes")))
+}
+
+type NodeV2 = [Option<Vec<u8>>; 3];
+
+/// The documents of a v2 node; `None` where there are none.
+fn node_v2(io: &Io, path: &str, limits: &Limits) -> Result<Option<NodeV2>> {
+    let mut files: NodeV2 = Default::default();
+    let listed = io.list(path)?;
+    for (slot, name) in files.iter_mut().zip([".zgroup", ".zarray", ".zattrs"]) {
+        if listed.as_ref().is_none_or(|l| l.files.iter().any(|f| f == name)) {
+            *slot = metadata(io, &join(path, name), limits)?;
+        }
+    }
+    Ok((files[0].is_some() || files[1].is_some()).then_some(files))
+}
+
+fn insert_v2(hierarchy: &mut Hierarchy, path: &str, files: Option<NodeV2>) -> Result<()> {
+    let Some([zgroup, zarray, zattrs]) = files else { return Ok(()) };
+    hierarchy.insert_v2(path, zgroup.as_deref(), zarray.as_deref(), zattrs.as_deref())
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
+}
+
+/// How many nodes are read at once in a walk.
+const WALKERS: usize = 16;
+
+enum Seen {
+    V3(Option<Vec<u8>>),
+    V2(Option<NodeV2>),
+}
+
+/// A walk over the nodes of a store.
+pub(crate) struct Walk<'a> {
+    pub(crate) io: &'a Io,
+    pub(crate) limits: &'a Limits,
+    /// Paths to ask for where names cannot be listed.
+    pub(crate) names: &'a [String],
+    /// The groups whose names were asked for, and may not be all.
+    pub(crate) unlisted: Vec<String>,
+}
+
+impl Walk<'_> {
+    /// Reads the nodes below a group, level by level, several at a time.
+    pub(crate) fn run(&mut self, hierarchy: &mut Hierarchy, group: &str) -> Result<()> {
+        let (io, limits) = (self.io, self.limits);
+        let mut level = vec![group.to_owned()];
+        while !level.is_empty() {
+            let mut paths = Vec::new();
+            for group in level {
+                if let Some(Ok(Node::Group(_))) = hierarchy.get(&group) {
+                    paths.extend(self.names(hierarchy, &group)?.iter().map(|name| join(&group, name)));
+                }
+            }
+            if hierarchy.len() + paths.len() > limits.nodes {
+                return Err(Error::new(Code::MetadataLimit, "the store has too many nodes")
+                    .expected(format!("at most {}", limits.nodes))
+                    .found(format!("{} or more", hierarchy.len() + paths.len())));
+            }
+            let format = hierarchy.zarr_format();
+            let read = |path: &String| -> Result<Seen> {
+                Ok(if format == 3 {
+                    Seen::V3(metadata(io, &join(path, "zarr.json"), limits)?)
+                } else {
+                    Seen::V2(node_v2(io, path, limits)?)
+                })
+            };
+            let threads = WALKERS.min(paths.len().div_ceil(4)).max(1);
+            let share = paths.len().div_ceil(threads).max(1);
+            let read = &read;
+            let seen: Vec<Result<Seen>> = std::thread::scope(|scope| {
+                let parts: Vec<_> = paths
+                    .chunks(share)
+                    .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
+                    .collect();
+                parts.into_iter().flat_map(|p| p.join().unwrap_or_default()).collect()
+            });
+            let mut next = Vec::new();
+            for (path, seen) in paths.into_iter().zip(seen) {
+                match seen {
+                    Ok(Seen::V3(Some(bytes))) => hierarchy.insert_v3(&path, &bytes)?,
+                    Ok(Seen::V2(Some(files))) => insert_v2(hierarchy, &path, Some(files))?,
+                    Ok(_) => continue, // a folder that is no node
+                    Err(e) => hierarchy.insert_error(&path, e)?,
+                }
+                next.push(path);
+            }
+            level = next;
+        }
+        Ok(())
+    }
+
+    /// The names to look for in a group: all there are, where the store can say.
+    fn names(&mut self, hierarchy: &Hierarchy, group: &str) -> Result<Vec<String>> {
+        if let Some(listing) = self.io.list(group)? {
+            return Ok(listing.folders.into_iter().filter(|f| !f.starts_with('.')).collect());
+        }
+        let (mut names, all) = probe::names(hierarchy, group);
+        if !all {
+            self.unlisted.push(group.to_owned());
+        }
+        for path in self.names {
+            let path = path.trim_matches('/');
+            let below = if group.is_empty() {
+                Some(path)
+            } else {
+                path.strip_prefix(group).and_then(|p| p.strip_prefix('/'))
+            };
+            names
+                .extend(below.and_then(|b| b.split('/').next()).filter(|n| !n.is_empty()).map(str::to_owned));
+        }
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| {
+            let path = join(group, name);
+            is_plain(name) && hierarchy.get(&path).is_none() && seen.insert(path)
+        });
+        Ok(names)
+    }
+}
+
+/// Whether a name from an attribute stays below its group. What it should not be, its reader says.
+fn is_plain(name: &str) -> bool {
+    name.split('/').all(|part| !matches!(part, "" | "." | "..")) && !name.contains('\0')
+}
