@@ -163,3 +163,11 @@ def test_a_root_that_lost_its_attributes(tmp_path):
         '{"zarr_format": 3, "node_type": "group", "attributes": {}}'
     )
     same(lz.open(tmp_path / "a.zarr").to_memory(), ad.read_zarr(tmp_path / "a.zarr"))
+
+
+def test_the_modalities_of_a_mudata(tmp_path):
+    a = ad.AnnData(np.arange(6, dtype=np.float32).reshape(3, 2))
+    root = zarr.open_group(tmp_path / "m.zarr", mode="w", attributes={"encoding-type": "MuData"})
+    ad.io.write_elem(root.create_group("mod"), "rna", a)
+    zarr.consolidate_metadata(root.store)
+    same(lz.open(tmp_path / "m.zarr" / "mod" / "rna").to_memory(), a)
