@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from . import _convert, _lazarr, _repr
 from ._element import Element, Store, wrap
 from ._errors import KeyNotFoundError, type_error
-from ._frame import Column, DataFrame
 
 if TYPE_CHECKING:
     from ._anndata import AnnData
+    from ._frame import Column, DataFrame
     from ._plan import Plan
 
 __all__ = ["Mapping", "Raw"]
@@ -160,7 +160,8 @@ class Raw(Element):
     @property
     def var(self) -> DataFrame:
         """The table of its genes."""
-        return DataFrame(self._child("var"), self._store, text_index=True)
+        table: DataFrame = wrap(self._child("var"), self._store, text_index=True)
+        return table
 
     @property
     def var_names(self) -> Column:
@@ -184,8 +185,8 @@ class Raw(Element):
 
     @property
     def n_vars(self) -> int:
-        """Genes of its own."""
-        return len(self.var)
+        """Genes of its own; 0 where their table cannot be read."""
+        return next(iter(self.var.shape), None) or 0
 
     def _rows(self) -> int | None:
         if self._parent is not None:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::codec::Chain;
-use crate::{DataType, KeyEncoding};
+use crate::{DataType, Field, KeyEncoding};
 
 /// The value of items that are in no chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +29,19 @@ pub struct Sharding {
     pub index_big_endian: bool,
 }
 
+/// Where an array is seen as one field of its structured items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Bytes of a stored item, with all its fields.
+    pub stored: usize,
+    /// Where the field starts in it.
+    pub offset: usize,
+}
+
 /// One Zarr array: everything that is known without reading a chunk. Immutable, shared as `Arc<ArrayMeta>`.
 ///
 /// The unit of decoding is the *inner chunk*: a chunk of an array that is not sharded, or one of the chunks in a shard.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ArrayMeta {
     /// The path of the array in its store, without a leading slash; empty for the root.
     pub path: String,
@@ -40,8 +49,10 @@ pub struct ArrayMeta {
     pub zarr_format: u8,
     /// Items along each axis.
     pub shape: Vec<u64>,
-    /// What an item is.
+    /// What an item is: of the field, where this is one.
     pub dtype: DataType,
+    /// Set where this is one field of an array of structs ([`ArrayMeta::field`]); `fill` and `chain` are of whole items.
+    pub part: Option<Part>,
     /// The shape of a chunk: of a shard, where the array is sharded. Same rank as `shape`, no zeros.
     pub chunk_shape: Vec<u64>,
     /// How the keys of chunks are spelled.
@@ -79,9 +90,23 @@ impl ArrayMeta {
         self.inner_shape().iter().product()
     }
 
+    /// Bytes of an item in a decoded chunk; `None` for variable-length items.
+    pub fn stored_size(&self) -> Option<usize> {
+        self.part.as_ref().map_or_else(|| self.dtype.item_size(), |part| Some(part.stored))
+    }
+
     /// Decoded bytes of an inner chunk; `None` for variable-length items.
     pub fn inner_bytes(&self) -> Option<u64> {
-        Some(self.inner_len() * self.dtype.item_size()? as u64)
+        Some(self.inner_len() * self.stored_size()? as u64)
+    }
+
+    /// One field of this array of structs, as an array of its own that shares the chunks; `None` where it has no fields.
+    /// `field` is one of its fields.
+    pub fn field(&self, field: &Field) -> Option<Self> {
+        let stored = self.dtype.item_size().filter(|_| matches!(self.dtype, DataType::Struct(_)))?;
+        let part = Part { stored, offset: self.part.as_ref().map_or(0, |p| p.offset) + field.offset };
+        let part = self.part.as_ref().map_or(part.clone(), |p| Part { stored: p.stored, ..part });
+        Some(Self { dtype: field.dtype.clone(), part: Some(part), ..self.clone() })
     }
 
     /// Inner chunks in one shard (1 where the array is not sharded).

@@ -15,7 +15,7 @@ pub mod metadata;
 mod range;
 pub mod shard;
 
-pub use array::{ArrayMeta, ArrayRef, Fill, Sharding};
+pub use array::{ArrayMeta, ArrayRef, Fill, Part, Sharding};
 pub use dtype::{DataType, Field, MAX_ITEM, TimeUnit};
 pub use error::{Code, Error, Kind, Result, escape};
 pub use keys::KeyEncoding;

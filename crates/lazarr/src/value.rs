@@ -1,9 +1,10 @@
 //! Results in memory, before a consumer (numpy, scipy, pandas, Arrow) takes them.
 
 use lazarr_format::anndata::{NullableKind, SparseFormat};
-use lazarr_format::{DataType, TimeUnit};
+use lazarr_format::{DataType, Result, TimeUnit};
 
 use crate::buffer::Buffer;
+use crate::ledger::Budget;
 
 /// An n-dimensional array of fixed-size items, C order, native byte order.
 #[derive(Debug)]
@@ -140,6 +141,35 @@ impl Value {
             Self::Awkward { buffers, .. } => buffers.iter().for_each(|(_, b)| b.each_buffer(f)),
             Self::Map(children) => children.iter().for_each(|(_, c)| c.each_buffer(f)),
         }
+    }
+
+    /// A copy of what may be a column; `None` for what may not.
+    pub(crate) fn column_again(&self, budget: &Budget) -> Result<Option<Self>> {
+        let copy = |b: &Buffer| Buffer::copy_of(b.as_slice(), budget, "a column");
+        let dense = |d: &Dense| -> Result<Dense> {
+            Ok(Dense { dtype: d.dtype.clone(), shape: d.shape.clone(), data: copy(&d.data)? })
+        };
+        let boxed = |v: &Self| Ok(v.column_again(budget)?.map(Box::new));
+        Ok(match self {
+            Self::Dense(d) => Some(Self::Dense(dense(d)?)),
+            Self::Strings(s) => Some(Self::Strings(Strings {
+                utf8: s.utf8,
+                shape: s.shape.clone(),
+                offsets: copy(&s.offsets)?,
+                bytes: copy(&s.bytes)?,
+            })),
+            Self::Categorical { codes, categories, ordered } => match boxed(categories)? {
+                Some(categories) => {
+                    Some(Self::Categorical { codes: dense(codes)?, categories, ordered: *ordered })
+                }
+                None => None,
+            },
+            Self::Nullable { values, mask, kind } => match boxed(values)? {
+                Some(values) => Some(Self::Nullable { values, mask: dense(mask)?, kind: kind.clone() }),
+                None => None,
+            },
+            _ => None,
+        })
     }
 
     /// A child of a mapping.

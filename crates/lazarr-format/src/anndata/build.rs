@@ -9,6 +9,7 @@
 mod axes;
 mod frame;
 mod leaves;
+mod legacy;
 
 #[cfg(test)]
 mod tests;
@@ -73,13 +74,13 @@ enum Reader {
     Tree(fn(&Place<'_>) -> Result<Body>),
 }
 
-/// The format of AnnData, as it is written today. Older forms are further rows: elements without an encoding arrive at
-/// the last two, a dataframe of version 0.1.0 has its row to be added beside 0.2.0.
+/// The format of AnnData, as it is written today and as it was: elements without an encoding arrive at the last two rows.
 const READERS: &[(&str, &str, Reader)] = &[
     ("anndata", "0.1.0", Reader::Tree(axes::anndata)),
     ("raw", "0.1.0", Reader::Tree(axes::raw)),
     ("dict", "0.1.0", Reader::Tree(dict)),
     ("dataframe", "0.2.0", Reader::Tree(frame::dataframe)),
+    ("dataframe", "0.1.0", Reader::Tree(frame::dataframe_0_1)),
     ("csr_matrix", "0.1.0", Reader::Tree(leaves::csr)),
     ("csc_matrix", "0.1.0", Reader::Tree(leaves::csc)),
     ("awkward-array", "0.1.0", Reader::Tree(leaves::awkward)),
@@ -94,8 +95,8 @@ const READERS: &[(&str, &str, Reader)] = &[
     ("bytes", "0.2.0", Reader::Array(leaves::bytes)),
     ("numeric-scalar", "0.2.0", Reader::Array(leaves::numeric_scalar)),
     ("null", "0.1.0", Reader::Array(leaves::null)),
-    ("", "", Reader::Array(leaves::array)),
-    ("", "", Reader::Tree(dict)),
+    ("", "", Reader::Array(legacy::array)),
+    ("", "", Reader::Tree(legacy::group)),
 ];
 
 /// Reads elements out of a hierarchy.

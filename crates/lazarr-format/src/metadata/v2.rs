@@ -56,6 +56,7 @@ pub fn array_v2(
         zarr_format: 2,
         shape,
         dtype,
+        part: None,
         chunk_shape,
         keys: KeyEncoding::V2 { separator },
         sharding: None,

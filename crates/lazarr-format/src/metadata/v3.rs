@@ -88,6 +88,7 @@ pub fn array_v3(path: &str, map: &Map<String, Value>, limits: &Limits) -> Result
         zarr_format: 3,
         shape,
         dtype,
+        part: None,
         chunk_shape,
         keys,
         sharding,

@@ -1,6 +1,6 @@
 //! Items on their way into a result: copied, widened, checked. The check is fused into the copy.
 
-use lazarr_format::{Code, DataType, Error, Result};
+use lazarr_format::{ArrayMeta, Code, DataType, Error, Result};
 
 /// What happens to items between chunk and result.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,15 @@ pub(crate) enum Convert {
         /// Largest legal value.
         high: i64,
     },
+    /// One field of structured items, and what happens to it.
+    Field {
+        /// Bytes of a stored item.
+        stored: usize,
+        /// Where the field starts in it.
+        offset: usize,
+        /// What happens to the field.
+        then: Box<Convert>,
+    },
 }
 
 /// A value that is not legal: its place in the run, and what it is.
@@ -36,6 +45,7 @@ impl Convert {
         match self {
             Self::Copy { size } => *size,
             Self::Integers { from, .. } => from.item_size().unwrap_or(1),
+            Self::Field { stored, .. } => *stored,
         }
     }
 
@@ -44,6 +54,7 @@ impl Convert {
         match self {
             Self::Copy { size } => *size,
             Self::Integers { to, .. } => usize::from(*to),
+            Self::Field { then, .. } => then.result_size(),
         }
     }
 
@@ -66,6 +77,33 @@ impl Convert {
                 Ok(())
             }
             Self::Integers { from, to, low, high } => integers(from, *to, *low, *high, src, dst),
+            Self::Field { stored, offset, then } => {
+                let (size, result) = (then.stored_size(), then.result_size());
+                for (i, (item, out)) in
+                    src.chunks_exact(*stored).zip(dst.chunks_exact_mut(result)).enumerate()
+                {
+                    then.run(&item[*offset..*offset + size], out)
+                        .map_err(|bad| BadItem { at: i as u64, ..bad })?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The conversion for items of this array: of the field, where it is one of stored structs.
+    pub(crate) fn of(self, array: &ArrayMeta) -> Self {
+        match &array.part {
+            Some(part) => Self::Field { stored: part.stored, offset: part.offset, then: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// The legal values of integers.
+    pub(crate) fn bounds(&self) -> (i64, i64) {
+        match self {
+            Self::Copy { .. } => (i64::MIN, i64::MAX),
+            Self::Integers { low, high, .. } => (*low, *high),
+            Self::Field { then, .. } => then.bounds(),
         }
     }
 }

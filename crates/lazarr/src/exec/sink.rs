@@ -93,10 +93,7 @@ impl Gather {
     }
 
     fn illegal(&self, read: &ArrayRead, bad: BadItem) -> Error {
-        let (low, high) = match &self.convert {
-            Convert::Integers { low, high, .. } => (*low, *high),
-            Convert::Copy { .. } => (i64::MIN, i64::MAX),
-        };
+        let (low, high) = self.convert.bounds();
         let what = match self.code {
             Code::SparseIndices => "an index lies outside of the matrix",
             Code::CategoryCode => "a code points at no category",

@@ -30,6 +30,12 @@ impl Fixed {
 
     /// Codes of a categorical: signed, checked against the number of categories.
     pub(crate) fn codes(array: &ArrayRef, axes: &[Index], categories: u64) -> Result<Self> {
+        let (convert, dtype) = Self::code_items(array, categories)?;
+        Ok(Self::with(array, axes, Role::Codes, convert, dtype, Code::CategoryCode))
+    }
+
+    /// What happens to codes, and what they become.
+    pub(crate) fn code_items(array: &ArrayRef, categories: u64) -> Result<(Convert, DataType)> {
         let (low, width) = match array.dtype {
             DataType::Int(n) => (-1, n),
             DataType::UInt(n) => (0, (n * 2).min(8)),
@@ -37,7 +43,7 @@ impl Fixed {
         };
         let high = i64::try_from(categories).unwrap_or(i64::MAX) - 1;
         let convert = Convert::integers(&array.dtype, width, low, high, &array.path)?;
-        Ok(Self::with(array, axes, Role::Codes, convert, DataType::Int(width), Code::CategoryCode))
+        Ok((convert, DataType::Int(width)))
     }
 
     fn with(

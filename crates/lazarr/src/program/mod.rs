@@ -4,9 +4,11 @@
 //! earlier stages brought; [`Program::open`] allocates what they fill. The executor runs the stages of all programs
 //! together; `plan` asks the same programs and stops before the last stage.
 
+pub(crate) mod fields;
 mod filter;
 mod fixed;
 mod recipe;
+mod room;
 mod rows;
 mod sparse;
 mod starts;

@@ -4,12 +4,15 @@ use lazarr_format::anndata::{Body, Element, NullableKind};
 use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
 use lazarr_plan::{Index, Role, human_count};
 
+use super::fields::Fields;
 use super::filter::SparseFilter;
 use super::fixed::Fixed;
+use super::room::Room;
 use super::sparse::SparseRows;
 use super::vlen::VlenRead;
 use super::{Cx, Leaf, Program};
 use crate::buffer::Buffer;
+use crate::exec::convert::Convert;
 use crate::value::{Dense, Strings, Table, Value};
 
 /// What a plan says of an element.
@@ -25,6 +28,8 @@ pub(crate) struct Label {
 pub(crate) struct Want {
     pub(crate) labels: Vec<Label>,
     pub(crate) leaves: Vec<(usize, Box<dyn Program>)>,
+    /// The arrays of structs of which fields are wanted.
+    pub(crate) fields: Vec<Fields>,
     /// Elements that cannot be read are named in a note and left out, instead of ending with their error.
     pub(crate) skip_broken: bool,
     /// What is added names something (the index of a table, categories): an absent chunk of it is never right.
@@ -39,6 +44,8 @@ pub(crate) enum Recipe {
     Leaf(usize),
     /// The codes of a categorical, without its categories.
     Codes(usize),
+    /// A column that is the index of its table: read once.
+    TheIndex,
     /// Text of fixed width becomes strings.
     Texts(Box<Recipe>),
     Categorical {
@@ -100,7 +107,9 @@ impl Want {
             Body::DataFrame(frame) => {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(frame.len));
                 let rows = [rows];
+                let first = self.leaves.len();
                 let index = Some(Box::new(self.naming(|want| want.add(&frame.index, &rows, None))?));
+                let room = self.leaves[first..].iter().map(|(_, program)| program.output()).sum();
                 let mut out = Vec::new();
                 let stored = |name: &String| frame.columns.iter().find(|(n, _)| n == name);
                 let chosen: Vec<_> = match columns {
@@ -108,7 +117,14 @@ impl Want {
                     None => frame.columns.iter().collect(),
                 };
                 for (name, column) in chosen {
-                    out.push((name.clone(), self.add(column, &rows, None)?));
+                    let recipe = if column.path == frame.index.path {
+                        let label = self.label(column, &rows);
+                        self.push(label, Room(room));
+                        Recipe::TheIndex
+                    } else {
+                        self.add(column, &rows, None)?
+                    };
+                    out.push((name.clone(), recipe));
                 }
                 let index_name = (frame.index_key != "_index").then(|| frame.index_key.clone());
                 Ok(Recipe::Table { index_name, index, columns: out, len: rows[0].len() })
@@ -137,8 +153,7 @@ impl Want {
         let label = self.label(column, axes);
         let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
         rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*column.path))?;
-        let codes = self.push(label, Fixed::codes(&c.codes, axes, count)?);
-        Ok(Recipe::Codes(codes))
+        Ok(Recipe::Codes(self.codes(&c.codes, axes, count, label)?))
     }
 
     /// Adds something that names something else.
@@ -207,13 +222,50 @@ impl Want {
         if array.dtype.is_vlen() {
             return Ok(self.push(label, VlenRead::new(array, &all, role)));
         }
+        if array.part.is_some() {
+            let items = (Convert::Copy { size: array.dtype.item_size().unwrap_or(1) }, array.dtype.clone());
+            return Ok(self.field(array, &all, items, Code::EncodingInvalid, role, label));
+        }
         Ok(self.push(label, Fixed::new(array, &all, role)))
+    }
+
+    fn codes(&mut self, array: &ArrayRef, axes: &[Index], categories: u64, label: usize) -> Result<usize> {
+        if array.part.is_some() {
+            let items = Fixed::code_items(array, categories)?;
+            return Ok(self.field(array, axes, items, Code::CategoryCode, Role::Codes, label));
+        }
+        Ok(self.push(label, Fixed::codes(array, axes, categories)?))
+    }
+
+    /// A field of an array of structs: one read serves all its fields.
+    fn field(
+        &mut self,
+        array: &ArrayRef,
+        axes: &[Index],
+        (convert, dtype): (Convert, DataType),
+        code: Code,
+        role: Role,
+        label: usize,
+    ) -> usize {
+        let known = self.fields.iter().find(|f| f.reads(array, axes)).cloned();
+        let fields = known.unwrap_or_else(|| {
+            let fields = Fields::new(array, axes, role);
+            self.push(label, fields.program());
+            self.fields.push(fields.clone());
+            fields
+        });
+        self.push(label, fields.add(convert.of(array), dtype, code, role))
     }
 
     fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
         Ok(match &element.body {
             Body::Dense(a) => Recipe::Leaf(self.array(a, axes, self.role(), label)?),
-            Body::Scalar(a) => Recipe::Leaf(self.array(a, &[], Role::Values, label)?),
+            Body::Scalar(a) => {
+                let leaf = Recipe::Leaf(self.array(a, &[], Role::Values, label)?);
+                // Old writers stored text as bytes of fixed length; only what is encoded as bytes is meant as such.
+                let text = matches!(a.dtype, DataType::FixedBytes(_)) && element.encoding_type != "bytes";
+                if text && !element.path.is_empty() { Recipe::Texts(Box::new(leaf)) } else { leaf }
+            }
             Body::Strings(a) => {
                 Recipe::Texts(Box::new(Recipe::Leaf(self.array(a, axes, self.role(), label)?)))
             }
@@ -233,7 +285,7 @@ impl Want {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(c.codes.shape[0]));
                 rows.check_axis(c.codes.shape[0]).map_err(|e| e.element(&*element.path))?;
                 let count = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
-                let codes = self.push(label, Fixed::codes(&c.codes, &[rows], count)?);
+                let codes = self.codes(&c.codes, &[rows], count, label)?;
                 let categories = Box::new(self.naming(|want| want.leaf(&c.categories, &[], label))?);
                 Recipe::Categorical { codes, categories, ordered: c.ordered }
             }
@@ -324,18 +376,21 @@ impl Recipe {
                 mask: dense(take(leaves, mask)?)?,
                 kind,
             },
-            Self::Table { index_name, index, columns, len } => Value::Table(Table {
-                index_name,
-                index: match index {
+            Self::Table { index_name, index, columns, len } => {
+                let index = match index {
                     Some(index) => Some(Box::new(texts(index.make(leaves, cx)?, cx)?)),
                     None => None,
-                },
-                columns: columns
-                    .into_iter()
-                    .map(|(n, r)| Ok((n, r.make(leaves, cx)?)))
-                    .collect::<Result<_>>()?,
-                len,
-            }),
+                };
+                let columns = columns.into_iter().map(|(name, recipe)| {
+                    let value = match (recipe, &index) {
+                        (Self::TheIndex, Some(index)) => index.column_again(&cx.budget)?,
+                        (recipe, _) => Some(recipe.make(leaves, cx)?),
+                    };
+                    value.map(|value| (name, value)).ok_or_else(not_an_index)
+                });
+                Value::Table(Table { index_name, columns: columns.collect::<Result<_>>()?, index, len })
+            }
+            Self::TheIndex => return Err(not_an_index()),
             Self::Awkward { form, length, rows, buffers } => Value::Awkward {
                 form,
                 length,
@@ -350,6 +405,10 @@ impl Recipe {
             ),
         })
     }
+}
+
+fn not_an_index() -> Error {
+    Error::new(Code::Internal, "the index of a table cannot be its column")
 }
 
 fn take(leaves: &mut [Option<Leaf>], i: usize) -> Result<Leaf> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::legacy;
 use super::{Place, broken};
 use crate::anndata::{AnnData, Body, Element, Raw};
-use crate::{Code, Error, Result};
+use crate::{Code, DataType, Error, Result};
 
 /// The children of an AnnData. Any other is kept as extra.
 const PARTS: [&str; 10] = ["X", "obs", "var", "layers", "obsm", "varm", "obsp", "varp", "uns", "raw"];
@@ -13,10 +14,10 @@ const PARTS: [&str; 10] = ["X", "obs", "var", "layers", "obsm", "varm", "obsp", 
 type Axes<'a> = &'a [(&'static str, Option<u64>)];
 
 pub(super) fn anndata(place: &Place<'_>) -> Result<Body> {
-    let (obs, var) = (table(place, "obs"), table(place, "var"));
+    let (mut obs, mut var) = (table(place, "obs"), table(place, "var"));
     let x = matrix(place, "X");
     let (layers, obsm, varm) = (mapping(place, "layers"), mapping(place, "obsm"), mapping(place, "varm"));
-    let raw = raw_of(place);
+    let raw = legacy::raw(place);
     // The axes are as long as their tables. Where one is broken, the matrices tell, so that the rest stays readable.
     let matrices = || x.iter().chain(children(&layers));
     let n_obs = frame_len(&obs)
@@ -31,9 +32,15 @@ pub(super) fn anndata(place: &Place<'_>) -> Result<Body> {
         let x = raw.x.as_ref().map(|x| align(x.clone(), &[cells]));
         Arc::new(Raw { x, var: raw.var.clone(), varm: raw.varm.clone() })
     });
-    let uns = mapping(place, "uns");
-    let extra = place.builder.hierarchy.children(place.path);
-    let extra = extra.into_iter().filter(|name| !PARTS.contains(name));
+    let (mut uns, mut obsp) = (mapping(place, "uns"), mapping(place, "obsp"));
+    if legacy::has_structured_obs(place.builder, &obs.path) {
+        legacy::categories_in_uns(&mut uns, [&mut obs, &mut var]);
+    }
+    legacy::move_neighbors(place, &mut uns, &mut obsp);
+    let is_part = |name: &str| PARTS.contains(&name) || (raw.is_some() && legacy::is_raw_part(name));
+    let names = place.builder.hierarchy.children(place.path);
+    let extra = names.into_iter().filter(|name| !is_part(name));
+    let extra = extra.map(|name| (name.to_owned(), place.child(name))).collect();
     Ok(Body::AnnData(Arc::new(AnnData {
         x: x.map(|x| align(x, &[cells, genes])),
         obs,
@@ -41,13 +48,13 @@ pub(super) fn anndata(place: &Place<'_>) -> Result<Body> {
         layers: align_all(layers, &[cells, genes]),
         obsm: align_all(obsm, &[cells]),
         varm: align_all(varm, &[genes]),
-        obsp: align_all(mapping(place, "obsp"), &[cells, cells]),
+        obsp: align_all(obsp, &[cells, cells]),
         varp: align_all(mapping(place, "varp"), &[genes, genes]),
         uns,
         raw,
         n_obs: n_obs.unwrap_or(0),
         n_vars: n_vars.unwrap_or(0),
-        extra: extra.map(|name| (name.to_owned(), place.child(name))).collect(),
+        extra,
     })))
 }
 
@@ -62,26 +69,8 @@ pub(super) fn raw(place: &Place<'_>) -> Result<Body> {
     })))
 }
 
-/// The `raw` of an AnnData; where it is broken, each of its parts is, so that it is there and says why.
-fn raw_of(place: &Place<'_>) -> Option<Arc<Raw>> {
-    if !place.has("raw") {
-        return None;
-    }
-    let element = place.child("raw");
-    let e = match element.body {
-        Body::Null => return None,
-        Body::Raw(raw) => return Some(raw),
-        Body::Broken(e) => e,
-        _ => {
-            Arc::new(Error::new(Code::EncodingInvalid, "`raw` is not encoded as raw").element(&element.path))
-        }
-    };
-    let part = |name: &str| broken(&format!("{}/{name}", element.path), e.clone());
-    Some(Arc::new(Raw { x: Some(part("X")), var: part("var"), varm: part("varm") }))
-}
-
 /// A table that must be there.
-fn table(place: &Place<'_>, name: &str) -> Element {
+pub(super) fn table(place: &Place<'_>, name: &str) -> Element {
     let path = place.join(name);
     if !place.has(name) {
         return broken(
@@ -90,6 +79,12 @@ fn table(place: &Place<'_>, name: &str) -> Element {
         );
     }
     let mut element = place.child(name);
+    if let Body::Dense(array) = &element.body
+        && let DataType::Struct(fields) = &array.dtype
+    {
+        element.body = legacy::structured_table(&path, array, fields)
+            .unwrap_or_else(|e| Body::Broken(Arc::new(e.element(&path))));
+    }
     if !matches!(element.body, Body::DataFrame(_) | Body::Broken(_)) {
         let e = Error::new(Code::EncodingInvalid, format!("`{name}` is not a dataframe")).element(&path);
         element.body = Body::Broken(Arc::new(e.found(encoding(&element))));
@@ -98,13 +93,13 @@ fn table(place: &Place<'_>, name: &str) -> Element {
 }
 
 /// A matrix that may be absent, or null.
-fn matrix(place: &Place<'_>, name: &str) -> Option<Element> {
+pub(super) fn matrix(place: &Place<'_>, name: &str) -> Option<Element> {
     let element = place.has(name).then(|| place.child(name))?;
     (!matches!(element.body, Body::Null)).then_some(element)
 }
 
 /// A mapping; one that is absent or null is empty.
-fn mapping(place: &Place<'_>, name: &str) -> Element {
+pub(super) fn mapping(place: &Place<'_>, name: &str) -> Element {
     let path = place.join(name);
     let empty = || Body::Dict(Arc::default());
     if !place.has(name) {
@@ -117,6 +112,11 @@ fn mapping(place: &Place<'_>, name: &str) -> Element {
         };
     }
     let mut element = place.child(name);
+    if let Body::Dense(array) = &element.body
+        && let DataType::Struct(fields) = &array.dtype
+    {
+        element.body = legacy::structured_mapping(&path, array, fields);
+    }
     match element.body {
         Body::Dict(_) | Body::Broken(_) => {}
         Body::Null => element.body = empty(),

@@ -5,12 +5,25 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::legacy::series;
 use super::{Place, broken, check_name};
 use crate::anndata::{Body, DataFrame, Element};
 use crate::{Code, Error, Result};
 
 /// `dataframe` 0.2.0: columns named by `column-order`, the index by `_index`.
 pub(super) fn dataframe(place: &Place<'_>) -> Result<Body> {
+    read(place, |place, name| place.builder.leaf(&place.join(name)))
+}
+
+/// `dataframe` 0.1.0: the categories of a column stand in a group beside the columns.
+pub(super) fn dataframe_0_1(place: &Place<'_>) -> Result<Body> {
+    read(place, series)
+}
+
+/// How a column is read, by its name.
+type Column = fn(&Place<'_>, &str) -> Element;
+
+fn read(place: &Place<'_>, leaf: Column) -> Result<Body> {
     let index_key = match place.attributes.get("_index") {
         Some(Value::String(key)) => key.clone(),
         _ => return Err(place.attribute_error("_index", "the name of the index")),
@@ -22,7 +35,7 @@ pub(super) fn dataframe(place: &Place<'_>) -> Result<Body> {
     if !place.has(&index_key) {
         return Err(place.invalid(format!("the index `{index_key}` is missing")));
     }
-    let index = place.builder.leaf(&place.join(&index_key));
+    let index = leaf(place, &index_key);
     if let Body::Broken(e) = &index.body {
         return Err(super::again(e));
     }
@@ -44,20 +57,20 @@ pub(super) fn dataframe(place: &Place<'_>) -> Result<Body> {
         check_name(place, "column-order", name)?;
         // A name that stands there twice is one column.
         if seen.insert(name.as_str()) {
-            let column = if *name == index_key { index.clone() } else { column(place, name, len) };
+            let column = if *name == index_key { index.clone() } else { column(place, name, len, leaf) };
             columns.push((name.clone(), column));
         }
     }
     Ok(Body::DataFrame(Arc::new(DataFrame { index_key, index, columns, len })))
 }
 
-fn column(place: &Place<'_>, name: &str, len: u64) -> Element {
+fn column(place: &Place<'_>, name: &str, len: u64, leaf: Column) -> Element {
     let path = place.join(name);
     if !place.has(name) {
         let e = place.invalid(format!("the column `{name}` is missing")).help("`column-order` names it");
         return broken(&path, Arc::new(e));
     }
-    let mut column = place.builder.leaf(&path);
+    let mut column = leaf(place, name);
     if !matches!(column.body, Body::Broken(_)) {
         let shape = column.shape().unwrap_or_default();
         let problem = match shape.as_slice() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Place;
-use crate::anndata::{Awkward, Body, Categorical, Nullable, NullableKind, Sparse, SparseFormat};
+use crate::anndata::{Awkward, Body, Categorical, Element, Nullable, NullableKind, Sparse, SparseFormat};
 use crate::{ArrayRef, Code, DataType, Error, Result};
 
 fn is_text(dtype: &DataType) -> bool {
@@ -28,7 +28,7 @@ impl Place<'_> {
     }
 }
 
-/// `array`, and arrays without an encoding.
+/// `array`.
 pub(super) fn array(_: &Place<'_>, array: &ArrayRef) -> Result<Body> {
     Ok(match &array.dtype {
         _ if array.shape.is_empty() => Body::Scalar(array.clone()),
@@ -88,12 +88,13 @@ pub(super) fn csc(place: &Place<'_>) -> Result<Body> {
     sparse(place, SparseFormat::Csc)
 }
 
-fn sparse(place: &Place<'_>, format: SparseFormat) -> Result<Body> {
-    let shape =
-        place.attributes.get("shape").and_then(Value::as_array).and_then(|list| match list.as_slice() {
-            [rows, cols] => Some([rows.as_u64()?, cols.as_u64()?]),
-            _ => None,
-        });
+/// A sparse matrix; before 0.7 the attribute of its shape had another name.
+pub(super) fn sparse(place: &Place<'_>, format: SparseFormat) -> Result<Body> {
+    let shape = place.attributes.get("shape").or_else(|| place.attributes.get("h5sparse_shape"));
+    let shape = shape.and_then(Value::as_array).and_then(|list| match list.as_slice() {
+        [rows, cols] => Some([rows.as_u64()?, cols.as_u64()?]),
+        _ => None,
+    });
     // Each below 2^63, and so their product below 2^64 cells: what a dense result of it could count.
     let shape = shape
         .filter(|s| s.iter().all(|n| i64::try_from(*n).is_ok()) && s[0].checked_mul(s[1]).is_some())
@@ -127,13 +128,29 @@ fn sparse(place: &Place<'_>, format: SparseFormat) -> Result<Body> {
 
 pub(super) fn categorical(place: &Place<'_>) -> Result<Body> {
     let codes = place.array_1d("codes")?;
-    if !codes.dtype.is_integer() {
-        return Err(place.wrong_type("`codes`", "integers", &codes.dtype));
-    }
     if !place.has("categories") {
         return Err(place.invalid("`categories` is missing"));
     }
     let categories = place.builder.leaf(&place.join("categories"));
+    codes_and_categories(place, codes, categories, ordered(place)?)
+}
+
+/// A categorical of these parts, which may stand anywhere.
+pub(super) fn codes_and_categories(
+    place: &Place<'_>,
+    codes: ArrayRef,
+    categories: Element,
+    ordered: bool,
+) -> Result<Body> {
+    if !codes.dtype.is_integer() {
+        return Err(place.wrong_type("`codes`", "integers", &codes.dtype));
+    }
+    if codes.shape.len() != 1 {
+        return Err(place
+            .invalid("`codes` is wrong")
+            .expected("one dimension")
+            .found(format!("{}", codes.shape.len())));
+    }
     match &categories.body {
         Body::Broken(e) => return Err(super::again(e)),
         Body::Categorical(_) => return Err(place.invalid("the categories are categorical themselves")),
@@ -145,14 +162,18 @@ pub(super) fn categorical(place: &Place<'_>) -> Result<Body> {
             .expected("one dimension")
             .found(format!("shape {:?}", categories.shape().unwrap_or_default())));
     }
-    let ordered = match place.attributes.get("ordered") {
+    Ok(Body::Categorical(Arc::new(Categorical { codes, categories, ordered })))
+}
+
+/// Whether categories have an order, as this node says.
+pub(super) fn ordered(place: &Place<'_>) -> Result<bool> {
+    Ok(match place.attributes.get("ordered") {
         // Older writers leave it out; some write 0 and 1.
         None | Some(Value::Null) => false,
         Some(Value::Bool(ordered)) => *ordered,
         Some(Value::Number(n)) if matches!(n.as_u64(), Some(0 | 1)) => n.as_u64() == Some(1),
         Some(_) => return Err(place.attribute_error("ordered", "true or false")),
-    };
-    Ok(Body::Categorical(Arc::new(Categorical { codes, categories, ordered })))
+    })
 }
 
 pub(super) fn nullable_integer(place: &Place<'_>) -> Result<Body> {

@@ -1,0 +1,39 @@
+//! Room for a copy that a recipe makes: it reads nothing, and is counted in every plan.
+
+use lazarr_format::{DataType, Result};
+use lazarr_plan::Amount;
+
+use super::{Cx, Leaf, Program, Stage};
+use crate::buffer::Buffer;
+use crate::exec::sink::Sink;
+use crate::value::Dense;
+
+/// So many bytes of the result are made by the recipe itself.
+pub(crate) struct Room(pub(crate) Amount);
+
+impl Program for Room {
+    fn next(&mut self, _: &Cx) -> Result<Option<Stage>> {
+        Ok(None)
+    }
+
+    fn open(&mut self, _: &Cx) -> Result<()> {
+        Ok(())
+    }
+
+    fn sinks(&self) -> Vec<&dyn Sink> {
+        Vec::new()
+    }
+
+    fn output(&self) -> Amount {
+        self.0
+    }
+
+    fn beside(&self) -> Amount {
+        Amount::exact(0)
+    }
+
+    fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
+        let data = Buffer::zeroed(0, &cx.budget, "the result")?;
+        Ok(Leaf::Dense(Dense { dtype: DataType::UInt(1), shape: vec![0], data }))
+    }
+}
