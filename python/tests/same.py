@@ -86,7 +86,7 @@ def same_sparse(a, b, at) -> None:
     assert a.indices.dtype == a.indptr.dtype == np.int32, (at, a.indices.dtype, a.indptr.dtype)
     np.testing.assert_array_equal(a.indptr, b.indptr, err_msg=f"{at}/indptr")
     if not np.array_equal(a.indices, b.indices):
-        # Where columns were picked one by one, scipy's own order within a row is not defined: ours may be sorted.
+        # Seen where columns repeat in views of views: anndata picks step by step, lazarr at once.
         a, b = stable(a), stable(b)
     np.testing.assert_array_equal(a.indices, b.indices, err_msg=f"{at}/indices")
     np.testing.assert_array_equal(a.data, b.data, err_msg=f"{at}/data")
