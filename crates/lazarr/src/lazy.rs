@@ -220,11 +220,16 @@ impl Lazy {
     /// What reading it would cost; see [`Plan`]. With `resolve`, small reads are paid for exact numbers.
     pub fn plan(&self, call: &Call<'_>, resolve: bool) -> Result<Plan> {
         let run = Run::new(&self.session, call);
-        plan_of(&run, &self.axes, resolve, &|_| (0..self.axes.len()).collect(), &mut |indices| {
+        let all = |_: &str| (0..self.axes.len()).collect();
+        let mut plan = plan_of(&run, &self.axes, resolve, &all, &mut |indices| {
             let mut want = Want { names: self.is_names(), ..Want::default() };
             want.add(&self.element, indices, self.columns.as_deref())?;
             Ok(want)
-        })
+        })?;
+        if let Some(element) = plan.elements.last_mut() {
+            element.notes.extend(crate::stream::passes(self, &run));
+        }
+        Ok(plan)
     }
 
     /// Reads it.

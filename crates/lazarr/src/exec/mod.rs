@@ -3,6 +3,7 @@
 //! Threads are made for a call and end with it: nothing survives a fork, nothing is shared between calls but caches and
 //! the ledger. The caller's own thread is one of them; it alone asks whether the caller wants to stop.
 
+pub(crate) mod carry;
 pub(crate) mod convert;
 pub(crate) mod sink;
 
@@ -19,6 +20,7 @@ use lazarr_store::Io;
 
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
+use carry::Carrying;
 use sink::{Items, Sink, filled};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
@@ -39,6 +41,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) absent: &'a Mutex<HashSet<String>>,
     /// In a consolidated store: the arrays whose own metadata was seen, by path.
     pub(crate) verified: Option<&'a Mutex<HashSet<String>>>,
+    /// In a block of a stream: the chunks that are handed on.
+    pub(crate) carrying: Option<&'a Carrying>,
     pub(crate) threads: usize,
     pub(crate) interrupt: Option<Interrupt<'a>>,
     /// When the caller was last asked whether to stop.
@@ -83,6 +87,9 @@ impl Exec<'_> {
 
     /// Does all reads; returns when every chunk is placed, or with the first error.
     pub(crate) fn run(&self, jobs: &[Job<'_>]) -> Result<()> {
+        for (carrying, job) in self.carrying.iter().flat_map(|c| jobs.iter().map(move |j| (c, j))) {
+            carrying.place(job, self.budget).map_err(|e| e.element(&*job.read.array.path))?;
+        }
         let profile = self.profile();
         let source = Source { jobs: jobs.iter().enumerate(), open: Vec::new(), fetching: 0 };
         let shared =
@@ -424,20 +431,30 @@ impl<'e, 'a> Worker<'e, 'a> {
             let size = chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64;
             let _charge = self.exec.budget.charge(size, "a chunk of strings")?;
             self.exec.io.meter().add_chunk(size);
-            return job.sink.place(read, &part.at, Items::Vlen(&chunk));
+            return self.place(job, &part.at, &Items::Vlen(&chunk));
         };
         if let Some(out) = job.sink.direct(read, &part.at) {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
-            return Ok(());
+            return self.keep(read, &part.at, &Items::Fixed(out));
         }
         self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
         resize(&mut self.decoded, bytes)?;
         let out = &mut self.decoded[..bytes as usize];
         chain.decode_into(encoded, out, &mut self.scratch)?;
         self.exec.io.meter().add_chunk(bytes);
-        job.sink.place(read, &part.at, Items::Fixed(out))
+        let out = &self.decoded[..bytes as usize];
+        self.place(job, &part.at, &Items::Fixed(out))
+    }
+
+    fn place(&self, job: &Job<'_>, at: &[u64], items: &Items<'_>) -> Result<()> {
+        self.keep(job.read, at, items)?;
+        job.sink.place(job.read, at, *items)
+    }
+
+    fn keep(&self, read: &ArrayRead, at: &[u64], items: &Items<'_>) -> Result<()> {
+        self.exec.carrying.map_or(Ok(()), |c| c.keep(read, at, items, self.exec.budget))
     }
 
     fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {

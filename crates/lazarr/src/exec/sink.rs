@@ -12,6 +12,7 @@ use super::convert::{BadItem, Convert};
 use crate::buffer::Target;
 
 /// The items of a decoded chunk, in C order.
+#[derive(Clone, Copy)]
 pub(crate) enum Items<'a> {
     /// Fixed-size items, native byte order.
     Fixed(&'a [u8]),

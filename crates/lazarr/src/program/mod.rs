@@ -26,8 +26,9 @@ use crate::ledger::Budget;
 pub use recipe::describe;
 pub(crate) use recipe::{Recipe, Want, broken};
 pub(crate) use rows::RowStarts;
-pub(crate) use sparse::{Carry, SparseRows};
+pub(crate) use sparse::{SparseRows, index_width};
 pub(crate) use starts::Starts;
+pub(crate) use take::take_major;
 
 /// The reads that go out together.
 pub(crate) struct Stage {
