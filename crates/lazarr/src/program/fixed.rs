@@ -100,10 +100,6 @@ impl Program for Fixed {
         }
     }
 
-    fn beside(&self) -> Amount {
-        Amount::exact(0)
-    }
-
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
         if self.out.is_none() {
             self.open(cx)?;
