@@ -77,3 +77,16 @@ fn links_in_a_circle_and_to_nothing_are_errors() {
         }
     }
 }
+
+#[test]
+fn what_is_no_file_is_an_error_and_never_waited_for() {
+    let (_dir, store) = store();
+    let pipe = store.root().join("a/pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(store.root().join("a/socket")).unwrap();
+    symlink("pipe", store.root().join("a/link")).unwrap();
+    for key in ["a/pipe", "a/socket", "a/link", "a/b"] {
+        let e = get(&store, key).unwrap_err();
+        assert_eq!((e.code(), e.key_name()), (Code::StoreIo, Some(key)), "{e}");
+    }
+}

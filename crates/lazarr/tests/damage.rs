@@ -74,6 +74,21 @@ fn rows_that_are_not_neighbours_must_ascend_too() {
     }
 }
 
+/// A start that is too large ends the row before it too late, and rows beside it are not asked for.
+#[test]
+fn a_row_that_ends_at_a_wrong_start_is_an_error() {
+    for dtype in [DataType::Int(4), DataType::Int(8), DataType::UInt(2), DataType::UInt(8)] {
+        let indices = Array::integers(DataType::Int(4), 3, &INDICES);
+        let starts = Array::integers(dtype, 100, &[0, 1, 4, 3, 4, 5, 6]);
+        let w = csr(&Layout::default(), &starts, &indices);
+        for columns in [None, Some(&[1, 2][..])] {
+            let e = collect(&w, Some(&[1]), columns).unwrap_err();
+            assert_eq!((e.code(), e.element_name()), (Code::SparseIndptr, Some("indptr")), "{e}");
+            assert_eq!(e.expected_found().1, Some("3 after 4"), "{e}");
+        }
+    }
+}
+
 #[test]
 fn indices_must_lie_in_the_matrix() {
     for (dtype, bad) in [
