@@ -43,4 +43,30 @@ impl KeyEncoding {
         }
         if key.is_empty() { "0".into() } else { key }
     }
+
+    /// The place of the chunk that has this key, of an array with so many dimensions; `None` where the key is no chunk's.
+    ///
+    /// ```
+    /// use lazarr_format::KeyEncoding;
+    /// assert_eq!(KeyEncoding::Default { separator: '/' }.place("c/2/5", 2), Some(vec![2, 5]));
+    /// assert_eq!(KeyEncoding::Default { separator: '/' }.place("c/2/05", 2), None);
+    /// assert_eq!(KeyEncoding::V2 { separator: '.' }.place("0", 0), Some(vec![]));
+    /// ```
+    pub fn place(self, key: &str, rank: usize) -> Option<Vec<u64>> {
+        let (rest, separator) = match self {
+            Self::Default { separator } => (key.strip_prefix('c')?, separator),
+            Self::V2 { separator } => (key, separator),
+        };
+        let at = if rank == 0 {
+            Vec::new()
+        } else {
+            let rest = match self {
+                Self::Default { separator } => rest.strip_prefix(separator)?,
+                Self::V2 { .. } => rest,
+            };
+            rest.split(separator).map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?
+        };
+        // A number has one spelling.
+        (at.len() == rank && self.key(&at) == key).then_some(at)
+    }
 }

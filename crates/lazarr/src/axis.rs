@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use lazarr_format::anndata::{Body, Element};
 use lazarr_format::{Code, Error, Result};
-use lazarr_plan::expr::{AxisId, Expr};
+use lazarr_plan::expr::{AxisId, ColumnRef, Expr};
 use lazarr_plan::{Index, Mark};
 
 use crate::call::Run;
@@ -208,6 +208,24 @@ impl AxisView {
         }
         let state = State::Pending { parent: self.clone(), step, memo: OnceLock::new() };
         Ok(Arc::new(Self { axis: self.axis.clone(), state, id: OnceLock::new() }))
+    }
+
+    /// The rows of this view where the text of a query is true, as a step on this very view; see
+    /// [`Expr::parse`](lazarr_plan::expr::Expr::parse) for the language. `index` is the names, where no column is called
+    /// so. Reads nothing. Errors with `Expression` where the text is not understood, with `ElementNotFound` where a column
+    /// is not there.
+    pub fn query(&self, text: &str) -> Result<Step> {
+        let table = &self.axis.path;
+        let column = |name: &str| match self.axis.column(Some(name)) {
+            Ok(column) => Ok(ColumnRef::new(self.id(), column.path, Some(name))),
+            Err(e) if name == "index" => match self.axis.column(None) {
+                Ok(names) => Ok(ColumnRef::new(self.id(), names.path, None)),
+                Err(_) => Err(e),
+            },
+            Err(e) => Err(e),
+        };
+        let expr = Expr::parse(text, &column).map_err(|e| e.element(table.clone()))?;
+        Ok(Step::Predicate(Arc::new(expr)))
     }
 
     /// What is selected; reads names or columns where a step needs them, once.

@@ -159,6 +159,11 @@ impl Lazy {
         Ok(Self { columns: Some(columns.into()), ..self.clone() })
     }
 
+    /// Another element with the selection of this one: a part of it, of the same shape.
+    pub(crate) fn part(&self, element: &Element) -> Self {
+        Self { element: element.clone(), columns: None, ..self.clone() }
+    }
+
     /// The names of a table's columns, in order.
     pub fn column_names(&self) -> Vec<String> {
         match (&self.columns, &self.element.body) {

@@ -256,6 +256,11 @@ impl Hierarchy {
         self.nodes.iter().map(|(path, entry)| (path.as_str(), entry.node.as_ref()))
     }
 
+    /// Whether nothing in the store describes this group: it is only the parent of something.
+    pub fn is_implicit(&self, path: &str) -> bool {
+        self.nodes.get(path).is_some_and(|entry| entry.implicit)
+    }
+
     /// Number of nodes, groups that are only implied included.
     pub fn len(&self) -> usize {
         self.nodes.len()

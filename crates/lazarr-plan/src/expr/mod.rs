@@ -22,8 +22,10 @@
 
 mod bind;
 mod eval;
+mod lex;
 mod mask;
 mod numbers;
+mod parse;
 mod schema;
 mod strings;
 #[cfg(test)]
@@ -35,6 +37,7 @@ use lazarr_format::{Code, Error, Result};
 
 pub use bind::Bound;
 pub use mask::Mask3;
+pub use parse::Resolve;
 pub use schema::{CategoryValues, ColumnBlock, ColumnSchema};
 
 /// Which axis a predicate was made on. The caller makes the numbers; two axes are the same if and only if theirs are.
