@@ -75,6 +75,7 @@ impl<'a> Run<'a> {
             // Whoever takes the fill value for what is missing takes it for a whole array, too.
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
             budget: &self.cx.budget,
+            limits: &self.session.options().limits,
             threads: self.threads,
             interrupt: self.interrupt,
             asked: &self.asked,
