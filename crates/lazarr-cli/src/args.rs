@@ -22,6 +22,7 @@ pub(crate) enum Verb {
     Info(Info),
     Plan(Plan),
     Head(Head),
+    Explain(Explain),
 }
 
 /// What every verb takes.
@@ -84,6 +85,14 @@ pub(crate) struct Head {
     /// How many columns, of tables and of matrices.
     #[arg(short = 'c', long, value_name = "N", default_value_t = 10)]
     pub(crate) cols: u32,
+}
+
+/// What an error code means and what to do about it: `lazarr explain LZ0302`. Without a code: the list of them all.
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// The code that an error ended with.
+    #[arg(value_parser = crate::explain::code)]
+    pub(crate) code: Option<lazarr::Code>,
 }
 
 /// Bytes: a number and a unit, of powers of 1000 (`MB`) or 1024 (`MiB`).

@@ -3,6 +3,7 @@
 mod args;
 mod cell;
 mod exit;
+mod explain;
 mod facts;
 mod grid;
 mod head;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Info(args) => info::run(args, &mut out),
         Verb::Plan(args) => plan::run(args, &mut out),
         Verb::Head(args) => head::run(args, &mut out),
+        Verb::Explain(args) => explain::run(args, &mut out),
     };
     match result.and_then(|()| out.finish()) {
         Ok(()) => ExitCode::SUCCESS,

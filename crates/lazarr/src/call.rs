@@ -80,6 +80,7 @@ impl<'a> Run<'a> {
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
             carrying: self.carrying.as_ref(),
             budget: &self.cx.budget,
+            limits: &self.session.options().limits,
             threads: self.threads,
             interrupt: self.interrupt,
             asked: &self.asked,

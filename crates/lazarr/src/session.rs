@@ -13,7 +13,7 @@ use lazarr_format::{Code, Error, Result};
 use lazarr_store::{Io, LocalStore, Meter, Store, ZipLimits, ZipStore};
 
 use crate::cache::IndexCache;
-use crate::discover::{Walk, discover};
+use crate::discover::{Documents, Walk, discover};
 use crate::memory::default_limit;
 
 /// What absent chunks mean where the fill value cannot be right.
@@ -35,7 +35,7 @@ pub struct Options {
     pub threads: Option<usize>,
     /// What absent chunks mean where the fill value cannot be right.
     pub missing: Missing,
-    /// Bounds on metadata.
+    /// Bounds on metadata and on chunks.
     pub limits: Limits,
     /// Counts what opening reads, too.
     pub meter: Option<Arc<Meter>>,
@@ -189,8 +189,8 @@ impl Session {
         }
         let before = hierarchy.len();
         let names = [path.to_owned()];
-        Walk { io: &self.io, limits: &self.options.limits, names: &names, unlisted: Vec::new() }
-            .run(hierarchy, group)?;
+        let documents = Documents::new(&self.io, &self.options.limits);
+        Walk { documents: &documents, names: &names, unlisted: Vec::new() }.run(hierarchy, group)?;
         if hierarchy.len() > before {
             *root = build(hierarchy)?;
         }

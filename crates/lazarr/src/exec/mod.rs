@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
+use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::shard::ShardIndex;
 use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
@@ -43,6 +44,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) verified: Option<&'a Mutex<HashSet<String>>>,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<&'a Carrying>,
+    /// Bounds on the bytes of a chunk.
+    pub(crate) limits: &'a Limits,
     pub(crate) threads: usize,
     pub(crate) interrupt: Option<Interrupt<'a>>,
     /// When the caller was last asked whether to stop.
@@ -380,8 +383,21 @@ impl<'e, 'a> Worker<'e, 'a> {
             Work::Fill(chunks) => chunks.iter().try_for_each(|at| self.fill(job, at)),
             Work::Fetch { key, range, version, parts } => {
                 self.encoded.clear();
+                let limits = self.exec.limits;
+                let element = &job.read.array.path;
+                let within =
+                    |bytes: u64| encoded_within(limits, bytes).map_err(|e| e.element(element).key(&*key));
+                // A chunk that is a value of its own tells its length when it is read.
+                let whole = parts.iter().any(|part| part.bytes.is_none());
+                parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
                 let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let found = self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded);
+                let reserve = &mut |n| {
+                    if whole {
+                        within(n)?;
+                    }
+                    charge.grow_to(n, "a request")
+                };
+                let found = self.exec.io.get(&key, &range, reserve, encoded);
                 let found = found.map_err(|e| {
                     // Its index was within the shard when it was read.
                     if version.is_none() || e.code() != Code::ChunkLength {
@@ -426,8 +442,11 @@ impl<'e, 'a> Worker<'e, 'a> {
         let chain = &read.array.chain;
         let Some(bytes) = read.array.inner_bytes() else {
             let items = read.array.inner_len() as usize;
+            let limits = self.exec.limits;
             let most = self.exec.budget.left();
-            let chunk = chain.decode_vlen(encoded, items, most, &mut self.scratch)?;
+            let chunk = chain
+                .decode_vlen(encoded, items, most.min(limits.chunk_bytes), &mut self.scratch)
+                .map_err(|e| decoded_within(limits, most, e))?;
             let size = chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64;
             let _charge = self.exec.budget.charge(size, "a chunk of strings")?;
             self.exec.io.meter().add_chunk(size);
@@ -479,6 +498,26 @@ impl<'e, 'a> Worker<'e, 'a> {
             }
         }
     }
+}
+
+/// That the stored bytes of a chunk are not beyond the limit.
+fn encoded_within(limits: &Limits, bytes: u64) -> Result<()> {
+    if bytes <= limits.encoded_bytes() {
+        return Ok(());
+    }
+    // What the limit must be, so that this is within a sixty-fourth of it.
+    let needed = bytes - bytes / 65;
+    Err(limits.exceeded(Limit::ChunkBytes, "a chunk is too large to be read", Some(needed)))
+}
+
+/// The error of a chunk of variable length that would not end: of the limit, where it was the limit that ended it.
+fn decoded_within(limits: &Limits, budget: u64, e: Error) -> Error {
+    let most = limits.chunk_bytes;
+    let cut = e.expected_found().0 == Some(format!("at most {most} bytes").as_str());
+    if budget < most || !cut {
+        return e;
+    }
+    limits.exceeded(Limit::ChunkBytes, "a chunk is too large to be decoded in memory", None)
 }
 
 fn resize(buffer: &mut Vec<u8>, bytes: u64) -> Result<()> {
