@@ -34,6 +34,7 @@ pub use call::{Call, decoded_bytes};
 pub use exec::Interrupt;
 pub use lazarr_format as format;
 pub use lazarr_format::anndata::{Body, Element};
+pub use lazarr_format::metadata::{Limit, Limits};
 pub use lazarr_format::{Code, DataType, Error, Kind, Result};
 pub use lazarr_plan as plan;
 pub use lazarr_plan::{Index, Plan};
