@@ -38,7 +38,8 @@ fn attempt(store: &MemoryStore, limit: Limit, value: u64) -> Result<()> {
 /// That `least` is enough, one less is not, and the error says so. Gives the error.
 fn holds(what: &str, store: &MemoryStore, limit: Limit, least: u64) -> Error {
     attempt(store, limit, least).unwrap_or_else(|e| panic!("{what}: {e}"));
-    let e = attempt(store, limit, least - 1).expect_err(what);
+    let e =
+        attempt(store, limit, least - 1).err().unwrap_or_else(|| panic!("{what}: {limit:?} does not hold"));
     assert_eq!(e.code(), Code::MetadataLimit, "{what}: {e}");
     let (expected, _) = e.expected_found();
     assert!(expected.unwrap().contains(&format!("{}", least - 1)), "{what}: {e}");
