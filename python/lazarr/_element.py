@@ -40,11 +40,18 @@ class Store:
         missing: str,
         audit: bool,
         follow_links: bool = False,
+        limits: tuple[tuple[str, int], ...] = (),
+        names: tuple[str, ...] = (),
+        listing: bool = True,
     ) -> None:
-        self.args = (memory_limit, threads, missing, audit, follow_links)
+        self.args = (memory_limit, threads, missing, audit, follow_links, limits, names, listing)
         self.session = _lazarr.Session.open(
-            path, memory_limit, threads, missing, audit, call()[2], follow_links
+            path, memory_limit, threads, missing, audit, call()[2], follow_links, limits, names, listing
         )
+
+    def unlisted(self, path: str) -> bool:
+        """Whether the keys of this mapping are not all known, because the store cannot list them."""
+        return self.session.is_unlisted(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.session.url, *self.args)

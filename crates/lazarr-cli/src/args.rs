@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use lazarr::Limit;
 
 use crate::selection::Selection;
 
@@ -39,6 +40,9 @@ pub(crate) struct Common {
     /// The threads that fetch and decode. By default one a core.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
+    /// Another limit on what metadata may ask for, such as `metadata_bytes=200000000`; several times for several.
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
+    pub(crate) limits: Vec<(Limit, u64)>,
 }
 
 /// What there is, and what a row, 1,000 rows, a gene and all of X would cost. Reads metadata only.
@@ -120,6 +124,20 @@ fn size(text: &str) -> Result<u64, String> {
         return Err("expected a size between 1 byte and 9 EB".to_owned());
     }
     Ok(bytes as u64)
+}
+
+/// A limit by name, and its value.
+fn limit(text: &str) -> Result<(Limit, u64), String> {
+    let names = || Limit::ALL.map(Limit::name).join(", ");
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE; the names are {}", names()))?;
+    let limit = Limit::from_name(name.trim())
+        .ok_or_else(|| format!("there is no limit of this name; the names are {}", names()))?;
+    let number = size(value)?;
+    if number > limit.most() {
+        return Err(format!("{name} is at most {}", limit.most()));
+    }
+    Ok((limit, number))
 }
 
 fn threads(text: &str) -> Result<usize, String> {

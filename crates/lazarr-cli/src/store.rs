@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lazarr::{Body, Call, Lazy, LazyAnnData, Options, Result, Session};
+use lazarr::{Body, Call, Lazy, LazyAnnData, Limits, Options, Result, Session};
 
 use crate::args::Common;
 
@@ -15,7 +15,10 @@ pub(crate) struct Store {
 impl Store {
     /// Reads the metadata. A root that cannot be read is its error.
     pub(crate) fn open(common: &Common) -> Result<Self> {
-        let options = Options { memory_limit: common.memory, threads: common.threads, ..Options::default() };
+        let limits =
+            common.limits.iter().fold(Limits::default(), |all, (limit, value)| all.with(*limit, *value));
+        let options =
+            Options { memory_limit: common.memory, threads: common.threads, limits, ..Options::default() };
         let session = Session::open(&common.path, options)?;
         let object = match &session.root().body {
             Body::AnnData(_) => Some(LazyAnnData::new(&session, session.root())?),
