@@ -21,10 +21,43 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     Info(Info),
+    Tree(Tree),
     Plan(Plan),
     Head(Head),
     Explain(Explain),
+    /// The columns of obs; their values, the rows that match a query, how often each value occurs.
+    Obs(Axis),
+    /// The columns of var; their values, the rows that match a query, how often each value occurs.
+    Var(Axis),
+    Get(Get),
+    Du(Du),
+    Check(Check),
+    Completions(Completions),
 }
+
+macro_rules! selections {
+    () => {
+        r"SEL chooses along one axis, as Python would:
+  0:100  ::2  -10:  :   a slice; negative positions count from the end
+  5,3,3  -1             positions, in this order, repeats included
+  @CD3D,CD8A            names, in this order; `\,` is a comma in a name, `\\` a backslash"
+    };
+}
+
+macro_rules! queries {
+    () => {
+        r"EXPR is a small part of what pandas' query takes:
+  n_genes > 500 and cell_type != 'B cell'     ==  !=  <  <=  >  >=; and, or, not; &, |, ~; parentheses
+  500 < n_genes <= 2000                       both
+  batch in ['a', 'b'],  batch not in [...]    one of several
+  batch.isna(),  batch.notna()                also isin, between, str.startswith, str.endswith, str.contains
+  is_doublet                                  a boolean column
+  `percent-mt` < 5,  index == 'AAAC-1'        unusual names in backticks; the names of the rows"
+    };
+}
+
+const QUERIES: &str = queries!();
+const SELECTIONS: &str = concat!(selections!(), "\n\n", queries!());
 
 /// What every verb takes.
 #[derive(Args)]
@@ -43,6 +76,26 @@ pub(crate) struct Common {
     /// Another limit on what metadata may ask for, such as `metadata_bytes=200000000`; several times for several.
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
     pub(crate) limits: Vec<(Limit, u64)>,
+    /// Follow symbolic links that lead out of the store. Without it they are refused.
+    #[arg(long)]
+    pub(crate) follow_links: bool,
+    /// Say nothing on standard error but errors: no notes on the store, no progress.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// What is chosen along the two axes.
+#[derive(Args)]
+pub(crate) struct Select {
+    /// Rows (cells): a slice, positions or @names. Without an AnnData: the first axis. After --query: of what it finds.
+    #[arg(long, alias = "rows", value_name = "SEL", allow_hyphen_values = true)]
+    pub(crate) obs: Option<Selection>,
+    /// Columns (genes): a slice, positions or @names. Without an AnnData: the second axis.
+    #[arg(long, alias = "cols", value_name = "SEL", allow_hyphen_values = true)]
+    pub(crate) var: Option<Selection>,
+    /// Rows where this is true of the columns of obs: `cell_type == 'T cell' and n_genes > 500`.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) query: Option<String>,
 }
 
 /// What there is, and what a row, 1,000 rows, a gene and all of X would cost. Reads metadata only.
@@ -52,11 +105,6 @@ pub(crate) struct Info {
     pub(crate) common: Common,
 }
 
-const SELECTIONS: &str = r"SEL chooses along one axis, as Python would:
-  0:100  ::2  -10:  :   a slice; negative positions count from the end
-  5,3,3  -1             positions, in this order, repeats included
-  @CD3D,CD8A            names, in this order; `\,` is a comma in a name, `\\` a backslash";
-
 /// What reading a selection would cost: requests, bytes, memory. Reads no data without --resolve
 #[derive(Args)]
 #[command(after_help = SELECTIONS)]
@@ -65,12 +113,8 @@ pub(crate) struct Plan {
     pub(crate) common: Common,
     /// An element: `X`, `obs`, `obs/batch`, `layers/counts`. By default everything.
     pub(crate) element: Option<String>,
-    /// Rows (cells): a slice, positions or @names. Without an AnnData: the first axis.
-    #[arg(long, value_name = "SEL", allow_hyphen_values = true)]
-    pub(crate) obs: Option<Selection>,
-    /// Columns (genes): a slice, positions or @names. Without an AnnData: the second axis.
-    #[arg(long, value_name = "SEL", allow_hyphen_values = true)]
-    pub(crate) var: Option<Selection>,
+    #[command(flatten)]
+    pub(crate) select: Select,
     /// Make the small reads that exact numbers need: names, indptr, shard indices.
     #[arg(long)]
     pub(crate) resolve: bool,
@@ -97,6 +141,111 @@ pub(crate) struct Explain {
     /// The code that an error ended with.
     #[arg(value_parser = crate::explain::code)]
     pub(crate) code: Option<lazarr::Code>,
+}
+
+/// What there is, as a tree: kinds, shapes, types. Reads metadata only.
+#[derive(Args)]
+pub(crate) struct Tree {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// An element: only what is below it.
+    pub(crate) element: Option<String>,
+    /// How many levels below it. By default all.
+    #[arg(short, long, value_name = "N")]
+    pub(crate) depth: Option<u32>,
+    /// Show all entries of long mappings and tables.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = QUERIES)]
+pub(crate) struct Axis {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Columns to show. Without any (and without --query) the columns are listed.
+    #[arg(value_name = "COLUMN")]
+    pub(crate) columns: Vec<String>,
+    /// Only rows where this is true.
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) query: Option<String>,
+    /// How often each value of a column occurs, the most frequent first.
+    #[arg(long, value_name = "COLUMN", conflicts_with_all = ["columns", "all", "csv", "rows"])]
+    pub(crate) value_counts: Option<String>,
+    /// How many rows.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with = "all")]
+    pub(crate) rows: u32,
+    /// All rows; they are read block by block.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Write CSV.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+}
+
+/// What `get` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// numpy's archive: a sparse matrix as scipy.sparse.load_npz reads it, or an array under its name.
+    Npz,
+    /// One array, as numpy.load reads it.
+    Npy,
+    /// Tables, columns, dense matrices with names.
+    Csv,
+    /// Tables and columns as an Arrow IPC file (to `-` as a stream).
+    Arrow,
+    /// Tables and columns.
+    Parquet,
+}
+
+/// Write a part of the store to a file of another kind: npz, npy, csv, arrow, parquet
+#[derive(Args)]
+#[command(after_help = SELECTIONS)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// An element: `X`, `obs`, `obs/batch`, `obsm/X_pca`. By default X for npz and npy, obs for tables.
+    pub(crate) element: Option<String>,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// The file to write; `-` is standard output (csv, arrow).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: std::path::PathBuf,
+    /// What to write. By default what the ending of FILE says.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) format: Option<Format>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// What each element and array takes in the store, the largest first, beside what it takes in memory. Reads no chunk.
+#[derive(Args)]
+pub(crate) struct Du {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// An element: only what is below it.
+    pub(crate) element: Option<String>,
+    /// How many levels.
+    #[arg(short, long, value_name = "N", default_value_t = 2)]
+    pub(crate) depth: u32,
+}
+
+/// Whether the store is whole: metadata, lengths, what belongs to nothing. Exit code 1 where it is not.
+#[derive(Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Read every chunk, and compare what arrays say of each other.
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+/// Completions for a shell, on standard output: `lazarr completions bash > ~/.local/share/bash-completion/completions/lazarr`
+#[derive(Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Bytes: a number and a unit, of powers of 1000 (`MB`) or 1024 (`MiB`).

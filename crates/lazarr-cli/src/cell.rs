@@ -33,6 +33,20 @@ impl Cell {
         }
     }
 
+    /// For CSV: exact, nothing for what is missing, as pandas writes and reads it.
+    pub(crate) fn exact(&self) -> String {
+        match self {
+            Self::Missing => String::new(),
+            Self::Unstored => "0".into(),
+            Self::Bool(b) => if *b { "True" } else { "False" }.into(),
+            Self::Single(x) if x.is_nan() => String::new(),
+            Self::Double(x) if x.is_nan() => String::new(),
+            Self::Single(x) => format!("{x:?}"),
+            Self::Double(x) => format!("{x:?}"),
+            other => other.text(),
+        }
+    }
+
     /// For programs: exact; what is missing is null, a float that is not finite is a string.
     pub(crate) fn json(&self) -> Json {
         let float = |x: f64, text: String| match text.parse().ok().and_then(Number::from_f64) {

@@ -158,11 +158,21 @@ pub(crate) fn json(element: &Element) -> Value {
 
 /// Writes elements as a table, then what is wrong with those that cannot be read.
 pub(crate) fn write_table(out: &mut Out<'_>, elements: &[Element]) -> Result<(), Failure> {
-    let header = ["element", "kind", "shape", "dtype", "chunks", "shards", "codec", "decoded"]
+    let named = elements.iter().map(|e| (if e.path.is_empty() { "/" } else { &*e.path }, e));
+    write_named(out, "element", &named.collect::<Vec<_>>())
+}
+
+/// The same under other names.
+pub(crate) fn write_named(
+    out: &mut Out<'_>,
+    title: &str,
+    elements: &[(&str, &Element)],
+) -> Result<(), Failure> {
+    let header = [title, "kind", "shape", "dtype", "chunks", "shards", "codec", "decoded"]
         .map(|h| (h.to_owned(), if h == "decoded" { Align::Right } else { Align::Left }));
-    let rows: Vec<Vec<String>> = elements.iter().map(table_row).collect();
+    let rows: Vec<Vec<String>> = elements.iter().map(|(name, e)| table_row(name, e)).collect();
     table::write(out, &header, &rows)?;
-    for element in elements {
+    for (_, element) in elements {
         if let Body::Broken(e) = &element.body {
             out.line(&format!("cannot be read: {}", e.again().element(&*element.path)))?;
         }
@@ -170,8 +180,7 @@ pub(crate) fn write_table(out: &mut Out<'_>, elements: &[Element]) -> Result<(),
     Ok(())
 }
 
-fn table_row(element: &Element) -> Vec<String> {
-    let path = if element.path.is_empty() { "/" } else { &element.path };
+fn table_row(name: &str, element: &Element) -> Vec<String> {
     let array = main_array(element);
     let chunks = array.map(|a| grid_text(&a.shape, a.inner_shape()));
     let shards = array.filter(|a| a.sharding.is_some()).map(|a| grid_text(&a.shape, &a.chunk_shape));
@@ -180,7 +189,7 @@ fn table_row(element: &Element) -> Vec<String> {
         _ => decoded_bytes(element).bytes(),
     };
     vec![
-        path.to_owned(),
+        name.to_owned(),
         kind_text(element),
         shape_text(&element.shape().unwrap_or_default()),
         dtype(element).unwrap_or_default(),

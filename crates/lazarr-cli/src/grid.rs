@@ -1,8 +1,9 @@
 //! Rows and columns of values with their names: what `head` shows of tables, matrices and single columns alike.
 
+use lazarr::Table;
 use serde_json::{Value, json};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, cells};
 use crate::exit::Failure;
 use crate::out::Out;
 use crate::table::{self, Align};
@@ -32,6 +33,22 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
+    /// A table that was read; its columns have these types.
+    pub(crate) fn of_table(table: &Table, dtypes: &[Option<String>]) -> Self {
+        let column = |(position, (name, value)): (usize, &(String, lazarr::Value))| Column {
+            name: Some(name.clone()),
+            position: position as u64,
+            dtype: dtypes.get(position).cloned().flatten(),
+            cells: cells(value),
+        };
+        Self {
+            index: table.index.as_deref().map(cells),
+            index_name: table.index_name.clone(),
+            columns: table.columns.iter().enumerate().map(column).collect(),
+            rows: table.len as usize,
+        }
+    }
+
     /// Columns out of values in C order.
     pub(crate) fn of_matrix(
         cells: &[Cell],
@@ -50,6 +67,11 @@ impl Grid {
     }
 
     pub(crate) fn write(&self, out: &mut Out<'_>) -> Result<(), Failure> {
+        self.write_part(out, 0, true)
+    }
+
+    /// The rows from this position on; only the first part has the header.
+    pub(crate) fn write_part(&self, out: &mut Out<'_>, start: u64, titled: bool) -> Result<(), Failure> {
         let index_align = if self.index.is_some() { Align::Left } else { Align::Right };
         let mut header = vec![(self.index_name.clone().unwrap_or_default(), index_align)];
         for column in &self.columns {
@@ -58,11 +80,15 @@ impl Grid {
             header.push((name, if numbers { Align::Right } else { Align::Left }));
         }
         let row = |i: usize| {
-            let name = self.index.as_ref().and_then(|x| x.get(i)).map_or_else(|| i.to_string(), Cell::text);
+            let name = self
+                .index
+                .as_ref()
+                .and_then(|x| x.get(i))
+                .map_or_else(|| (start + i as u64).to_string(), Cell::text);
             let cells = self.columns.iter().map(|c| c.cells.get(i).map_or_else(String::new, Cell::text));
             std::iter::once(name).chain(cells).collect::<Vec<String>>()
         };
-        table::write(out, &header, &(0..self.rows).map(row).collect::<Vec<_>>())
+        table::part(out, &header, &(0..self.rows).map(row).collect::<Vec<_>>(), titled)
     }
 
     pub(crate) fn index_json(&self) -> Value {

@@ -1,18 +1,26 @@
-//! The `lazarr` command: what is in a store, what reading it would cost, what it looks like. Thin over the engine.
+//! The `lazarr` command: what is in a store, what reading it would cost, what it looks like, whether it is whole; and its
+//! parts as files of other kinds. Thin over the engine.
 
 mod args;
+mod axis;
 mod cell;
+mod check;
+mod completions;
+mod du;
 mod exit;
 mod explain;
 mod facts;
+mod get;
 mod grid;
 mod head;
 mod info;
 mod out;
 mod plan;
+mod progress;
 mod selection;
 mod store;
 mod table;
+mod tree;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,10 +40,18 @@ fn main() -> ExitCode {
     let result = match &cli.verb {
         Verb::Info(args) => info::run(args, &mut out),
         Verb::Plan(args) => plan::run(args, &mut out),
+        Verb::Tree(args) => tree::run(args, &mut out),
         Verb::Head(args) => head::run(args, &mut out),
         Verb::Explain(args) => explain::run(args, &mut out),
+        Verb::Obs(args) => axis::run("obs", args, &mut out),
+        Verb::Var(args) => axis::run("var", args, &mut out),
+        Verb::Get(args) => get::run(args, &mut out),
+        Verb::Du(args) => du::run(args, &mut out),
+        Verb::Check(args) => check::run(args, &mut out),
+        Verb::Completions(args) => completions::run(args, &mut out),
     };
-    match result.and_then(|()| out.finish()) {
+    // What was printed before something failed is printed.
+    match result.and(out.finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
@@ -45,13 +61,15 @@ fn fail(failure: &Failure) -> ExitCode {
     if failure.is_closed_pipe() {
         return ExitCode::SUCCESS;
     }
-    say(&failure.sentence());
+    if let Some(sentence) = failure.sentence() {
+        say("error", &sentence);
+    }
     ExitCode::from(failure.code())
 }
 
 /// One sentence on standard error; where that is closed too, nothing can be done.
-fn say(sentence: &str) {
-    let _ = writeln!(io::stderr(), "error: {}", clean(sentence));
+fn say(what: &str, sentence: &str) {
+    let _ = writeln!(io::stderr(), "{what}: {}", clean(sentence));
 }
 
 /// Help and version as clap writes them; its errors in one sentence.
@@ -71,6 +89,6 @@ fn refuse(e: &clap::Error) -> ExitCode {
     let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
     let sentence = words.join(" ");
     let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence).replace(" tip: ", "; ");
-    say(&format!("{sentence}; see `lazarr --help`"));
+    say("error", &format!("{sentence}; see `lazarr --help`"));
     ExitCode::from(2)
 }

@@ -29,6 +29,13 @@ impl<'w> Out<'w> {
     /// does it.
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+        self.json_text(&text)?;
+        self.to.write_all(b"\n")?;
+        Ok(())
+    }
+
+    /// A part of a document, see [`Out::json`].
+    pub(crate) fn json_text(&mut self, text: &str) -> Result<(), Failure> {
         let mut safe = String::with_capacity(text.len());
         for c in text.chars() {
             if steers(c) && c != '\n' {
@@ -40,9 +47,12 @@ impl<'w> Out<'w> {
                 safe.push(c);
             }
         }
-        self.to.write_all(safe.as_bytes())?;
-        self.to.write_all(b"\n")?;
-        Ok(())
+        Ok(self.to.write_all(safe.as_bytes())?)
+    }
+
+    /// What is no text for people: bytes as they are.
+    pub(crate) fn raw(&mut self) -> &mut dyn Write {
+        &mut self.to
     }
 
     /// Hands everything on.

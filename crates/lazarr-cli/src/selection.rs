@@ -61,12 +61,14 @@ fn names_of(text: &str) -> std::result::Result<Vec<String>, String> {
 }
 
 impl Selection {
-    /// The step along an axis of `n` items.
-    pub(crate) fn step(&self, n: u64) -> Result<Step> {
-        Ok(match self {
-            Self::Slice(start, stop, step) => Step::Index(Index::slice(*start, *stop, *step, n)?),
-            Self::Positions(items) => Step::Index(Index::ints(items, n)?),
-            Self::Names(names) => Step::Labels(names.as_slice().into()),
+    /// The step along an axis of `n` items; `None` where the length is not known before something is read.
+    pub(crate) fn step(&self, n: Option<u64>) -> Result<Step> {
+        Ok(match (self, n) {
+            (Self::Slice(start, stop, step), Some(n)) => Step::Index(Index::slice(*start, *stop, *step, n)?),
+            (Self::Slice(start, stop, step), None) => Step::Slice(*start, *stop, *step),
+            (Self::Positions(items), Some(n)) => Step::Index(Index::ints(items, n)?),
+            (Self::Positions(items), None) => Step::Ints(items.as_slice().into()),
+            (Self::Names(names), _) => Step::Labels(names.as_slice().into()),
         })
     }
 }

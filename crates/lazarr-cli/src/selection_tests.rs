@@ -31,7 +31,7 @@ fn what_is_neither_is_refused() {
 
 #[test]
 fn a_selection_fits_its_axis_or_is_refused() {
-    let len = |text: &str| match parse(text).unwrap().step(10) {
+    let len = |text: &str| match parse(text).unwrap().step(Some(10)) {
         Ok(lazarr::Step::Index(index)) => Some(index.len()),
         _ => None,
     };

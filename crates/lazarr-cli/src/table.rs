@@ -21,6 +21,16 @@ pub(crate) fn write(
     header: &[(String, Align)],
     rows: &[Vec<String>],
 ) -> Result<(), Failure> {
+    part(out, header, rows, true)
+}
+
+/// Writes rows with or without the header that they have.
+pub(crate) fn part(
+    out: &mut Out<'_>,
+    header: &[(String, Align)],
+    rows: &[Vec<String>],
+    titled: bool,
+) -> Result<(), Failure> {
     let header_cells: Vec<String> = header.iter().map(|(name, _)| short(name)).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(|r| r.iter().map(|c| short(c)).collect()).collect();
     let all = || std::iter::once(&header_cells).chain(&rows);
@@ -28,7 +38,7 @@ pub(crate) fn write(
         .map(|k| all().filter_map(|r| r.get(k)).map(|c| c.width()).max().unwrap_or(0))
         .collect();
     let named = header_cells.iter().any(|h| !h.is_empty());
-    for row in all().skip(usize::from(!named)) {
+    for row in all().skip(usize::from(!named || !titled)) {
         let mut line = String::new();
         for ((cell, &width), (_, align)) in row.iter().zip(&widths).zip(header) {
             if !line.is_empty() || width == 0 {

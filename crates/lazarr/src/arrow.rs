@@ -37,7 +37,8 @@ fn shared(mut buffer: Buffer) -> arrow_buffer::Buffer {
         Some(ptr) if len > 0 => unsafe {
             arrow_buffer::Buffer::from_custom_allocation(ptr, len, Arc::new(buffer))
         },
-        _ => arrow_buffer::Buffer::from(Vec::<u8>::new()),
+        // Aligned for any item, though there is none.
+        _ => arrow_buffer::Buffer::from_vec(Vec::<u64>::new()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command as a user runs it: what it prints, and how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod get;
 mod store;
 
 use std::process::{Command, Stdio};
@@ -26,13 +27,18 @@ fn run(store: &Store, args: &[&str]) -> String {
         assert!(c == '\n' || !c.is_control(), "a control character reached the terminal: {stdout}{stderr}");
         assert_ne!(c, '\u{202e}', "text was turned around");
     }
-    assert!(stderr.lines().count() <= 1, "an error is one sentence: {stderr}");
+    // What is said of the store is said once, before anything else; `a_note_on_the_store` looks at it.
+    let (notes, errors): (Vec<&str>, Vec<&str>) = stderr.lines().partition(|l| l.starts_with("note: "));
+    assert!(notes.len() <= 1 && notes.iter().all(|n| n.contains("not consolidated")), "{notes:?}");
+    assert!(errors.len() <= 1, "an error is one sentence: {stderr}");
     let code = out.status.code().unwrap();
-    assert_eq!(code == 0, stderr.is_empty());
     if code != 0 {
-        assert!(stdout.is_empty(), "a failure printed results: {stdout}");
-        return format!("exit {code}\n{stderr}");
+        let error = errors.first().map(|e| format!("{e}\n")).unwrap_or_default();
+        // What a check found is its result.
+        assert!(stdout.is_empty() || error.is_empty(), "a failure printed results: {stdout}");
+        return format!("exit {code}\n{error}{stdout}");
     }
+    assert!(errors.is_empty(), "{stderr}");
     stdout
 }
 
@@ -54,6 +60,45 @@ macro_rules! snapshots {
 }
 
 snapshots! {
+    tree: ["tree", "STORE"];
+    tree_of_an_element: ["tree", "STORE", "obs", "--depth", "1"];
+    tree_json: ["tree", "STORE", "uns", "--json"];
+    obs: ["obs", "STORE"];
+    obs_json: ["obs", "STORE", "--json"];
+    obs_columns: ["obs", "STORE", "cell_type", "-n", "3"];
+    obs_query: ["obs", "STORE", "--query", "cell_type == 'B cell' or n_counts > 30"];
+    obs_query_of_nothing: ["obs", "STORE", "--query", "n_counts > 1000"];
+    obs_query_json: ["obs", "STORE", "n_counts", "--query", "cell_type.isna() or index == 'c0'", "--json"];
+    obs_all_csv: ["obs", "STORE", "--all", "--csv"];
+    obs_all: ["obs", "STORE", "--all"];
+    obs_value_counts: ["obs", "STORE", "--value-counts", "cell_type"];
+    obs_value_counts_of_a_query: ["obs", "STORE", "--value-counts", "cell_type", "--query", "n_counts > 20"];
+    obs_value_counts_json: ["obs", "STORE", "--value-counts", "cell_type", "--json"];
+    obs_value_counts_of_numbers: ["obs", "STORE", "--value-counts", "n_counts"];
+    var: ["var", "STORE"];
+    var_rows: ["var", "STORE", "--query", "index.str.startswith('CD')"];
+    query_with_an_unknown_column: ["obs", "STORE", "--query", "cel_type == 'x'"];
+    query_that_is_not_closed: ["obs", "STORE", "--query", "cell_type == 'T cell"];
+    query_of_the_wrong_type: ["obs", "STORE", "--query", "n_counts == 1 and cell_type > 5"];
+    obs_unknown_column: ["obs", "STORE", "n_count"];
+    obs_of_no_anndata: ["obs", "STORE/X"];
+    value_counts_and_columns: ["obs", "STORE", "n_counts", "--value-counts", "cell_type"];
+    du: ["du", "STORE"];
+    du_one_level: ["du", "STORE", "--depth", "1"];
+    du_json: ["du", "STORE", "obs", "--depth", "1", "--json"];
+    check: ["check", "STORE"];
+    check_deep: ["check", "STORE", "--deep"];
+    plan_of_a_query: ["plan", "STORE", "X", "--query", "n_counts > 20", "--resolve"];
+    get_without_a_kind: ["get", "STORE", "X", "-o", "x.bin"];
+    get_a_matrix_as_a_table: ["get", "STORE", "X", "-o", "x.csv"];
+    get_a_table_as_an_array: ["get", "STORE", "obs", "-o", "x.npy"];
+    get_a_mapping: ["get", "STORE", "uns", "-o", "x.csv"];
+    get_text_as_an_array: ["get", "STORE", "uns/title", "-o", "x.npy"];
+    get_an_archive_to_stdout: ["get", "STORE", "X", "-o", "-", "--format", "npz"];
+    get_obs_to_stdout: ["get", "STORE", "-o", "-"];
+    get_columns_of_a_query_to_stdout: ["get", "STORE", "obs/cell_type", "--query", "n_counts > 0", "--obs", "::-1", "-o", "-"];
+    get_dense_to_stdout: ["get", "STORE", "obsm/X_pca", "-o", "-", "--obs", "@c4,c0"];
+    get_in_a_folder_that_is_not_there: ["get", "STORE", "X", "-o", "STORE/no/such/x.npz"];
     info: ["info", "STORE"];
     info_json: ["info", "STORE", "--json"];
     plan_all_with_a_broken_element: ["plan", "STORE"];
@@ -169,7 +214,8 @@ fn a_closed_pipe_ends_quietly() {
         drop(child.stdout.take());
         let out = child.wait_with_output().unwrap();
         assert_eq!(out.status.code(), Some(0), "{args:?}");
-        assert!(out.stderr.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(said.lines().all(|l| l.starts_with("note: ")), "{args:?}: {said}");
     }
 }
 
@@ -179,7 +225,7 @@ fn a_full_disk_is_an_error() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let out = command(&["info", Store::cells().path()]).stdout(full).output().unwrap();
     assert_eq!(out.status.code(), Some(3));
-    assert!(String::from_utf8(out.stderr).unwrap().starts_with("error: the output could not be written"));
+    assert!(String::from_utf8(out.stderr).unwrap().contains("error: the output could not be written"));
 }
 
 #[test]
@@ -192,4 +238,70 @@ fn help_explains_selections_and_exit_codes() {
     let none = command(&[]).output().unwrap();
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8(none.stderr).unwrap().contains("Usage: lazarr"));
+}
+
+#[test]
+fn a_note_on_the_store() {
+    let store = Store::cells();
+    let out = command(&["info", store.path()]).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap().replace(store.path(), "STORE");
+    insta::assert_snapshot!("note", said);
+    for quiet in ["-q", "--quiet"] {
+        assert!(command(&["info", store.path(), quiet]).output().unwrap().stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_check_names_every_fault() {
+    let store = Store::cells();
+    store.remove("uns/odd");
+    assert!(run(&store, &["check", "STORE"]).contains("\nwell: "));
+    store.write("X/data/c/0", b"short");
+    store.write("obs/cell_type/codes/c/0", &[0, 1, 7, 1, 0]);
+    store.write("left\u{1b}[31mover", b"text");
+    insta::assert_snapshot!("check_deep_broken", run(&store, &["check", "STORE", "--deep"]));
+    insta::assert_snapshot!("check_quick_of_broken", run(&store, &["check", "STORE"]));
+    let out = command(&["check", store.path(), "--deep", "--json"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((document["well"].as_bool(), document["errors"].as_u64()), (Some(false), Some(2)));
+    let text = String::from_utf8(out.stdout).unwrap().replace(store.path(), "STORE");
+    insta::assert_snapshot!("check_json", text);
+}
+
+#[test]
+#[cfg(unix)]
+fn links_that_lead_out_are_refused_unless_they_are_allowed() {
+    let (store, other) = (Store::cells(), Store::cells());
+    store.remove("obsm/X_pca");
+    let target = format!("{}/obsm/X_pca", other.path());
+    std::os::unix::fs::symlink(target, format!("{}/obsm/X_pca", store.path())).unwrap();
+    let refused = run(&store, &["info", "STORE", "--json"]);
+    assert!(refused.contains("LZ0104") && refused.contains("X_pca"), "{refused}");
+    assert!(run(&store, &["head", "STORE", "obsm/X_pca"]).starts_with("exit 1\n"));
+    assert!(run(&store, &["head", "STORE", "obsm/X_pca", "--follow-links"]).starts_with("obsm/X_pca: array"));
+}
+
+#[test]
+fn completions_know_the_verbs() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let out = command(&["completions", shell]).output().unwrap();
+        let script = String::from_utf8(out.stdout).unwrap();
+        assert!(
+            out.status.success() && script.contains("value-counts") && script.contains("completions"),
+            "{shell}"
+        );
+    }
+    assert_eq!(command(&["completions", "tcsh"]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_an_error_of_reading() {
+    let store = Store::cells();
+    // A directory where a chunk should be.
+    std::fs::remove_file(format!("{}/X/data/c/0", store.path())).unwrap();
+    std::fs::create_dir(format!("{}/X/data/c/0", store.path())).unwrap();
+    assert!(run(&store, &["head", "STORE", "X"]).starts_with("exit 3\n"));
+    store.remove("uns/odd");
+    assert!(run(&store, &["check", "STORE", "--deep"]).starts_with("exit 3\n"));
 }
