@@ -214,8 +214,14 @@ impl Lazy {
 
     /// Whether this is the index of a table.
     fn is_names(&self) -> bool {
-        let frame = self.axes.first().and_then(|a| a.axis().frame.as_ref()).map(|f| &f.body);
-        matches!(frame, Some(Body::DataFrame(frame)) if frame.index.path == self.element.path)
+        let is_index =
+            |table: &Element| matches!(&table.body, Body::DataFrame(f) if f.index.path == self.element.path);
+        if let Some(table) = self.axes.first().and_then(|a| a.axis().frame.as_ref()) {
+            return is_index(table);
+        }
+        // By its own path it has no table's axis, and is no less an index.
+        let Some((parent, _)) = self.element.path.rsplit_once('/') else { return false };
+        self.session.known(parent).is_some_and(|table| is_index(&table))
     }
 
     fn indices(&self, run: &Run<'_>) -> Result<Vec<Index>> {

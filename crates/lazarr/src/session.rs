@@ -220,6 +220,14 @@ impl Session {
         })
     }
 
+    /// The element at a path below the root, if it is known without asking the store.
+    pub(crate) fn known(&self, path: &str) -> Option<Element> {
+        find(&self.root, path).ok().or_else(|| {
+            let probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+            probed.as_ref().and_then(|(_, root)| find(root, path).ok())
+        })
+    }
+
     /// Forgets the shard indices that were read.
     pub fn clear_caches(&self) {
         self.indices.clear();

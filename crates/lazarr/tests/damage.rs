@@ -399,3 +399,40 @@ fn random_damage_is_an_error_or_values_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn booleans_must_be_0_or_1() {
+    for layout in [Layout::default(), Layout::sharded(), Layout::v2()] {
+        let mut w = Writer::new(&layout);
+        w.encoded("", "dict", "0.1.0", &[]);
+        let bools = |bytes: &[u8]| {
+            Array::new(DataType::Bool, &[bytes.len() as u64], &[4], Items::Fixed(bytes.to_vec()))
+        };
+        w.array("good", &bools(&[0, 1, 1, 0, 1, 0]));
+        w.array("bad", &bools(&[0, 1, 1, 0, 1, 2]));
+        w.encoded("column", "nullable-boolean", "0.1.0", &[]);
+        w.array("column/values", &bools(&[0, 1, 1, 0, 1, 0]));
+        w.array("column/mask", &bools(&[0, 1, 255, 0, 1, 0]));
+        w.encoded("matrix", "csr_matrix", "0.1.0", &[("shape", json!([2, 10]))]);
+        w.array("matrix/indptr", &Array::integers(DataType::Int(4), 3, &[0, 3, 6]));
+        w.array("matrix/indices", &Array::integers(DataType::Int(4), 3, &INDICES));
+        w.array("matrix/data", &bools(&[1, 1, 1, 1, 1, 7]));
+        let session = open(Arc::new(w.store()), true, 2);
+        let get = |path: &str| Lazy::new(&session, &session.element(path).unwrap());
+        let Value::Dense(d) = get("good").collect(&Call::default()).unwrap() else { panic!() };
+        assert_eq!((&d.dtype, d.data.as_slice()), (&DataType::Bool, &[0, 1, 1, 0, 1, 0][..]));
+        let some = get("bad").select(0, index(&[0, 4], 6)).unwrap();
+        assert!(some.collect(&Call::default()).is_ok(), "what is not selected does not matter");
+        let columns = get("matrix").select(1, index(&[6, 5], 10)).unwrap();
+        for (lazy, at) in [
+            (get("bad"), "bad"),
+            (get("column"), "column/mask"),
+            (get("matrix"), "matrix/data"),
+            (columns, "matrix/data"),
+        ] {
+            let e = lazy.collect(&Call::default()).unwrap_err();
+            assert_eq!((e.code(), e.element_name()), (Code::ChunkDecode, Some(at)), "{e}");
+            assert_eq!(e.expected_found().0, Some("0 to 1"), "{e}");
+        }
+    }
+}

@@ -209,10 +209,10 @@ impl Program for SparseRows {
                     Gather {
                         target: data.target(),
                         out_shape: vec![v.nnz],
-                        convert: Convert::Copy { size: item },
+                        convert: Convert::values(&self.sparse.data.dtype),
                         absent: None,
                         lenient: cx.lenient,
-                        code: Code::EncodingInvalid,
+                        code: Code::ChunkDecode,
                     },
                     Gather {
                         target: indices.target(),
