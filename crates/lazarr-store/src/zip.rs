@@ -132,7 +132,8 @@ impl ZipStore {
         Ok(())
     }
 
-    /// The folder that holds the store: the archive itself, or the only one at its top that does.
+    /// The folder that holds the store: the archive itself, or the one folder that all of it is in. A store whose own
+    /// metadata is lost must not open as one of its elements.
     fn top(&self) -> Result<String> {
         let is_store = |folder: &str| {
             ["zarr.json", ".zmetadata", ".zgroup", ".zarray"]
@@ -142,10 +143,27 @@ impl ZipStore {
         if is_store("") {
             return Ok(String::new());
         }
-        let folders = self.names("").folders.into_iter().map(|f| f + "/").filter(|f| is_store(f));
+        let top = self.names("");
+        // What macOS adds to an archive of one folder.
+        let others = |name: &&String| !matches!(name.as_str(), "__MACOSX" | ".DS_Store");
+        let alone =
+            top.files.iter().filter(others).count() == 0 && top.folders.iter().filter(others).count() == 1;
+        let folders = top.folders.into_iter().map(|f| f + "/").filter(|f| is_store(f));
         let mut folders: Vec<String> = folders.collect();
         match (folders.pop(), folders.pop()) {
-            (Some(only), None) => Ok(only),
+            (Some(only), None) if alone => Ok(only),
+            (Some(one), None) => {
+                let one = one.trim_end_matches('/');
+                Err(Error::new(
+                    Code::StoreNotFound,
+                    format!(
+                        "the zip archive `{}` is not a store: there is no metadata at its top",
+                        self.name
+                    ),
+                )
+                .found(format!("a store `{one}` among other entries"))
+                .help(format!("To open that one, name it: archive.zip/{one}")))
+            }
             (Some(b), Some(a)) => {
                 let (a, b) = (a.trim_end_matches('/'), b.trim_end_matches('/'));
                 Err(Error::new(

@@ -309,6 +309,20 @@ fn archives_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn a_store_without_its_root_is_not_one_of_its_elements() {
+    let mut zip = sample();
+    zip.items.remove(0);
+    let e = open_in(memory(zip.bytes()), "").unwrap_err();
+    assert_eq!(e.code(), Code::StoreNotFound);
+    assert!(e.to_string().contains("archive.zip/X"), "{e}");
+    assert!(open_in(memory(zip.bytes()), "X").is_ok());
+    // An archive of one folder is that folder.
+    zip.items.retain(|item| item.name.starts_with(b"X/"));
+    zip.items.push(ZipItem::new("__MACOSX/._X", b"1", false));
+    assert_eq!(all(&open_in(memory(zip.bytes()), "").unwrap(), "c/0").unwrap(), long());
+}
+
+#[test]
 fn a_cut_anywhere_is_an_error_at_open() {
     for zip in [sample(), Zip { zip64: true, comment: b"comment".to_vec(), ..sample() }] {
         let mut zip = zip;

@@ -224,7 +224,7 @@ impl Session {
     pub(crate) fn known(&self, path: &str) -> Option<Element> {
         find(&self.root, path).ok().or_else(|| {
             let probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-            probed.as_ref().and_then(|(_, root)| find(root, path).ok())
+            probed.as_ref().and_then(|(_, root, _)| find(root, path).ok())
         })
     }
 
