@@ -201,7 +201,7 @@ def explain(code: str | LazarrError | None = None) -> Page:
     """
     if code is None:
         return Page("\n".join(f"{number}  {title}" for number, title in _lazarr.codes()))
-    name = code.code if isinstance(code, LazarrError) else code
+    name: Any = code.code if isinstance(code, LazarrError) else code
     if not isinstance(name, str):
         msg = f"a code is a text such as 'LZ0302', not {type(code).__name__}"
         raise TypeError(msg)

@@ -76,10 +76,11 @@ class Limits(Mapping[str, int]):
         """Limits from a dictionary."""
         if limits is None:
             return cls()
-        if not isinstance(limits, Mapping) or not all(isinstance(name, str) for name in limits):
+        given: Any = limits
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
             msg = f"limits are lz.Limits(...) or a dict such as {{'nodes': 1_000_000}}, not {limits!r}"
             raise TypeError(msg)
-        return cls(**limits)
+        return cls(**given)
 
     def over(self, other: Limits) -> Limits:
         """These, and the other's where these say nothing."""

@@ -12,8 +12,10 @@ use std::path::PathBuf;
 use lazarr_fuzz::{TARGETS, Target, seeds};
 use lazarr_testkit::Rng;
 
-/// Mutations of each file.
-const MUTATIONS: u64 = 60;
+/// A number from the environment: `LAZARR_MUTATIONS` of each file, from `LAZARR_SEED`.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+}
 
 /// The process may grow by so much: targets are given memory of a megabyte or so.
 const MEMORY: u64 = 256 << 20;
@@ -81,16 +83,17 @@ fn run(target: Target, name: &str, input: &[u8]) {
 
 #[test]
 fn every_file_and_mutations_of_it_keep_the_promises() {
+    let (mutations, seed) = (number("LAZARR_MUTATIONS", 60), number("LAZARR_SEED", 0xf022));
     for (name, target) in TARGETS {
         let files = corpus(name);
         assert!(files.len() >= 8, "the corpus of {name} is almost empty");
         let all: Vec<&Vec<u8>> = files.values().collect();
-        let mut rng = Rng::new(0xf022);
+        let mut rng = Rng::new(seed);
         lazarr::reset_peak();
         let before = lazarr::resident();
         for (file, bytes) in &files {
             run(target, &format!("{name}/{file}"), bytes);
-            for k in 0..MUTATIONS {
+            for k in 0..mutations {
                 let mut input = bytes.clone();
                 let other = rng.pick(&all);
                 mutate(&mut input, other, &mut rng);
