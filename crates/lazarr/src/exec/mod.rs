@@ -420,11 +420,16 @@ impl<'e, 'a> Worker<'e, 'a> {
         let Some(bytes) = read.array.inner_bytes() else {
             let items = read.array.inner_len() as usize;
             let most = self.exec.budget.left();
-            let chunk = chain.decode_vlen(encoded, items, most, &mut self.scratch)?;
-            let size = chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64;
-            let _charge = self.exec.budget.charge(size, "a chunk of strings")?;
-            self.exec.io.meter().add_chunk(size);
-            return job.sink.place(read, &part.at, Items::Vlen(&chunk));
+            let (charge, before) = (&mut self.decoded_charge, self.scratch.held_bytes());
+            let held = charge.bytes();
+            let room = &mut |n| charge.grow(n, "a chunk of strings");
+            let chunk = chain.decode_vlen_within(encoded, items, most, &mut self.scratch, room)?;
+            self.exec.io.meter().add_chunk(chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64);
+            let placed = job.sink.place(read, &part.at, Items::Vlen(&chunk));
+            drop(chunk);
+            // What decoding works in is kept for the next chunk.
+            self.decoded_charge.shrink_to(held + self.scratch.held_bytes().saturating_sub(before));
+            return placed;
         };
         if let Some(out) = job.sink.direct(read, &part.at) {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
