@@ -34,8 +34,16 @@ pub(super) fn overwrite(work: &mut Work<'_>) -> Option<Mutation> {
 /// A file of chunks that has a shard's index, and where that stands.
 fn with_index(work: &mut Work<'_>) -> Option<(String, String, std::ops::Range<usize>)> {
     let (path, key) = work.file()?;
-    let index = work.index_range(&path, work.values[&key].len())?;
+    let index = sound_index(work, &path, &key)?;
     Some((path, key, index))
+}
+
+/// Where the index of a shard stands, unless its checksum is wrong already: who writes it anew would undo that damage.
+fn sound_index(work: &Work<'_>, path: &str, key: &str) -> Option<std::ops::Range<usize>> {
+    let bytes = &work.values[key];
+    let index = work.index_range(path, bytes.len())?;
+    let sum = || crc32c::crc32c(&bytes[index.clone()]).to_le_bytes() == bytes[index.end..index.end + 4];
+    (!work.shards(path)?.checksum || sum()).then_some(index)
 }
 
 /// What is known where a shard's index is changed and its checksum is not.
@@ -111,7 +119,8 @@ pub(super) fn empty(work: &mut Work<'_>) -> Option<Mutation> {
 /// Two chunks of one array change places: the file of one is that of the other, or their entries in the index.
 pub(super) fn swap_chunks(work: &mut Work<'_>) -> Option<Mutation> {
     let (path, key) = work.file()?;
-    if let Some(index) = work.index_range(&path, work.values[&key].len()) {
+    if work.shards(&path).is_some() {
+        let index = sound_index(work, &path, &key)?;
         let entries = (index.len() / 16) as u64;
         let (a, b) = (work.rng.below(entries) as usize, work.rng.below(entries) as usize);
         let bytes = work.values.get_mut(&key)?;
@@ -204,7 +213,9 @@ pub(super) fn drop_chunk(work: &mut Work<'_>) -> Option<Mutation> {
         Known::Structure => "chunk dropped: values, names",
         _ => "chunk dropped: fill value is legal",
     };
-    if let Some(index) = work.index_range(&path, work.values[&key].len()).filter(|_| work.rng.once_in(2)) {
+    if let Some(index) = sound_index(work, &path, &key)
+        && work.rng.once_in(2)
+    {
         let pieces = work.pieces(&path, &key);
         if pieces.is_empty() {
             return None;

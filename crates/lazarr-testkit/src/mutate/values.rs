@@ -203,7 +203,7 @@ pub(super) fn other_value(work: &mut Work<'_>) -> Option<Mutation> {
         }
         Items::Strings(items) => {
             let i = work.rng.below(items.len() as u64) as usize;
-            items[i] = work.rng.pick(&["", "other", "ü", "cell0-ü", "T cell"]).to_owned();
+            items[i] = work.rng.pick(&["", "other", "ü", "cell0-ü", "T cell"]).into();
         }
     }
     work.writer.array(&path, &array);

@@ -56,7 +56,7 @@ pub fn judge(mutations: &[Mutation], truth: &Reads, reads: &Reads, opened: bool)
         if !metadata {
             verdict.defects.push("the store could not be opened, although its metadata is as it was".into());
         }
-        worst.values_mut().for_each(|w| *w = Result::Error);
+        worst = (0..mutations.len()).map(|i| (i, Result::Error)).collect();
     }
     let mut see = |path: &str, manner: &'static str, result: Result, what: &str| {
         let touching: Vec<_> =

@@ -49,7 +49,7 @@ pub fn read(session: &Arc<Session>, closely: &dyn Fn(&str) -> bool) -> Reads {
         let close = closely(&path);
         // The whole object is read below, with what is broken left out.
         if !matches!(element.body, Body::AnnData(_)) {
-            put(&mut reads, &path, "whole", whole(&lazy));
+            put(&mut reads, &path, "whole", Some(whole(&lazy)));
         }
         if !close || matches!(element.body, Body::AnnData(_) | Body::Dict(_) | Body::Raw(_)) {
             continue;
@@ -58,11 +58,11 @@ pub fn read(session: &Arc<Session>, closely: &dyn Fn(&str) -> bool) -> Reads {
         if lazy.axes().is_empty() {
             continue;
         }
-        put(&mut reads, &path, "rows", rows(&lazy));
+        put(&mut reads, &path, "rows", Some(rows(&lazy)));
         if lazy.axes().len() > 1 {
             put(&mut reads, &path, "rows and columns", both(&lazy));
         }
-        put(&mut reads, &path, "stream", stream(&lazy));
+        put(&mut reads, &path, "stream", Some(stream(&lazy)));
         if let Some(object) = &object {
             put(&mut reads, &path, "predicate", predicate(object, &path));
         }
@@ -91,19 +91,21 @@ pub fn failed(e: &Error) -> Outcome {
 fn came(result: Result<Value, Error>, shape: Option<&[Option<u64>]>) -> Outcome {
     match result {
         Err(e) => failed(&e),
-        Ok(value) => match check(&value, shape) {
-            Err(why) => Outcome::Broken(why),
-            Ok(()) => {
-                let mut hash = DefaultHasher::new();
-                digest(&value, &mut hash);
-                Outcome::Value(hash.finish())
-            }
-        },
+        Ok(value) => checked(&value, shape),
     }
 }
 
-fn whole(lazy: &Lazy) -> Option<Outcome> {
-    Some(came(lazy.collect(&Call::default()), Some(&lazy.shape())))
+/// The outcome of a value.
+fn checked(value: &Value, shape: Option<&[Option<u64>]>) -> Outcome {
+    check(value, shape).map_or_else(Outcome::Broken, |()| {
+        let mut hash = DefaultHasher::new();
+        digest(value, &mut hash);
+        Outcome::Value(hash.finish())
+    })
+}
+
+fn whole(lazy: &Lazy) -> Outcome {
+    came(lazy.collect(&Call::default()), Some(&lazy.shape()))
 }
 
 /// That planning ends, in numbers or in an error; they are not compared.
@@ -118,12 +120,12 @@ fn plan(lazy: &Lazy) -> Option<Outcome> {
     None
 }
 
-fn rows(lazy: &Lazy) -> Option<Outcome> {
+fn rows(lazy: &Lazy) -> Outcome {
     let view = match lazy.select(0, Step::Slice(Some(1), None, Some(3))) {
         Ok(view) => view,
-        Err(e) => return Some(failed(&e)),
+        Err(e) => return failed(&e),
     };
-    Some(came(view.collect(&Call::default()), Some(&view.shape())))
+    came(view.collect(&Call::default()), Some(&view.shape()))
 }
 
 fn both(lazy: &Lazy) -> Option<Outcome> {
@@ -143,36 +145,36 @@ fn both(lazy: &Lazy) -> Option<Outcome> {
     Some(came(view.collect(&Call::default()), Some(&view.shape())))
 }
 
-fn stream(lazy: &Lazy) -> Option<Outcome> {
+fn stream(lazy: &Lazy) -> Outcome {
     let call = Call::default();
     let mut stream = match lazy.stream(&call, Some(5), None) {
         Ok(stream) => stream,
-        Err(e) => return Some(failed(&e)),
+        Err(e) => return failed(&e),
     };
     let mut hash = DefaultHasher::new();
     let mut at = 0;
     for _ in 0..BLOCKS {
         match stream.next(&call) {
-            Err(e) => return Some(failed(&e)),
+            Err(e) => return failed(&e),
             Ok(None) if at == stream.len() => break,
             Ok(None) => {
-                return Some(Outcome::Broken(format!("the stream ended at {at} of {}", stream.len())));
+                return Outcome::Broken(format!("the stream ended at {at} of {}", stream.len()));
             }
             Ok(Some(block)) => {
                 if block.start != at || block.end <= at || block.end > stream.len() {
-                    return Some(Outcome::Broken(format!("block {}..{} after {at}", block.start, block.end)));
+                    return Outcome::Broken(format!("block {}..{} after {at}", block.start, block.end));
                 }
                 let mut shape = lazy.shape();
                 shape[0] = Some(block.end - block.start);
                 if let Err(why) = check(&block.value, Some(&shape)) {
-                    return Some(Outcome::Broken(why));
+                    return Outcome::Broken(why);
                 }
                 at = block.end;
                 digest(&block.value, &mut hash);
             }
         }
     }
-    Some(Outcome::Value(hash.finish()))
+    Outcome::Value(hash.finish())
 }
 
 /// The rows that a predicate on obs finds; which predicate is the path's.
@@ -204,15 +206,7 @@ fn whole_object(object: &LazyAnnData, reads: &mut Reads) {
         Ok(value) => {
             let Value::Map(parts) = &value else { return };
             for (name, part) in parts {
-                let outcome = match check(part, None) {
-                    Err(why) => Outcome::Broken(why),
-                    Ok(()) => {
-                        let mut hash = DefaultHasher::new();
-                        digest(part, &mut hash);
-                        Outcome::Value(hash.finish())
-                    }
-                };
-                put(reads, name, "object", Some(outcome));
+                put(reads, name, "object", Some(checked(part, None)));
             }
         }
     }

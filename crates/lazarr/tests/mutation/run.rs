@@ -219,7 +219,9 @@ fn options(rng: &mut Rng) -> Options {
 
 fn in_memory(values: &Values) -> MemoryStore {
     let mut store = MemoryStore::default();
-    values.iter().for_each(|(k, v)| store.insert(k.clone(), v.as_slice()));
+    for (key, value) in values {
+        store.insert(key.clone(), value.as_slice());
+    }
     store
 }
 
