@@ -27,11 +27,15 @@ class Campaign:
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     folder: str = "."
+    program: str = sys.executable
+    recorded: bool = False
+    """Whether what it says at the end is written into RESULTS.md."""
 
 
 def tests(about: str, minutes: int, file: str, **environment: str) -> Campaign:
     """A test of the suite with larger numbers; a fixed share of it runs in `make test`."""
-    return Campaign(about, minutes, ("-m", "pytest", "-q", "-n", "2", f"tests/{file}"), environment, "python")
+    command = ("-m", "pytest", "-q", "-n", "2", f"tests/{file}")
+    return Campaign(about, minutes, command, environment, "python", recorded=True)
 
 
 CAMPAIGNS: dict[str, Campaign] = {
@@ -47,6 +51,14 @@ CAMPAIGNS: dict[str, Campaign] = {
         "test_predicates.py",
         LAZARR_PREDICATES="2000",
     ),
+    "mutation": Campaign(
+        "50,000 stores damaged at random: exact data or a typed error wherever the bytes allow that",
+        15,
+        ("test", "--quiet", "--package", "lazarr", "--test", "mutation"),
+        {"LAZARR_MUTATIONS": "50000"},
+        program="cargo",
+        recorded=True,
+    ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
         "lazarr beside its peers on 200,000 cells; writes bench/RESULTS-full.md",
@@ -54,7 +66,7 @@ CAMPAIGNS: dict[str, Campaign] = {
         ("bench/run.py", "--full", "--out", str(HERE / "RESULTS-full.md")),
     ),
 }
-DEFAULT = ("bench", "random", "predicates")
+DEFAULT = ("bench", "random", "predicates", "mutation")
 
 
 def commit() -> str:
@@ -82,15 +94,24 @@ def record(name: str, about: str, seed: str, said: str, seconds: float) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def outcome(name: str, lines: list[str]) -> str:
+    """What a campaign says at the end: the line that begins with its name (else its last), and its table."""
+    table = "\n".join(line for line in lines if line.startswith("|"))
+    own = next((line for line in reversed(lines) if line.startswith(f"{name}: ")), None)
+    last = next((line.strip("= ") for line in reversed(lines) if line), "it said nothing")
+    said = last if own is None else own.removeprefix(f"{name}: ")
+    return f"{said}\n\n{table}" if table else said
+
+
 def run(name: str) -> bool:
-    """Runs a campaign, shows what it says, and records a test's closing line."""
+    """Runs a campaign, shows what it says, and records how it ends."""
     campaign = CAMPAIGNS[name]
     seed = os.environ.get("LAZARR_SEED", "20251")
     print(f"── {name}: {campaign.about} (seed {seed})", flush=True)
     start = time.monotonic()
     lines: list[str] = []
     process = subprocess.Popen(
-        [sys.executable, *campaign.command],
+        [campaign.program, *campaign.command],
         cwd=HERE.parent / campaign.folder,
         env={**os.environ, **campaign.environment},
         stdout=subprocess.PIPE,
@@ -100,9 +121,8 @@ def run(name: str) -> bool:
         print(line, end="", flush=True)
         lines.append(line.strip())
     passed = process.wait() == 0
-    if campaign.folder == "python":
-        closing = next((line.strip("= ") for line in reversed(lines) if line), "it said nothing")
-        record(name, campaign.about, seed, closing, time.monotonic() - start)
+    if campaign.recorded:
+        record(name, campaign.about, seed, outcome(name, lines), time.monotonic() - start)
     print(f"{name}: {'passed' if passed else 'FAILED'}", flush=True)
     return passed
 

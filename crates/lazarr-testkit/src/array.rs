@@ -29,6 +29,8 @@ pub struct Array {
     pub attributes: Map<String, Value>,
     /// Inner chunks that are not written.
     pub absent: Vec<Vec<u64>>,
+    /// Inner chunks that hold these bytes, before they are compressed, in place of their items.
+    pub replaced: Vec<(Vec<u64>, Vec<u8>)>,
     /// Leaves out inner chunks that hold nothing but zeros (empty strings), as writers may.
     pub omit_zeros: bool,
 }
@@ -61,6 +63,7 @@ impl Array {
             fill,
             attributes,
             absent: Vec::new(),
+            replaced: Vec::new(),
             omit_zeros: false,
         }
     }
@@ -112,9 +115,12 @@ impl Array {
     }
 
     /// The bytes of an inner chunk before it is compressed; `None` where it is left out.
-    pub(crate) fn chunk_bytes(&self, at: &[u64], fortran: bool, big_endian: bool) -> Option<Vec<u8>> {
+    pub fn chunk_bytes(&self, at: &[u64], fortran: bool, big_endian: bool) -> Option<Vec<u8>> {
         if self.absent.iter().any(|a| a == at) {
             return None;
+        }
+        if let Some((_, bytes)) = self.replaced.iter().find(|(a, _)| a == at) {
+            return Some(bytes.clone());
         }
         let mut places = self.places(at);
         if fortran && self.chunk.len() > 1 {

@@ -2,7 +2,8 @@
 //!
 //! A [`Writer`] lays arrays and groups out as a [`Layout`] says (Zarr v2 or v3, sharded or not, codecs, orders), into a
 //! map of keys. [`Sample`] makes a whole AnnData from a seed and keeps what it wrote, so that a test can say what a
-//! selection must bring. [`Wrapped`] is a store that counts, waits, fails, and can be changed under its readers.
+//! selection must bring. [`Wrapped`] is a store that counts, waits, fails, and can be changed under its readers. [`Damaged`]
+//! is a store to which something was done that should not have been.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +12,7 @@
 #![allow(clippy::missing_panics_doc, reason = "as above")]
 
 mod array;
+mod mutate;
 mod rng;
 mod sample;
 mod wrapped;
@@ -18,6 +20,7 @@ mod writer;
 mod zip;
 
 pub use array::{Array, Items};
+pub use mutate::{Damaged, Known, Mutation, Values};
 pub use rng::Rng;
 pub use sample::{Column, Matrix, Sample, Spec};
 pub use wrapped::Wrapped;

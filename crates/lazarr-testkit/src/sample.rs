@@ -50,6 +50,20 @@ impl Default for Spec {
 }
 
 impl Spec {
+    /// Any small one: a few dozen rows, some hundred chunks at most.
+    pub fn small(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x51a11);
+        let sizes = [7, 16, 40, 200];
+        Self {
+            n_obs: rng.pick(&[9, 20, 33]),
+            n_vars: rng.pick(&[4, 11, 24]),
+            per_row: rng.within(2..8),
+            chunks: [rng.pick(&sizes), rng.pick(&sizes), rng.pick(&sizes)],
+            rows: rng.pick(&[4, 9, 16, 100]),
+            ..Self::random(seed)
+        }
+    }
+
     /// Any.
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed);

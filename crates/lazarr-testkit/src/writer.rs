@@ -6,6 +6,8 @@ use std::path::Path;
 use lazarr_format::DataType;
 use lazarr_store::MemoryStore;
 use serde_json::{Map, Value, json};
+use zarrs::array::{Codec as Codec3, CodecOptions};
+use zarrs::metadata::v3::MetadataV3;
 
 use crate::array::{Array, Items};
 use crate::rng::Rng;
@@ -17,10 +19,35 @@ pub enum Codec {
     None,
     /// zstd.
     Zstd,
+    /// zstd with its checksum.
+    ZstdSum,
+    /// blosc around lz4, bytes shuffled.
+    BloscLz4,
+    /// blosc around zstd, bits shuffled.
+    BloscZstd,
     /// gzip.
     Gzip,
     /// crc32c alone (v3).
     Crc,
+}
+
+impl Codec {
+    /// Every codec that a version of Zarr has.
+    pub fn all(version: u8) -> &'static [Self] {
+        let all =
+            &[Self::None, Self::Zstd, Self::ZstdSum, Self::Gzip, Self::BloscLz4, Self::BloscZstd, Self::Crc];
+        if version == 3 { all } else { &all[..6] }
+    }
+
+    /// Whether a checksum covers the items.
+    pub fn has_checksum(self) -> bool {
+        matches!(self, Self::ZstdSum | Self::Gzip | Self::Crc)
+    }
+
+    /// Compresses items of this size.
+    pub(crate) fn encode(self, raw: &[u8], item: usize) -> Vec<u8> {
+        compress(self, raw, item)
+    }
 }
 
 /// How arrays are sharded.
@@ -83,12 +110,10 @@ impl Layout {
             gap: rng.pick(&[0, 0, 3, 700, 5000]),
             reversed: rng.once_in(3),
         });
-        let codecs =
-            [Codec::None, Codec::Zstd, Codec::Gzip, if version == 3 { Codec::Crc } else { Codec::Zstd }];
         Self {
             version,
             shards,
-            codec: rng.pick(&codecs),
+            codec: rng.pick(Codec::all(version)),
             consolidated: rng.below(3) > 0,
             slash: rng.once_in(2),
             fortran: rng.once_in(3),
@@ -114,17 +139,23 @@ pub struct Writer {
     layout: Layout,
     values: BTreeMap<String, Vec<u8>>,
     nodes: Vec<(String, Value)>,
+    arrays: BTreeMap<String, Array>,
 }
 
 impl Writer {
     /// With no nodes yet.
     pub fn new(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), values: BTreeMap::new(), nodes: Vec::new() }
+        Self { layout: layout.clone(), values: BTreeMap::new(), nodes: Vec::new(), arrays: BTreeMap::new() }
     }
 
     /// The layout.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The arrays that were written, by path.
+    pub fn arrays(&self) -> &BTreeMap<String, Array> {
+        &self.arrays
     }
 
     /// Writes a group. The root is the empty path.
@@ -160,8 +191,10 @@ impl Writer {
             self.nodes.push((key(path, ".zarray"), self.meta_v2(array, fortran, big)));
             self.nodes.push((key(path, ".zattrs"), Value::Object(array.attributes.clone())));
         }
+        self.arrays.insert(path.to_owned(), array.clone());
+        let item = array.dtype.item_size().unwrap_or(1);
         let encoded =
-            |at: &[u64]| array.chunk_bytes(at, fortran, big).map(|raw| compress(self.layout.codec, &raw));
+            |at: &[u64]| array.chunk_bytes(at, fortran, big).map(|raw| self.layout.codec.encode(&raw, item));
         let mut made = Vec::new();
         match sharded {
             None => {
@@ -220,7 +253,14 @@ impl Writer {
         codecs.extend(match self.layout.codec {
             Codec::None => None,
             Codec::Zstd => Some(json!({"name": "zstd", "configuration": {"level": 1, "checksum": false}})),
+            Codec::ZstdSum => Some(json!({"name": "zstd", "configuration": {"level": 1, "checksum": true}})),
             Codec::Gzip => Some(json!({"name": "gzip", "configuration": {"level": 1}})),
+            Codec::BloscLz4 | Codec::BloscZstd => {
+                let (cname, shuffle) = blosc_names(self.layout.codec);
+                let item = array.dtype.item_size().unwrap_or(1);
+                Some(json!({"name": "blosc", "configuration":
+                    {"cname": cname, "clevel": 5, "shuffle": shuffle, "typesize": item, "blocksize": 0}}))
+            }
             Codec::Crc => Some(json!({"name": "crc32c"})),
         });
         let mut chunk = array.chunk.clone();
@@ -258,7 +298,14 @@ impl Writer {
         let compressor = match self.layout.codec {
             Codec::None | Codec::Crc => Value::Null,
             Codec::Zstd => json!({"id": "zstd", "level": 1}),
+            Codec::ZstdSum => json!({"id": "zstd", "level": 1, "checksum": true}),
             Codec::Gzip => json!({"id": "gzip", "level": 1}),
+            Codec::BloscLz4 => {
+                json!({"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0})
+            }
+            Codec::BloscZstd => {
+                json!({"id": "blosc", "cname": "zstd", "clevel": 5, "shuffle": 2, "blocksize": 0})
+            }
         };
         json!({
             "zarr_format": 2, "shape": array.shape, "chunks": array.chunk, "dtype": dtype, "compressor": compressor,
@@ -325,12 +372,20 @@ fn key(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
-fn compress(codec: Codec, raw: &[u8]) -> Vec<u8> {
+/// The names of the compressor and the shuffle.
+fn blosc_names(codec: Codec) -> (&'static str, &'static str) {
+    if codec == Codec::BloscLz4 { ("lz4", "shuffle") } else { ("zstd", "bitshuffle") }
+}
+
+fn compress(codec: Codec, raw: &[u8], item: usize) -> Vec<u8> {
     match codec {
         Codec::None => raw.to_vec(),
-        Codec::Zstd => {
+        Codec::Zstd | Codec::ZstdSum => {
+            let mut context = zstd_safe::CCtx::create();
+            let sum = zstd_safe::CParameter::ChecksumFlag(codec == Codec::ZstdSum);
+            context.set_parameter(sum).unwrap();
             let mut out = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
-            zstd_safe::compress(&mut out, raw, 1).unwrap();
+            context.compress2(&mut out, raw).unwrap();
             out
         }
         Codec::Gzip => {
@@ -339,6 +394,17 @@ fn compress(codec: Codec, raw: &[u8]) -> Vec<u8> {
             let n = compressor.gzip_compress(raw, &mut out).unwrap();
             out.truncate(n);
             out
+        }
+        Codec::BloscLz4 | Codec::BloscZstd => {
+            let (cname, shuffle) = blosc_names(codec);
+            let configuration =
+                json!({"cname": cname, "clevel": 5, "shuffle": shuffle, "typesize": item, "blocksize": 0});
+            let metadata =
+                MetadataV3::new_with_serializable_configuration("blosc".into(), &configuration).unwrap();
+            let Codec3::BytesToBytes(codec) = Codec3::from_metadata(&metadata).unwrap() else {
+                panic!("blosc turns bytes into bytes")
+            };
+            codec.encode(raw.into(), &CodecOptions::default()).unwrap().into_owned()
         }
         Codec::Crc => [raw, &crc32c::crc32c(raw).to_le_bytes()].concat(),
     }

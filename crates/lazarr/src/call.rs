@@ -323,7 +323,7 @@ fn waste(element: &mut ElementPlan) {
     }
 }
 
-/// So many shards are looked up in the cache one by one.
+/// So many shards are looked up in the cache one by one, and so many chunks are walked for exact numbers.
 const MANY: u64 = 1 << 20;
 
 /// What one read costs.
@@ -357,7 +357,9 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
         }
     }
     let size = |n: u64| n.saturating_mul(inner.unwrap_or_else(|| array.inner_len().saturating_mul(24)));
-    if !resolve && (unknown > 0 || !sharded) {
+    // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
+    let walk = resolve && chunks <= MANY;
+    if !walk && (unknown > 0 || !sharded || resolve) {
         plan.index_requests = Amount::exact(unknown);
         plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
         plan.fetch_bytes = Amount::estimate(size(chunks) / 2 + unknown * array.shard_index_bytes());

@@ -298,3 +298,66 @@ fn rows_of_csc_come_in_as_many_passes_as_the_limit_asks_for() {
     }
     assert_eq!(used(), 0);
 }
+
+#[test]
+fn strings_are_charged_before_they_are_decoded() {
+    let _alone = alone();
+    for codec in [Codec::Zstd, Codec::Gzip] {
+        let mut w = Writer::new(&Layout { codec, ..Layout::default() });
+        w.encoded("", "dict", "0.1.0", &[]);
+        w.array("a", &Array::strings(4, &["x".repeat(4 << 20), String::new()]));
+        let session = open(Arc::new(w.store()), false, 1);
+        let lazy = Lazy::new(&session, &session.element("a").unwrap());
+        let meter = Arc::new(Meter::default());
+        lazy.collect(&Call { meter: Some(meter.clone()), ..Call::default() }).unwrap();
+        // At once there are what the codec wrote, the strings of the chunk, and those that are wanted of them.
+        assert!(meter.ledger_peak() >= 12 << 20, "{codec:?}: {}", meter.ledger_peak());
+        assert_eq!(used(), 0);
+        let call = Call { memory_limit: Some(10 << 20), ..Call::default() };
+        assert_eq!(lazy.collect(&call).unwrap_err().code(), Code::MemoryLimit);
+    }
+}
+
+#[test]
+fn a_shape_of_strings_that_cannot_fit_is_refused_before_anything_is_read() {
+    let _alone = alone();
+    for layout in [Layout::default(), Layout::sharded(), Layout::v2()] {
+        let mut w = Writer::new(&layout);
+        w.encoded("", "dict", "0.1.0", &[]);
+        w.array("a", &Array::strings(4, &["a".to_owned(), "b".to_owned()]));
+        let file = if layout.version == 2 { "a/.zarray" } else { "a/zarr.json" };
+        let mut node: serde_json::Value = serde_json::from_slice(&w.values()[file]).unwrap();
+        node["shape"] = serde_json::json!([1u64 << 40]);
+        w.replace_node(file, node);
+        let session = open(Arc::new(w.store()), false, 1);
+        let lazy = Lazy::new(&session, &session.element("a").unwrap());
+        // Of 2^38 chunks a plan gives bounds.
+        let plan = lazy.plan(&Call::default(), true).unwrap();
+        assert_eq!(plan.chunks, Amount::exact(1 << 38));
+        assert!(plan.fetch_bytes.mark != Mark::Exact);
+        let meter = Arc::new(Meter::default());
+        let e = lazy.collect(&Call { meter: Some(meter.clone()), ..Call::default() }).unwrap_err();
+        assert_eq!((e.code(), meter.requests()), (Code::MemoryLimit, 0), "{e}");
+    }
+}
+
+#[test]
+fn found_places_are_charged_while_they_are_searched() {
+    let _alone = alone();
+    let spec = Spec { n_obs: 100, n_vars: 2, per_row: 2, chunks: [1000; 3], ..Spec::default() };
+    let sample = Sample::new(&spec);
+    assert!(sample.x.nnz() > 40);
+    let session = open(Arc::new(sample.writer.store()), false, 1);
+    // Each stored value goes to a hundred thousand columns of the result.
+    let x = adata(&session).get("X").unwrap().select(1, index(&vec![1; 100_000], 2)).unwrap();
+    let meter = Arc::new(Meter::default());
+    let call = Call { meter: Some(meter.clone()), memory_limit: Some(32 << 20), ..Call::default() };
+    let e = x.collect(&call).unwrap_err();
+    assert_eq!(e.code(), Code::MemoryLimit, "{e}");
+    assert!(
+        meter.ledger_peak() > 16 << 20,
+        "the search went on until nothing was left: {}",
+        meter.ledger_peak()
+    );
+    assert_eq!(used(), 0);
+}

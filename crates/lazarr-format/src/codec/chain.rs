@@ -7,7 +7,7 @@ use super::rare::Rare;
 use super::step::{Step, unpack, unpack_into};
 use super::swap::Swap;
 use super::transpose::Transpose;
-use super::{ChunkSpec, Scratch, Vlen, buffer, vlen, wrong_length};
+use super::{ChunkSpec, Room, Scratch, Vlen, buffer, vlen, wrong_length};
 use crate::{Code, Error, Result};
 
 /// A chain of codecs, taken apart: bytes-to-bytes steps at the encoded end, and how what remains becomes items.
@@ -185,7 +185,7 @@ impl Plan {
             }
             Items::Rare(rare) => {
                 let limit = rare.max_encoded(out.len());
-                let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
+                let chunk = unpack(&self.steps, encoded, limit, front, back, contexts, &mut |_| Ok(()))?;
                 rare.decode_into(chunk, out)
             }
             Items::Vlen { .. } => {
@@ -200,23 +200,29 @@ impl Plan {
         items: usize,
         max_bytes: u64,
         scratch: &mut Scratch,
+        reserve: Room<'_>,
     ) -> Result<Vlen> {
         let Scratch { front, back, contexts, .. } = scratch;
         let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         match &self.items {
             Items::Vlen { utf8, transpose } => {
-                let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
+                let chunk = unpack(&self.steps, encoded, limit, front, back, contexts, reserve)?;
                 if chunk.len() > limit {
                     return Err(wrong_length(format_args!("at most {limit}"), chunk.len()));
                 }
-                let vlen = vlen::parse(chunk, items, *utf8)?;
+                let vlen = vlen::parse(chunk, items, *utf8, reserve)?;
+                if transpose.is_some() {
+                    reserve(vlen.bytes.len() as u64 + 24 * vlen.offsets.len() as u64)?;
+                }
                 match transpose {
                     Some(transpose) => transpose.apply_vlen(&vlen),
                     None => Ok(vlen),
                 }
             }
             Items::Rare(rare) => {
-                let chunk = unpack(&self.steps, encoded, limit, front, back, contexts)?;
+                let chunk = unpack(&self.steps, encoded, limit, front, back, contexts, reserve)?;
+                // zarrs' result, its offsets, and the copy of both.
+                reserve((items as u64).saturating_add(1).saturating_mul(24) + 2 * chunk.len() as u64)?;
                 let vlen = rare.decode_vlen(chunk, items)?;
                 if vlen.bytes.len() > limit {
                     return Err(wrong_length(format_args!("at most {limit}"), vlen.bytes.len()));

@@ -68,6 +68,9 @@ impl Scratch {
     }
 }
 
+/// Is asked for so many bytes before they are allocated, and may refuse.
+pub type Room<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
+
 /// A decoded chunk of variable-length items, in C order: item `i` is `bytes[offsets[i]..offsets[i + 1]]`.
 #[derive(Debug, Clone, Default)]
 pub struct Vlen {
@@ -133,7 +136,22 @@ impl Chain {
         max_bytes: u64,
         scratch: &mut Scratch,
     ) -> Result<Vlen> {
-        self.plan.decode_vlen(encoded, items, max_bytes, scratch)
+        self.decode_vlen_within(encoded, items, max_bytes, scratch, &mut |_| Ok(()))
+    }
+
+    /// As [`Chain::decode_vlen`]; `reserve` is asked for every byte before it is allocated: for those by which the buffers
+    /// of `scratch` grow, and for those of the result.
+    ///
+    /// Errors: those of [`Chain::decode_vlen`] and of `reserve`.
+    pub fn decode_vlen_within(
+        &self,
+        encoded: &[u8],
+        items: usize,
+        max_bytes: u64,
+        scratch: &mut Scratch,
+        reserve: Room<'_>,
+    ) -> Result<Vlen> {
+        self.plan.decode_vlen(encoded, items, max_bytes, scratch, reserve)
     }
 
     /// An upper bound of the working memory that decoding one chunk takes beside `encoded` and `out`, in bytes:

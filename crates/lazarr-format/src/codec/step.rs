@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::buffer::{Contexts, sized};
 use super::checksum::Sum;
-use super::{blosc, bz2, lz4, shuffle, wrong_length, zstd};
+use super::{Room, blosc, bz2, lz4, shuffle, wrong_length, zstd};
 use crate::{Code, Error, Result};
 
 /// A codec of bytes to bytes.
@@ -167,6 +167,7 @@ impl Step {
         buffer: &mut Vec<u8>,
         limit: usize,
         contexts: &mut Contexts,
+        reserve: Room<'_>,
     ) -> Result<usize> {
         let too_large = |found: &dyn std::fmt::Display| wrong_length(format_args!("at most {limit}"), found);
         let limit = match self.claimed(encoded)? {
@@ -176,6 +177,7 @@ impl Step {
         };
         let mut room = limit.min(SMALL.max(encoded.len().saturating_mul(LIKELY_RATIO)));
         loop {
+            reserve(room.saturating_sub(buffer.len()) as u64)?;
             match self.decode(encoded, sized(buffer, room)?, contexts)? {
                 Progress::Done(n) => return Ok(n),
                 Progress::Full if room >= limit => return Err(too_large(&"more")),
@@ -191,7 +193,8 @@ fn bad_config(codec: &str, field: &str, expected: &str, found: &Value) -> Error 
         .found(found.to_string())
 }
 
-/// Undoes `steps`, the last of them first; where that writes to a buffer, no more than `limit` bytes. Nothing is copied
+/// Undoes `steps`, the last of them first; where that writes to a buffer, no more than `limit` bytes, and `reserve` is
+/// asked before the buffer grows. Nothing is copied
 /// where nothing has to be. `front` and `back` take turns in holding what stands between two steps.
 pub(super) fn unpack<'a>(
     steps: &[Step],
@@ -200,6 +203,7 @@ pub(super) fn unpack<'a>(
     front: &'a mut Vec<u8>,
     back: &mut Vec<u8>,
     contexts: &mut Contexts,
+    reserve: Room<'_>,
 ) -> Result<&'a [u8]> {
     let mut range: Range<usize> = 0..encoded.len();
     let mut in_buffer = false;
@@ -210,7 +214,7 @@ pub(super) fn unpack<'a>(
             range = range.start + inner.start..range.start + inner.end;
         } else {
             let limit = steps[..i].iter().fold(limit, |n, inner| inner.max_encoded(n));
-            let n = step.decode_growing(source, back, limit, contexts)?;
+            let n = step.decode_growing(source, back, limit, contexts, reserve)?;
             std::mem::swap(front, back);
             in_buffer = true;
             range = 0..n;
@@ -229,7 +233,9 @@ pub(super) fn unpack_into(
     contexts: &mut Contexts,
 ) -> Result<()> {
     if let Some((inner, outer)) = steps.split_first() {
-        let source = unpack(outer, encoded, inner.max_encoded(out.len()), front, back, contexts)?;
+        // Within `scratch_bytes`, which the caller knows.
+        let limit = inner.max_encoded(out.len());
+        let source = unpack(outer, encoded, limit, front, back, contexts, &mut |_| Ok(()))?;
         return inner.decode_exactly(source, out, contexts);
     }
     if encoded.len() != out.len() {

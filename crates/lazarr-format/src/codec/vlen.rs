@@ -1,11 +1,11 @@
 //! `vlen-utf8` and `vlen-bytes`: a count of items, then the length and the bytes of each; all numbers u32, little-endian.
 
 use super::buffer::out_of_memory;
-use super::{Vlen, wrong_length};
+use super::{Room, Vlen, wrong_length};
 use crate::{Code, Error, Result};
 
-/// Takes apart a decompressed chunk of exactly `items` items.
-pub(super) fn parse(chunk: &[u8], items: usize, utf8: bool) -> Result<Vlen> {
+/// Takes apart a decompressed chunk of exactly `items` items; `reserve` is asked for what the result takes.
+pub(super) fn parse(chunk: &[u8], items: usize, utf8: bool, reserve: Room<'_>) -> Result<Vlen> {
     let Some((count, mut rest)) = split_number(chunk) else {
         return Err(wrong_length("at least 4", chunk.len()));
     };
@@ -21,6 +21,7 @@ pub(super) fn parse(chunk: &[u8], items: usize, utf8: bool) -> Result<Vlen> {
     let Some(total) = items.checked_mul(4).and_then(|n| rest.len().checked_sub(n)) else {
         return Err(wrong_length(format_args!("at least {}", 4 + 4 * items as u128), chunk.len()));
     };
+    reserve(8 * (items as u64 + 1) + total as u64)?;
     let mut vlen = with_room(items, total)?;
     for item in 0..items {
         let Some((bytes, after)) = split_number(rest).and_then(|(n, r)| r.split_at_checked(n)) else {

@@ -444,13 +444,19 @@ impl<'e, 'a> Worker<'e, 'a> {
             let items = read.array.inner_len() as usize;
             let limits = self.exec.limits;
             let most = self.exec.budget.left();
+            let (charge, before) = (&mut self.decoded_charge, self.scratch.held_bytes());
+            let held = charge.bytes();
+            let room = &mut |n| charge.grow(n, "a chunk of strings");
+            let bound = most.min(limits.chunk_bytes);
             let chunk = chain
-                .decode_vlen(encoded, items, most.min(limits.chunk_bytes), &mut self.scratch)
+                .decode_vlen_within(encoded, items, bound, &mut self.scratch, room)
                 .map_err(|e| decoded_within(limits, most, e))?;
-            let size = chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64;
-            let _charge = self.exec.budget.charge(size, "a chunk of strings")?;
-            self.exec.io.meter().add_chunk(size);
-            return self.place(job, &part.at, &Items::Vlen(&chunk));
+            self.exec.io.meter().add_chunk(chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64);
+            let placed = self.place(job, &part.at, &Items::Vlen(&chunk));
+            drop(chunk);
+            // What decoding works in is kept for the next chunk.
+            self.decoded_charge.shrink_to(held + self.scratch.held_bytes().saturating_sub(before));
+            return placed;
         };
         if let Some(out) = job.sink.direct(read, &part.at) {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;

@@ -120,11 +120,38 @@ struct Found {
 }
 
 impl Found {
+    /// Keeps a place, charged before there is room for it. Its column comes with it.
+    fn keep(&mut self, place: u32, column: u32, charge: &mut Charge) -> Result<()> {
+        if self.places.len() == self.places.capacity() {
+            let more = self.places.len().max(64);
+            charge.grow(8 * more as u64, FOUND)?;
+            self.places.reserve_exact(more);
+            self.columns.reserve_exact(more);
+        }
+        self.places.push(place);
+        self.columns.push(column);
+        Ok(())
+    }
+
+    /// Keeps how many a row has, as above.
+    fn keep_row(&mut self, row: u64, count: u32, charge: &mut Charge) -> Result<()> {
+        if self.rows.len() == self.rows.capacity() {
+            let more = self.rows.len().max(16);
+            charge.grow((more * size_of::<(u64, u32)>()) as u64, FOUND)?;
+            self.rows.reserve_exact(more);
+        }
+        self.rows.push((row, count));
+        Ok(())
+    }
+
     fn bytes(&self) -> u64 {
         (self.rows.capacity() * size_of::<(u64, u32)>()
             + (self.places.capacity() + self.columns.capacity()) * 4) as u64
     }
 }
+
+/// What found places are charged as.
+const FOUND: &str = "the places of the stored values that were found";
 
 struct Search {
     sparse: Arc<Sparse>,
@@ -143,12 +170,17 @@ impl Search {
         start: u64,
         span: Range<u64>,
         get: impl Fn([u8; N]) -> u64 + Copy,
-    ) -> Result<Found> {
+    ) -> Result<(Found, Charge)> {
         let items = items.as_chunks::<N>().0;
         let minor = self.sparse.minor_len();
         let mut found = Found { start, rows: Vec::new(), places: Vec::new(), columns: Vec::new(), first: 0 };
+        let mut charge = self.budget.open();
         let mut bad = None;
+        let mut full = None;
         self.starts.each_in(span.clone(), |row, from, to| {
+            if full.is_some() {
+                return;
+            }
             let (from, to) = (from.max(span.start), to.min(span.end));
             let before = found.places.len();
             for place in (from - start) as u32..(to - start) as u32 {
@@ -158,16 +190,23 @@ impl Search {
                     return;
                 }
                 self.columns.each(column, |c| {
-                    found.places.push(place);
-                    found.columns.push(c);
+                    if full.is_none() {
+                        full = found.keep(place, c, &mut charge).err();
+                    }
                 });
+                if full.is_some() {
+                    return;
+                }
             }
             if found.places.len() > before {
-                found.rows.push((row, (found.places.len() - before) as u32));
+                full = found.keep_row(row, (found.places.len() - before) as u32, &mut charge).err();
             }
         });
+        if let Some(e) = full {
+            return Err(e);
+        }
         match bad {
-            None => Ok(found),
+            None => Ok((found, charge)),
             Some((place, column)) => {
                 let shown = match &self.sparse.indices.dtype {
                     lazarr_format::DataType::Int(_) => (column as i64).to_string(),
@@ -191,7 +230,7 @@ impl Sink for Search {
         let start = at[0] * read.array.inner_shape()[0];
         let span = read.chunk_span(at)[0].clone();
         // Negative numbers become huge ones, which lie outside of every matrix.
-        let mut found = match &read.array.dtype {
+        let (mut found, mut charge) = match &read.array.dtype {
             Int(1) => self.scan::<1>(items, start, span, |b| i8::from_ne_bytes(b) as u64),
             Int(2) => self.scan::<2>(items, start, span, |b| i16::from_ne_bytes(b) as u64),
             Int(4) => self.scan::<4>(items, start, span, |b| i32::from_ne_bytes(b) as u64),
@@ -205,7 +244,8 @@ impl Sink for Search {
         }?;
         found.places.shrink_to_fit();
         found.columns.shrink_to_fit();
-        let charge = self.budget.charge(found.bytes(), "the places of the stored values that were found")?;
+        found.rows.shrink_to_fit();
+        charge.shrink_to(found.bytes());
         let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         all.1.absorb(charge);
         all.0.push(found);

@@ -16,6 +16,8 @@ pub(crate) struct VlenRead {
     shape: Vec<u64>,
     asked: bool,
     sink: Option<GatherVlen>,
+    /// Allocated before anything is read: what they take is known, and a shape that cannot fit ends at once.
+    offsets: Option<Buffer>,
 }
 
 /// A guess at the bytes of a string, for plans.
@@ -26,7 +28,12 @@ impl VlenRead {
     pub(crate) fn new(array: &ArrayRef, axes: &[Index], role: Role) -> Self {
         let shape = axes.iter().map(Index::len).collect();
         let read = ArrayRead::new(array, axes.iter().map(placed).collect(), role);
-        Self { read, shape, asked: false, sink: None }
+        Self { read, shape, asked: false, sink: None, offsets: None }
+    }
+
+    fn room_for_offsets(&self, cx: &Cx) -> Result<Buffer> {
+        let bytes = self.items().saturating_add(1).saturating_mul(8);
+        Buffer::zeroed(bytes, &cx.budget, "the offsets of strings")
     }
 
     fn items(&self) -> u64 {
@@ -45,6 +52,7 @@ impl Program for VlenRead {
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {
+        self.offsets = Some(self.room_for_offsets(cx)?);
         self.sink = Some(GatherVlen {
             budget: cx.budget.clone(),
             out_shape: self.shape.clone(),
@@ -67,9 +75,10 @@ impl Program for VlenRead {
     }
 
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
-        let items = self.items();
-        let mut offsets =
-            Buffer::zeroed((items + 1).saturating_mul(8), &cx.budget, "the offsets of strings")?;
+        let mut offsets = match self.offsets.take() {
+            Some(offsets) => offsets,
+            None => self.room_for_offsets(cx)?,
+        };
         let taken = self.sink.take().map(|s| s.taken.into_inner().unwrap_or_else(PoisonError::into_inner));
         let taken = taken.unwrap_or_else(|| (Vec::new(), cx.budget.open()));
         let starts = offsets.as_mut_slice().as_chunks_mut::<8>().0;
