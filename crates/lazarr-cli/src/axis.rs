@@ -137,8 +137,11 @@ fn write_counts(
     out.line(&format!("{} rows", human_count(counts.rows)))
 }
 
+/// Columns by their names.
+type Columns = Vec<(String, Element)>;
+
 /// The columns that are shown, and what to say of the others.
-fn chosen(table: &Lazy, args: &Axis) -> Result<(Vec<(String, Element)>, Vec<String>), Failure> {
+fn chosen(table: &Lazy, args: &Axis) -> Result<(Columns, Vec<String>), Failure> {
     let Body::DataFrame(frame) = &table.element().body else {
         table.collect(&call())?;
         return Ok((Vec::new(), Vec::new()));

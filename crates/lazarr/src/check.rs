@@ -21,6 +21,7 @@ mod arrays;
 mod sparse;
 mod stale;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use lazarr_format::anndata::{Body, Element, SparseFormat};
@@ -180,6 +181,7 @@ pub fn check(
     }
     let mut open = vec![session.root().clone()];
     while let Some(element) = open.pop() {
+        check.poll()?;
         (check.progress)(&element.path);
         check.report.elements += 1;
         check.quick(&element)?;
@@ -251,7 +253,7 @@ impl Check<'_> {
     fn ends(&mut self, path: &str, s: &lazarr_format::anndata::Sparse) -> Result<()> {
         let last = s.major_len();
         for (at, expected) in [(0, 0), (last, s.nnz())] {
-            let found = self.window(&s.indptr, &[at..at + 1]).map(|value| {
+            let found = self.window_1d(&s.indptr, at..at + 1).map(|value| {
                 let mut found = None;
                 if let Value::Dense(d) = &value {
                     crate::counts::each_int(&d.dtype, d.data.as_slice(), |_, x| found = Some(x));
@@ -363,14 +365,28 @@ impl Check<'_> {
         }
     }
 
+    /// Asks whether to stop: each read of a check may be too short to ask itself.
+    fn poll(&self) -> Result<()> {
+        match self.call.interrupt {
+            Some(stop) if stop() => Err(Error::new(Code::Interrupted, "the check was stopped")),
+            _ => Ok(()),
+        }
+    }
+
     /// Bytes of a window: a small share of the limit, since what reading needs beside it counts, too.
     fn room(&self) -> u64 {
         let limit = self.call.memory_limit.unwrap_or_else(|| self.session.memory_limit());
         (limit / 8).clamp(1, 64 << 20)
     }
 
+    /// A part of an array of one dimension.
+    fn window_1d(&self, array: &ArrayRef, part: Range<u64>) -> Result<Value> {
+        self.window(array, std::slice::from_ref(&part))
+    }
+
     /// A part of an array, whatever it is a part of.
-    fn window(&self, array: &ArrayRef, part: &[std::ops::Range<u64>]) -> Result<Value> {
+    fn window(&self, array: &ArrayRef, part: &[Range<u64>]) -> Result<Value> {
+        self.poll()?;
         let body = if array.shape.is_empty() {
             Body::Scalar(array.clone())
         } else if array.dtype.is_vlen() {

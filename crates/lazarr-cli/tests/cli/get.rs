@@ -129,7 +129,9 @@ fn a_sparse_matrix_in_blocks_is_what_scipy_reads() {
         let rows: Vec<u64> = (0..3000).rev().step_by(7).collect();
         let (_, found) = matrix(&files.path("part.npz"));
         let sorted = |mut rows: Vec<Vec<(u64, f32)>>| {
-            rows.iter_mut().for_each(|r| r.sort_by_key(|(i, _)| *i));
+            for row in &mut rows {
+                row.sort_by_key(|(i, _)| *i);
+            }
             rows
         };
         assert_eq!(sorted(found), sorted(x.select(&rows, &[5, 3, 3, 199])));
