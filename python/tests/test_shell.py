@@ -20,6 +20,7 @@ import pytest
 import scipy.sparse as sp
 
 ROOT = Path(__file__).parents[2]
+CORPUS = Path(os.environ.get("LAZARR_CORPUS") or Path(__file__).parents[3] / "shared" / "corpus")
 
 
 def _command() -> str:
@@ -171,3 +172,20 @@ def test_a_check_finds_what_was_broken(run, adata, store, tmp_path):
     chunk.write_bytes(chunk.read_bytes()[:-7])
     found = json.loads(run("check", broken, "--deep", "--json", code=1))
     assert {(f["severity"], f["element"]) for f in found["findings"]} == {("error", "X/data")}
+
+
+def _anndatas():
+    if not CORPUS.is_dir():
+        reason = f"there is no corpus at {CORPUS}; set LAZARR_CORPUS"
+        return [pytest.param("", marks=pytest.mark.skip(reason=reason))]
+    items = json.loads((CORPUS / "manifest.json").read_text())
+    names = [i["name"] for i in items if i["name"].endswith((".zarr", ".zarr.zip"))]
+    return [n for n in names if "spatialdata" not in n]  # these hold more than AnnData
+
+
+@pytest.mark.parametrize("name", _anndatas())
+def test_real_stores_of_every_age_are_well(run, name):
+    found = json.loads(run("check", CORPUS / "stores" / name, "--deep", "--json"))
+    assert found["well"]
+    assert found["arrays"] > 0
+    assert {f["code"] for f in found["findings"]} <= {"unconsolidated"}
