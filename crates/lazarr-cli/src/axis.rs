@@ -10,7 +10,7 @@ use crate::args::Axis;
 use crate::cell::{Cell, cells};
 use crate::exit::Failure;
 use crate::facts;
-use crate::get::csv_row;
+use crate::get::{csv_row, text_block};
 use crate::grid::Grid;
 use crate::out::{Out, clean};
 use crate::progress::Progress;
@@ -137,8 +137,11 @@ fn write_counts(
     out.line(&format!("{} rows", human_count(counts.rows)))
 }
 
+/// Columns by their names.
+type Columns = Vec<(String, Element)>;
+
 /// The columns that are shown, and what to say of the others.
-fn chosen(table: &Lazy, args: &Axis) -> Result<(Vec<(String, Element)>, Vec<String>), Failure> {
+fn chosen(table: &Lazy, args: &Axis) -> Result<(Columns, Vec<String>), Failure> {
     let Body::DataFrame(frame) = &table.element().body else {
         table.collect(&call())?;
         return Ok((Vec::new(), Vec::new()));
@@ -189,7 +192,8 @@ fn rows(
     let lazy = lazy.select(0, Step::Slice(None, Some(shown as i64), None))?;
     let mut writer = Writer::new(args, &columns, &dtypes);
     let progress = Progress::new(args.common.quiet || io::stdout().is_terminal());
-    let mut blocks = lazy.stream(&call(), (!args.csv && !args.common.json).then_some(BLOCK), None)?;
+    let mut blocks =
+        lazy.stream(&call(), (!args.csv && !args.common.json).then_some(BLOCK), Some(text_block(&lazy)))?;
     let mut any = false;
     let mut block = blocks.next(&call())?;
     loop {

@@ -213,6 +213,8 @@ fn suits(lazy: &Lazy, format: Format) -> Result<(), Failure> {
     .into())
 }
 
+pub(crate) use tables::text_block;
+
 /// A row of CSV.
 pub(crate) fn csv_row(out: &mut dyn Write, row: &[String]) -> Result<(), Failure> {
     let mut line = csv::WriterBuilder::new().from_writer(Vec::new());

@@ -79,9 +79,15 @@ impl LocalStore {
     /// once.
     fn check_links(&self, key: &str) -> Result<()> {
         if let Some((folder, _)) = key.rsplit_once('/') {
-            let known = self.checked.read().unwrap_or_else(PoisonError::into_inner).contains(folder);
-            if !known {
-                for (end, _) in folder.match_indices('/').chain([(folder.len(), "")]) {
+            // From the nearest folder that was looked at: a walk looks at each folder once, however deep it goes.
+            let known = {
+                let checked = self.checked.read().unwrap_or_else(PoisonError::into_inner);
+                let above = folder.rmatch_indices('/').map(|(end, _)| end);
+                std::iter::once(folder.len()).chain(above).find(|&end| checked.contains(&folder[..end]))
+            };
+            if known != Some(folder.len()) {
+                let ends = folder.match_indices('/').map(|(end, _)| end).chain([folder.len()]);
+                for end in ends.filter(|&end| known.is_none_or(|k| end > k)) {
                     self.check_link(&folder[..end])?;
                 }
                 let mut checked = self.checked.write().unwrap_or_else(PoisonError::into_inner);

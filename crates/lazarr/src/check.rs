@@ -21,6 +21,8 @@ mod arrays;
 mod sparse;
 mod stale;
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use lazarr_format::anndata::{Body, Element, SparseFormat};
@@ -179,12 +181,19 @@ pub fn check(
         stale::compare(session, &mut check.report)?;
     }
     let mut open = vec![session.root().clone()];
+    // The indices of tables, which are read as names.
+    let mut tables: HashMap<String, Element> = HashMap::new();
     while let Some(element) = open.pop() {
+        check.poll()?;
         (check.progress)(&element.path);
         check.report.elements += 1;
         check.quick(&element)?;
         if depth == Depth::Deep {
-            check.deep(&element)?;
+            if let Body::DataFrame(frame) = &element.body {
+                tables.insert(frame.index.path.clone(), element.clone());
+            }
+            let names = tables.remove(&element.path).map(|frame| Lazy::new(session, &frame).names());
+            check.deep(&element, names.transpose()?)?;
         }
         open.extend(element.children().into_iter().rev().map(|(_, child)| child));
     }
@@ -251,7 +260,7 @@ impl Check<'_> {
     fn ends(&mut self, path: &str, s: &lazarr_format::anndata::Sparse) -> Result<()> {
         let last = s.major_len();
         for (at, expected) in [(0, 0), (last, s.nnz())] {
-            let found = self.window(&s.indptr, &[at..at + 1]).map(|value| {
+            let found = self.window_1d(&s.indptr, at..at + 1).map(|value| {
                 let mut found = None;
                 if let Value::Dense(d) = &value {
                     crate::counts::each_int(&d.dtype, d.data.as_slice(), |_, x| found = Some(x));
@@ -277,12 +286,15 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn deep(&mut self, element: &Element) -> Result<()> {
+    /// Reads every chunk of an element's own arrays. `names`: the element as the index of its table.
+    fn deep(&mut self, element: &Element, names: Option<Lazy>) -> Result<()> {
         let (faults, filled) = (self.report.errors, self.report.filled.len());
         match &element.body {
             Body::Dense(a) | Body::Scalar(a) => {
-                // Here the fill value is always right.
-                return self.array(a, |_, _, _| Ok(())).map(drop);
+                self.array(a, |_, _, _| Ok(()))?;
+                if names.is_none() {
+                    return Ok(()); // here the fill value is always right
+                }
             }
             Body::Strings(a) => {
                 self.array(a, |_, _, _| Ok(()))?;
@@ -298,33 +310,18 @@ impl Check<'_> {
             }
             Body::Categorical(c) => {
                 self.codes(element, c)?;
-                self.deep(&c.categories)?;
+                self.deep(&c.categories, None)?;
             }
             Body::Sparse(s) => self.sparse(element, s)?,
-            Body::DataFrame(frame) => return self.names(element, &frame.index),
             _ => return Ok(()),
         }
         // Whether the fill value can be right, only the reader of the element knows.
         if self.report.filled.len() > filled && self.report.errors == faults {
-            let lazy = Lazy::new(self.session, element);
-            let major = matches!(&element.body, Body::Sparse(s) if s.format == SparseFormat::Csc);
-            self.read_all(&lazy, usize::from(major))?;
+            let by_columns = matches!(&element.body, Body::Sparse(s) if s.format == SparseFormat::Csc);
+            let lazy = names.unwrap_or_else(|| Lazy::new(self.session, element));
+            self.read_all(&lazy, usize::from(by_columns))?;
         }
         Ok(())
-    }
-
-    /// The index of a table: names are read as such, which no fill value may be. Its chunks come with its element.
-    fn names(&mut self, frame: &Element, index: &Element) -> Result<()> {
-        if index.arrays().iter().all(|a| a.is_empty()) {
-            return Ok(());
-        }
-        match Lazy::new(self.session, frame).names() {
-            Ok(names) => self.read_all(&names, 0),
-            Err(e) => {
-                self.report.error(&index.path, &e);
-                Ok(())
-            }
-        }
     }
 
     /// Reads an element as a user would, in blocks along one axis. The first error ends it.
@@ -352,14 +349,18 @@ impl Check<'_> {
         match outcome {
             Err(e) if e.code() == Code::Interrupted => Err(e),
             Err(e) => {
-                // What its array said already is not said again.
-                let said = |f: &Finding| f.code == e.code().id() && f.key.as_deref() == e.key_name();
-                if !self.report.findings.iter().any(said) {
-                    self.report.error(&path, &e);
-                }
+                self.report.error(&path, &e);
                 Ok(())
             }
             Ok(()) => Ok(()),
+        }
+    }
+
+    /// Asks whether to stop: each read of a check may be too short to ask itself.
+    fn poll(&self) -> Result<()> {
+        match self.call.interrupt {
+            Some(stop) if stop() => Err(Error::new(Code::Interrupted, "the check was stopped")),
+            _ => Ok(()),
         }
     }
 
@@ -369,8 +370,14 @@ impl Check<'_> {
         (limit / 8).clamp(1, 64 << 20)
     }
 
+    /// A part of an array of one dimension.
+    fn window_1d(&self, array: &ArrayRef, part: Range<u64>) -> Result<Value> {
+        self.window(array, std::slice::from_ref(&part))
+    }
+
     /// A part of an array, whatever it is a part of.
-    fn window(&self, array: &ArrayRef, part: &[std::ops::Range<u64>]) -> Result<Value> {
+    fn window(&self, array: &ArrayRef, part: &[Range<u64>]) -> Result<Value> {
+        self.poll()?;
         let body = if array.shape.is_empty() {
             Body::Scalar(array.clone())
         } else if array.dtype.is_vlen() {

@@ -38,7 +38,7 @@ impl Lazy {
                 let n = c.categories.shape().and_then(|s| s.first().copied()).unwrap_or(0);
                 let (counts, missing, rows) = codes.count_codes(call, n)?;
                 let values = Lazy::new(self.session(), &c.categories).collect(call)?;
-                sorted(values, counts, missing, rows, self, call)
+                sorted(values, &counts, missing, rows, self, call)
             }
             Body::Dense(a) if a.shape.len() == 1 && a.dtype.item_size().is_some() => self.count_items(call),
             Body::Strings(a) if a.shape.len() == 1 => self.count_items(call),
@@ -133,7 +133,7 @@ impl Lazy {
         let items: Vec<Vec<u8>> = items.into_iter().map(|(item, _)| item).collect();
         let (dtype, utf8) = kind.unwrap_or((DataType::String, true));
         let values = column_of(&items, &dtype, utf8, &run)?;
-        sorted(values, counts, missing, rows, self, call)
+        sorted(values, &counts, missing, rows, self, call)
     }
 }
 
@@ -194,7 +194,7 @@ fn column_of(items: &[Vec<u8>], dtype: &DataType, utf8: bool, run: &Run<'_>) -> 
 
 fn sorted(
     values: Value,
-    counts: Vec<u64>,
+    counts: &[u64],
     missing: u64,
     rows: u64,
     of: &Lazy,

@@ -111,7 +111,7 @@ impl Inventory {
 
     fn add(&mut self, owner: &Owner, folder: &str, file: &str, key: String, bytes: u64) {
         let Some(path) = &owner.node else {
-            return self.into_stray(&key, bytes);
+            return self.add_to_stray(&key, bytes);
         };
         let document = owner.broken || folder == path && DOCUMENTS.contains(&file);
         let place = owner.array.as_ref().and_then(|array| {
@@ -140,7 +140,7 @@ impl Inventory {
     }
 
     /// Adds to the stray folder that this key lies in.
-    fn into_stray(&mut self, key: &str, bytes: u64) {
+    fn add_to_stray(&mut self, key: &str, bytes: u64) {
         let within = |s: &&mut Stray| key.strip_prefix(&*s.key).is_some_and(|r| r.starts_with('/'));
         // The last that was found is the one that is walked.
         if let Some(stray) = self.strays.iter_mut().rev().find(within) {

@@ -83,8 +83,9 @@ impl Place {
 
 /// The system's own words, without the temporary name that nobody asked for.
 fn plain(e: io::Error) -> io::Error {
-    match e.get_ref().and_then(std::error::Error::source) {
-        Some(source) => io::Error::new(e.kind(), source.to_string()),
+    let text = e.to_string();
+    match text.split_once(" at path \"") {
+        Some((own, _)) => io::Error::new(e.kind(), own.to_owned()),
         None => e,
     }
 }

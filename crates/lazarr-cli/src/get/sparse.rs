@@ -131,10 +131,10 @@ fn archive(spool: Spool, file: &mut File, sparse: &Sparse, dtype: &str, shape: [
     for (name, from, length) in [("indices", indices, nnz), ("indptr", indptr, major + 1)] {
         start(&mut zip, name, index, &[length])?;
         let mut from = rewound(from)?;
-        let mut items = [0u8; 8 * 4096];
+        let mut items = [0u8; 8 * 1024];
         let mut left = length;
         while left > 0 {
-            let n = left.min(4096) as usize;
+            let n = left.min(1024) as usize;
             from.read_exact(&mut items[..8 * n])?;
             if wide {
                 zip.write_all(&items[..8 * n])?;

@@ -17,9 +17,13 @@ use crate::progress::Progress;
 use crate::store::{Store, call, check_stopped};
 
 /// Calls `f` for each block of rows, and once where there are none: that there are columns is known still.
-fn blocks(lazy: &Lazy, mut f: impl FnMut(u64, u64, Value) -> Result<(), Failure>) -> Result<u64, Failure> {
+fn blocks(
+    lazy: &Lazy,
+    bytes: Option<u64>,
+    mut f: impl FnMut(u64, u64, Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     lazy.resolve(&call())?;
-    let mut blocks = lazy.stream(&call(), None, None)?;
+    let mut blocks = lazy.stream(&call(), None, bytes)?;
     let all = blocks.len();
     while let Some(block) = blocks.next(&call())? {
         check_stopped()?;
@@ -28,7 +32,12 @@ fn blocks(lazy: &Lazy, mut f: impl FnMut(u64, u64, Value) -> Result<(), Failure>
     if all == 0 {
         f(0, 0, lazy.collect(&call())?)?;
     }
-    Ok(all)
+    Ok(())
+}
+
+/// Bytes of a block whose values become text: a value of one byte takes up to sixty as a piece of text.
+pub(crate) fn text_block(lazy: &Lazy) -> u64 {
+    (lazy.session().memory_limit() / 64).clamp(1, 4 << 20)
 }
 
 fn failed(e: ArrowError) -> Failure {
@@ -45,17 +54,18 @@ fn batches(
     mut f: impl FnMut(&RecordBatch) -> Result<(), Failure>,
 ) -> Result<Written, Failure> {
     let name = lazy.element().name().to_owned();
-    let rows = lazy.axes().first().and_then(|a| a.count());
-    let mut columns = 0;
-    let rows = blocks(lazy, |_, end, value| {
+    blocks(lazy, None, |_, end, value| {
         let batch = lazarr::arrow::to_batch(value, &name)?;
-        columns = batch.num_columns() as u64;
-        if let (Some(progress), Some(rows)) = (progress, rows) {
+        if let (Some(progress), Some(rows)) = (progress, lazy.axes().first().and_then(|a| a.count())) {
             progress.at(end, rows);
         }
         f(&batch)
     })?;
-    Ok(Written { shape: vec![rows, columns], nnz: None })
+    Ok(written(lazy))
+}
+
+fn written(lazy: &Lazy) -> Written {
+    Written { shape: lazy.shape().iter().map(|n| n.unwrap_or(0)).collect(), nnz: None }
 }
 
 pub(super) fn arrow_file(lazy: &Lazy, place: &mut Place, progress: &Progress) -> Result<Written, Failure> {
@@ -148,8 +158,7 @@ pub(super) fn csv(store: &Store, lazy: &Lazy, args: &Get, out: &mut dyn Write) -
     lazy.resolve(&call())?;
     let names = Names::of(store, lazy)?;
     let mut titled = false;
-    let mut width = 0;
-    let rows = blocks(lazy, |start, end, value| {
+    blocks(lazy, Some(text_block(lazy)), |start, end, value| {
         let (index, columns) = match &value {
             Value::Table(table) => {
                 let columns: Vec<(String, Vec<Cell>)> =
@@ -173,7 +182,6 @@ pub(super) fn csv(store: &Store, lazy: &Lazy, args: &Get, out: &mut dyn Write) -
             };
             let title = std::iter::once(index_name.unwrap_or_default());
             row(out, title.chain(columns.iter().map(|(name, _)| name.clone())).collect())?;
-            width = columns.len() as u64;
         }
         for i in 0..(end - start) as usize {
             let name = match &index {
@@ -186,7 +194,7 @@ pub(super) fn csv(store: &Store, lazy: &Lazy, args: &Get, out: &mut dyn Write) -
         Ok(())
     })?;
     out.flush()?;
-    Ok(Written { shape: vec![rows, width], nnz: None })
+    Ok(written(lazy))
 }
 
 /// The names of the rows and columns of what is no table.

@@ -129,7 +129,9 @@ fn a_sparse_matrix_in_blocks_is_what_scipy_reads() {
         let rows: Vec<u64> = (0..3000).rev().step_by(7).collect();
         let (_, found) = matrix(&files.path("part.npz"));
         let sorted = |mut rows: Vec<Vec<(u64, f32)>>| {
-            rows.iter_mut().for_each(|r| r.sort_by_key(|(i, _)| *i));
+            for row in &mut rows {
+                row.sort_by_key(|(i, _)| *i);
+            }
             rows
         };
         assert_eq!(sorted(found), sorted(x.select(&rows, &[5, 3, 3, 199])));
@@ -306,13 +308,16 @@ fn a_file_is_never_half_there_and_never_replaced_unasked() {
 #[cfg(unix)]
 fn a_stop_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let sample = Sample::new(&Spec { n_obs: 60_000, n_vars: 50, per_row: 1, rows: 64, ..Spec::default() });
+    let spec =
+        Spec { n_obs: 40_000, n_vars: 5, per_row: 1, chunks: [8192; 3], rows: 4096, ..Spec::default() };
+    let sample = Sample::new(&spec);
     sample.writer.write_to(&dir.path().join("s.zarr")).unwrap();
-    let mut child = command(&["get", "s.zarr", "obs", "-o", "obs.csv", "-q", "--threads", "1"])
-        .current_dir(dir.path())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&["get", "s.zarr", "obs", "-o", "obs.csv", "-q", "--threads", "1", "--memory", "8MB"])
+            .current_dir(dir.path())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
     let there = || fs::read_dir(dir.path()).unwrap().count();
     // Once the file is begun; its handler is set right after.
     for _ in 0..1000 {

@@ -79,41 +79,27 @@ impl Check<'_> {
             Err(e) => e,
         };
         let widest = (0..chunks.len()).max_by_key(|&k| chunks[k].end - chunks[k].start);
-        match widest.filter(|&k| chunks[k].end - chunks[k].start > 1) {
-            Some(k) => {
-                let middle = chunks[k].start.midpoint(chunks[k].end);
-                for half in [chunks[k].start..middle, middle..chunks[k].end] {
-                    let mut part = chunks.clone();
-                    part[k] = half;
-                    self.chunks(array, &part, faults, see)?;
-                }
+        if let Some(k) = widest.filter(|&k| chunks[k].end - chunks[k].start > 1) {
+            let middle = chunks[k].start.midpoint(chunks[k].end);
+            for half in [chunks[k].start..middle, middle..chunks[k].end] {
+                let mut part = chunks.clone();
+                part[k] = half;
+                self.chunks(array, &part, faults, see)?;
             }
-            None => {
-                *faults += 1;
-                let e = if e.kind() == Kind::Memory {
-                    Error::new(
-                        e.code(),
-                        "a chunk could not be checked: it does not fit into the memory limit",
-                    )
-                    .element(&*array.path)
-                    .help("Raise --memory (memory_limit)")
-                    .source(e)
-                } else {
-                    e
-                };
-                let at: Vec<u64> = chunks.iter().map(|c| c.start).collect();
-                self.report.error(&array.path, &e.key(self.key(array, &at)));
-            }
+            return Ok(());
         }
+        *faults += 1;
+        let e = if e.kind() == Kind::Memory {
+            Error::new(e.code(), "a chunk could not be checked: it does not fit into the memory limit")
+                .element(&*array.path)
+                .help("Raise --memory (memory_limit)")
+                .source(e)
+        } else {
+            e
+        };
+        let at: Vec<u64> = chunks.iter().map(|c| c.start).collect();
+        self.report.error(&array.path, &e.key(key(array, &at)));
         Ok(())
-    }
-
-    /// The key of the chunk (the shard) that holds this inner chunk.
-    #[allow(clippy::unused_self, reason = "a step of the check, beside its kin")]
-    fn key(&self, array: &ArrayRef, inner: &[u64]) -> String {
-        let shard = inner.iter().zip(array.inner_shape().iter().zip(&array.chunk_shape));
-        let at: Vec<u64> = shard.map(|(&i, (&small, &large))| i * small / large.max(1)).collect();
-        array.chunk_key(&at)
     }
 
     /// Codes that point at categories.
@@ -138,8 +124,15 @@ impl Check<'_> {
                 .element(&*element.path)
                 .expected(format!("-1 … {}", n as i64 - 1))
                 .found(format!("{code} in row {row} ({wrong} such in all)"));
-            self.report.error(&element.path, &e.key(self.key(&c.codes, &[row / c.codes.inner_len().max(1)])));
+            self.report.error(&element.path, &e.key(key(&c.codes, &[row / c.codes.inner_len().max(1)])));
         }
         Ok(())
     }
+}
+
+/// The key of the chunk (the shard) that holds this inner chunk.
+fn key(array: &ArrayRef, inner: &[u64]) -> String {
+    let shard = inner.iter().zip(array.inner_shape().iter().zip(&array.chunk_shape));
+    let at: Vec<u64> = shard.map(|(&i, (&small, &large))| i * small / large.max(1)).collect();
+    array.chunk_key(&at)
 }

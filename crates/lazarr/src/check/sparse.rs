@@ -29,7 +29,7 @@ impl Starts {
         }
         let chunk = s.indptr.inner_len().max(1);
         let rows = (check.room() / 16 / chunk).max(1).saturating_mul(chunk);
-        let value = check.window(&s.indptr, &[from..from.saturating_add(rows).min(n)])?;
+        let value = check.window_1d(&s.indptr, from..from.saturating_add(rows).min(n))?;
         self.items.clear();
         if let Value::Dense(d) = &value {
             let mut items = std::mem::take(&mut self.items);
