@@ -36,7 +36,7 @@ def tests(about: str, minutes: int, file: str, **environment: str) -> Campaign:
 
 CAMPAIGNS: dict[str, Campaign] = {
     "random": tests(
-        "500 random stores x 20 random selections, audited, equal to anndata but for order in sparse rows",
+        "500 random stores x 20 random selections, audited, equal to anndata: values, structure, order",
         15,
         "test_random.py",
         LAZARR_STORES="500",

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _lazarr
 from ._anndata import AnnData
-from ._context import Measurement, Report, measure, options, parse_bytes, parse_threads
+from ._context import Measurement, Report, measure, open_limits, options, parse_bytes, parse_threads
 from ._element import (
     AwkwardElement,
     BrokenElement,
@@ -34,15 +34,22 @@ from ._errors import (
     KindError,
     LazarrError,
     MemoryLimitError,
+    NotConsolidated,
     NotFoundError,
     SelectionError,
     StoreError,
     UnsupportedError,
+    explain,
 )
 from ._frame import Column, DataFrame
 from ._lazarr import Predicate, __version__
+from ._limits import Limits
 from ._mapping import Mapping, Raw
 from ._plan import Amount, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Mapping as _Mapping
 
 __all__ = [
     "Amount",
@@ -58,9 +65,11 @@ __all__ = [
     "KeyNotFoundError",
     "KindError",
     "LazarrError",
+    "Limits",
     "Mapping",
     "Measurement",
     "MemoryLimitError",
+    "NotConsolidated",
     "NotFoundError",
     "Plan",
     "Predicate",
@@ -73,6 +82,7 @@ __all__ = [
     "StringsElement",
     "UnsupportedError",
     "__version__",
+    "explain",
     "measure",
     "open",
     "options",
@@ -87,13 +97,19 @@ if not _lazarr.OPTIMISED:
     )
 
 
+_told: set[str] = set()
+
+
 def open(  # noqa: A001 - it is called as lazarr.open
     path: str | os.PathLike[str],
     *,
     memory_limit: int | str | None = None,
     threads: int | None = None,
     missing: Literal["error", "fill"] = "error",
+    limits: Limits | _Mapping[str, int | str] | None = None,
+    names: Iterable[str] = (),
     follow_links: bool = False,
+    listing: bool = True,
     audit: bool = False,
 ) -> Any:
     """Open a store. Only metadata is read.
@@ -110,8 +126,16 @@ def open(  # noqa: A001 - it is called as lazarr.open
     missing
         What an absent chunk is where the fill value cannot be right (values of a sparse matrix, names):
         ``"error"``, or ``"fill"`` for the fill value all the same.
+    limits
+        Bounds on what the metadata may ask for, where they differ from their defaults:
+        ``{"nodes": 1_000_000}``, see :class:`Limits`. What goes beyond is the error ``LZ0206``.
+    names
+        Paths of elements that a store which cannot be listed is asked for: ``["obsm/X_pca"]``. Its other
+        names are those that AnnData must have. Such a store needs none where its metadata is consolidated.
     follow_links
         Follow symbolic links that lead out of the store; they are refused otherwise.
+    listing
+        False: behave as a store that cannot list its keys, as a plain web server.
     audit
         For tests: a read that no plan named is an error.
 
@@ -123,11 +147,26 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if missing not in {"error", "fill"}:
         msg = f"missing is 'error' or 'fill', not {missing!r}"
         raise ValueError(msg)
+    asked = () if isinstance(names, str) else tuple(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in asked):
+        msg = "names are paths of elements, such as ['obsm/X_pca']"
+        raise TypeError(msg)
     store = Store(
-        os.fsdecode(path), parse_bytes(memory_limit), parse_threads(threads), missing, audit, follow_links
+        os.fsdecode(path),
+        parse_bytes(memory_limit),
+        parse_threads(threads),
+        missing,
+        audit,
+        follow_links,
+        open_limits(Limits.of(limits)).items_given(),
+        asked,
+        listing,
     )
     for notice in store.session.notices:
-        warnings.warn(notice, UserWarning, stacklevel=2)
+        # Each names its store: once for each store is once for each text.
+        if notice not in _told:
+            _told.add(notice)
+            warnings.warn(notice, NotConsolidated, stacklevel=2)
     root = store.session.root()
     if root.kind == "anndata":
         return AnnData(store.session.anndata(root.path), store)

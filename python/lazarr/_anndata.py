@@ -98,8 +98,14 @@ class AnnData(Lazy):
     def _keys(self, place: str) -> list[str]:
         return self._native.keys(self._stored(place)) if self._has(place) else []
 
+    def _unlisted(self, place: str) -> bool:
+        path = self._native.path
+        stored = self._stored(place)
+        return self._store.unlisted(f"{path}/{stored}" if path else stored)
+
     def _get(self, place: str, name: str) -> Any:
-        if name not in (names := self._keys(place)):
+        # Where keys cannot be listed, the store is asked for the one name.
+        if name not in (names := self._keys(place)) and not self._unlisted(place):
             msg = f"there is no {name!r} in {place}: it has {', '.join(map(repr, names)) or 'nothing'}"
             raise KeyNotFoundError(msg, code="LZ0501", element=place, found=name)
         native = self._native.get(f"{self._stored(place)}/{name}")

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import time
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import _lazarr
+from ._limits import Limits, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from ._plan import Plan
 
 __all__ = ["Measurement", "Report", "call", "measure", "options", "parse_bytes"]
 
-_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-
 
 def parse_bytes(value: int | str | None) -> int | None:
-    """Bytes from ``2_000_000_000``, ``"2GiB"`` (powers of 1024) or ``"2GB"`` (powers of 1000)."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        msg = f"memory_limit is a number of bytes or a text such as '2GiB', not {type(value).__name__}"
-        raise TypeError(msg)
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?\s*", value.lower())
-        if match is None or (match[3] and not match[2]):
-            msg = f"memory_limit {value!r} is not understood: write 2_000_000_000, '500MB' or '2GiB'"
-            raise ValueError(msg)
-        value = int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[match[2]])
-    if value <= 0:
-        msg = f"memory_limit must be more than 0 bytes, not {value}"
-        raise ValueError(msg)
-    return value
+    """A memory limit, checked."""
+    return None if value is None else parse_size(value, "memory_limit")
 
 
 def parse_threads(value: int | None) -> int | None:
@@ -55,6 +40,7 @@ class _State(NamedTuple):
     memory_limit: int | None = None
     threads: int | None = None
     measurement: Measurement | None = None
+    limits: Limits = Limits()
 
 
 _STATE: ContextVar[_State] = ContextVar("lazarr")
@@ -66,6 +52,11 @@ def call() -> tuple[int | None, int | None, _lazarr.Meter | None]:
     state = _STATE.get(_DEFAULT)
     meter = None if state.measurement is None else state.measurement.meter
     return state.memory_limit, state.threads, meter
+
+
+def open_limits(limits: Limits) -> Limits:
+    """What holds for a store that is opened now: these limits, and those of the block."""
+    return limits.over(_STATE.get(_DEFAULT).limits)
 
 
 def note_plan(plan: Plan) -> None:
@@ -84,6 +75,9 @@ class options:  # noqa: N801 - used as a function
         Bytes (or ``"2GiB"``) by which a call may let the process grow. None leaves what held before.
     threads
         Threads that fetch and decode. None leaves what held before.
+    limits
+        Bounds on metadata and chunks for the stores that are opened inside, see :class:`Limits`.
+        Those that are not named leave what held before.
 
     Examples
     --------
@@ -91,8 +85,15 @@ class options:  # noqa: N801 - used as a function
     ...     adata.to_memory()
     """
 
-    def __init__(self, *, memory_limit: int | str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        memory_limit: int | str | None = None,
+        threads: int | None = None,
+        limits: Limits | Mapping[str, int | str] | None = None,
+    ) -> None:
         self._limit = parse_bytes(memory_limit)
+        self._limits = Limits.of(limits)
         self._threads = parse_threads(threads)
         self._tokens: list[Token[_State]] = []
 
@@ -102,6 +103,7 @@ class options:  # noqa: N801 - used as a function
             state = state._replace(memory_limit=self._limit)
         if self._threads is not None:
             state = state._replace(threads=self._threads)
+        state = state._replace(limits=self._limits.over(state.limits))
         self._tokens.append(_STATE.set(state))
         return self
 

@@ -40,11 +40,18 @@ class Store:
         missing: str,
         audit: bool,
         follow_links: bool = False,
+        limits: tuple[tuple[str, int], ...] = (),
+        names: tuple[str, ...] = (),
+        listing: bool = True,
     ) -> None:
-        self.args = (memory_limit, threads, missing, audit, follow_links)
+        self.args = (memory_limit, threads, missing, audit, follow_links, limits, names, listing)
         self.session = _lazarr.Session.open(
-            path, memory_limit, threads, missing, audit, call()[2], follow_links
+            path, memory_limit, threads, missing, audit, call()[2], follow_links, limits, names, listing
         )
+
+    def unlisted(self, path: str) -> bool:
+        """Whether the keys of this mapping are not all known, because the store cannot list them."""
+        return self.session.is_unlisted(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.session.url, *self.args)
@@ -218,8 +225,8 @@ class Element(Lazy):
         return _repr.element(self)
 
 
-class DenseElement(Element):
-    """An n-dimensional array. ``np.asarray(x)`` reads it."""
+class _Turnable(Element):
+    """An element with a transposed view."""
 
     __slots__ = ("_transposed",)
     _transposed: bool
@@ -249,6 +256,12 @@ class DenseElement(Element):
         if self._transposed:
             index = tuple(reversed(_index.unpack(index, self.ndim)))
         return super().__getitem__(index)
+
+
+class DenseElement(_Turnable):
+    """An n-dimensional array. ``np.asarray(x)`` reads it."""
+
+    __slots__ = ()
 
     def to_memory(self) -> Any:
         """Reads it: a numpy array."""
@@ -283,28 +296,11 @@ class ScalarElement(Element):
         return np.asarray(self.to_memory(), dtype=dtype)
 
 
-class SparseElement(Element):
+class SparseElement(_Turnable):
     """A compressed sparse matrix."""
 
-    __slots__ = ("_transposed",)
-    _transposed: bool
+    __slots__ = ()
     _keeps_axes = True
-
-    def __init__(self, native: _lazarr.Lazy, store: Store, *, transposed: bool = False) -> None:
-        super().__init__(native, store)
-        self._set(_transposed=transposed)
-
-    def _extra(self) -> dict[str, Any]:
-        return {"transposed": self._transposed}
-
-    def _with(self, native: _lazarr.Lazy) -> Self:
-        return type(self)(native, self._store, transposed=self._transposed)
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """Rows and columns; None where names or columns must be read to know."""
-        shape = self._native.shape
-        return shape[::-1] if self._transposed else shape
 
     @property
     def format(self) -> str:
@@ -316,16 +312,6 @@ class SparseElement(Element):
     def nnz(self) -> int | None:
         """Stored values; None where something is selected, for they must be read to be counted."""
         return self._native.nnz
-
-    @property
-    def T(self) -> Self:
-        """The transposed view."""
-        return type(self)(self._native, self._store, transposed=not self._transposed)
-
-    def __getitem__(self, index: Any) -> Self:
-        if self._transposed:
-            index = tuple(reversed(_index.unpack(index, 2)))
-        return super().__getitem__(index)
 
     def to_memory(self, *, array: bool = False) -> Any:
         """Reads it: a scipy.sparse matrix, or with `array` a sparse array."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
+
+from . import _lazarr
 
 __all__ = [
     "InternalError",
@@ -11,10 +14,12 @@ __all__ = [
     "KindError",
     "LazarrError",
     "MemoryLimitError",
+    "NotConsolidated",
     "NotFoundError",
     "SelectionError",
     "StoreError",
     "UnsupportedError",
+    "explain",
     "make",
 ]
 
@@ -52,6 +57,7 @@ class LazarrError(Exception):
         self.expected: str | None = fields.get("expected")
         self.found: str | None = fields.get("found")
         self.help: str | None = fields.get("help")
+        self.add_note(f'lz.explain("{self.code}") says what it means and what to do')
 
     @property
     def byte_range(self) -> tuple[int, int] | None:
@@ -163,6 +169,48 @@ def make(  # the native module calls it with all of these
         found=found,
         help=help,
     )
+
+
+class NotConsolidated(UserWarning):
+    """The metadata of a store is not consolidated: it opens slowly or, where it cannot be listed, in part.
+
+    Given once for each store; it names the line that mends it.
+    """
+
+
+class Page(str):
+    """A text that shows itself as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def explain(code: str | LazarrError | None = None) -> Page:
+    """What an error means, how it looks, likely causes, what to do, and what can still be read.
+
+    Parameters
+    ----------
+    code
+        What the error ends with (``"LZ0302"``), or the exception itself. None lists all codes.
+
+    Examples
+    --------
+    >>> print(lz.explain("LZ0302"))  # doctest: +SKIP
+    """
+    if code is None:
+        return Page("\n".join(f"{number}  {title}" for number, title in _lazarr.codes()))
+    name = code.code if isinstance(code, LazarrError) else code
+    if not isinstance(name, str):
+        msg = f"a code is a text such as 'LZ0302', not {type(code).__name__}"
+        raise TypeError(msg)
+    page = _lazarr.explain(name)
+    if page is None:
+        near = difflib.get_close_matches(name.strip().upper(), [number for number, _ in _lazarr.codes()], 3)
+        msg = f"there is no error code {name!r}: {', '.join(near) or 'lz.explain() lists them all'}"
+        raise ValueError(msg)
+    return Page(page)
 
 
 def index_error(text: str) -> SelectionError:

@@ -14,6 +14,9 @@ __all__ = [
     "Predicate",
     "Session",
     "__version__",
+    "codes",
+    "explain",
+    "limits",
     "reset_peak",
     "resident",
     "strings",
@@ -81,12 +84,17 @@ class Session:
         audit: bool,
         meter: Meter | None = None,
         follow_links: bool = False,
+        limits: Sequence[tuple[str, int]] = ...,
+        names: Sequence[str] = ...,
+        listing: bool = True,
     ) -> Session: ...
     @property
     def url(self) -> str: ...
     @property
     def notices(self) -> list[str]:
         """What a person should know of the store, each with the line that mends it."""
+    def is_unlisted(self, path: str) -> bool:
+        """Whether the keys of this mapping are not all known, since the store cannot list them."""
     @property
     def zarr_format(self) -> int: ...
     @property
@@ -256,6 +264,15 @@ class LazyAnnData:
 
 def resident() -> tuple[int, int] | None:
     """Bytes of this process in memory now, and the peak."""
+
+def codes() -> list[tuple[str, str]]:
+    """The number and the title of every error code."""
+
+def explain(code: str) -> str | None:
+    """The page of an error code; None where there is no such code."""
+
+def limits() -> list[tuple[str, int, int]]:
+    """The names of the limits, their defaults, and the most that each can be."""
 
 def reset_peak() -> bool: ...
 def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes]: ...

@@ -56,6 +56,12 @@ class Mapping(Element):
             return self._parent._keys(self._place)  # noqa: SLF001
         return [name for name, _ in self._native.children()]
 
+    def _unlisted(self) -> bool:
+        """Whether there may be keys that are not known, because the store cannot list them."""
+        if self._parent is not None:
+            return self._parent._unlisted(self._place)  # noqa: SLF001
+        return self._store.unlisted(self._native.path)
+
     def keys(self) -> KeysView[str]:
         """The names."""
         return dict.fromkeys(self._names()).keys()
@@ -90,6 +96,9 @@ class Mapping(Element):
             raise KeyNotFoundError(msg, code="LZ0501")
         if self._parent is not None:
             return self._parent._get(self._place, name)  # noqa: SLF001
+        if self._unlisted() and name not in self._names():
+            # The store is asked for the one name.
+            return wrap(self._store.session.lazy(f"{self._native.path}/{name}"), self._store)
         return wrap(self._native.child(name), self._store)
 
     def __getattr__(self, name: str) -> Any:
@@ -123,6 +132,8 @@ class Mapping(Element):
 
     def __repr__(self) -> str:
         inner = "".join(f"\n    {name!r}: {_repr.line(self[name])}" for name in self._names())
+        if self._unlisted():
+            inner += f"\n    {_repr.unknown_keys(len(self))}"
         return f"<lazarr.Mapping {self.path or '/'}: {len(self)} elements>{inner}"
 
 

@@ -61,7 +61,9 @@ def line(x: Any) -> str:
     if type(x).__name__ == "BrokenElement":
         return f"cannot be read: {x.error}"
     if type(x).__name__ == "Mapping":
-        return "{" + ", ".join(repr(name) for name in x) + "}"
+        keys = [repr(name) for name in x]
+        keys += [unknown_keys(len(keys))] if x._unlisted() else []  # noqa: SLF001
+        return "{" + ", ".join(keys) + "}"
     if type(x).__name__ in {"AnnData", "Raw"}:
         return f"{type(x).__name__} ({shape(x.shape)})"
     parts = [
@@ -87,6 +89,11 @@ def element(x: Element) -> str:
     chosen = native.describe_selection()
     whole = native.is_whole or not chosen
     return f"{head}>" if whole else f"{head}; selected {chosen}>"
+
+
+def unknown_keys(known: int) -> str:
+    """What to say of a mapping whose keys cannot be listed."""
+    return f"{'other ' if known else ''}keys not known: pass names=[...] or open by path"
 
 
 def columns(x: Any) -> str:
@@ -118,9 +125,13 @@ def anndata(x: AnnData) -> str:
         elif place == "X":
             text = "" if value is None else line(value)
         elif place == "uns":
-            text = ", ".join(f"'{k}'" for k in value)
+            keys = [f"'{k}'" for k in value]
+            keys += [unknown_keys(len(keys))] if value._unlisted() else []  # noqa: SLF001
+            text = ", ".join(keys)
         else:
             text = "".join(f"\n        '{k}': {line(value[k])}" for k in value)
+            if value._unlisted():  # noqa: SLF001
+                text += f"\n        {unknown_keys(len(value))}" if text else unknown_keys(0)
         if text:
             lines.append(f"    {place}:{'' if text.startswith(chr(10)) else ' '}{text}")
     return "\n".join(lines)

@@ -26,6 +26,25 @@ fn reset_peak() -> bool {
     lazarr::reset_peak()
 }
 
+/// The number and the title of every error code.
+#[pyfunction]
+fn codes() -> Vec<(&'static str, &'static str)> {
+    lazarr::Code::ALL.iter().map(|code| (code.id(), code.title())).collect()
+}
+
+/// The page of an error code; none where there is no such code.
+#[pyfunction]
+fn explain(code: &str) -> Option<&'static str> {
+    lazarr::Code::from_id(code).map(lazarr::Code::page)
+}
+
+/// The names of the limits, their defaults, and the most that each can be.
+#[pyfunction]
+fn limits() -> Vec<(&'static str, u64, u64)> {
+    let default = lazarr::Limits::default();
+    lazarr::Limit::ALL.into_iter().map(|limit| (limit.name(), default.get(limit), limit.most())).collect()
+}
+
 #[pymodule]
 fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -39,6 +58,9 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<args::Meter>()?;
     m.add_function(wrap_pyfunction!(resident, m)?)?;
     m.add_function(wrap_pyfunction!(reset_peak, m)?)?;
+    m.add_function(wrap_pyfunction!(codes, m)?)?;
+    m.add_function(wrap_pyfunction!(explain, m)?)?;
+    m.add_function(wrap_pyfunction!(limits, m)?)?;
     m.add_function(wrap_pyfunction!(value::strings, m)?)?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lazarr::{Missing, Options};
-use pyo3::exceptions::PyValueError;
+use lazarr::{Limit, Limits, Missing, Options};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::args::Meter;
@@ -19,7 +19,10 @@ pub(crate) struct Session(pub(crate) Arc<lazarr::Session>);
 impl Session {
     #[staticmethod]
     #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.open")]
-    #[pyo3(signature = (path, memory_limit, threads, missing, audit, meter=None, follow_links=false))]
+    #[pyo3(signature = (
+        path, memory_limit, threads, missing, audit, meter=None, follow_links=false, limits=Vec::new(),
+        names=Vec::new(), listing=true
+    ))]
     fn open(
         py: Python<'_>,
         path: &str,
@@ -29,6 +32,9 @@ impl Session {
         audit: bool,
         meter: Option<&Meter>,
         follow_links: bool,
+        limits: Vec<(String, u64)>,
+        names: Vec<String>,
+        listing: bool,
     ) -> PyResult<Self> {
         let missing = match missing {
             "error" => Missing::Refuse,
@@ -39,8 +45,23 @@ impl Session {
             return Err(PyValueError::new_err("threads must be at least 1"));
         }
         let meter = meter.map(|m| m.0.clone());
-        let options =
-            Options { memory_limit, threads, missing, audit, meter, follow_links, ..Options::default() };
+        let mut all = Limits::default();
+        for (name, value) in limits {
+            let limit = Limit::from_name(&name)
+                .ok_or_else(|| PyTypeError::new_err(format!("there is no limit `{name}`")))?;
+            all = all.with(limit, value);
+        }
+        let options = Options {
+            memory_limit,
+            threads,
+            missing,
+            limits: all,
+            meter,
+            follow_links,
+            names,
+            no_listing: !listing,
+            audit,
+        };
         py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
     }
 
@@ -52,6 +73,10 @@ impl Session {
     #[getter]
     fn notices(&self) -> Vec<String> {
         self.0.notices().to_vec()
+    }
+
+    fn is_unlisted(&self, path: &str) -> bool {
+        self.0.is_unlisted(path)
     }
 
     #[getter]

@@ -353,17 +353,20 @@ try:
 except KeyboardInterrupt:
     print(time.monotonic(), flush=True)
 """
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
-        assert child.stdout.readline().strip() == "ready"
-        time.sleep(0.3)
-        sent = time.monotonic()
-        child.send_signal(signal.SIGINT)
-        out, _ = child.communicate(timeout=30)
-    finally:
-        child.kill()
-    # 200 ms is the promise; a busy machine gets some more.
-    assert float(out) - sent < 0.2 + 0.3
+    # 200 ms is the promise. A busy machine may take the processor away for longer: one try of five must hold it.
+    waits = []
+    while len(waits) < 5 and (not waits or min(waits) >= 0.2):
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        try:
+            assert child.stdout.readline().strip() == "ready"
+            time.sleep(0.3)
+            sent = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            out, _ = child.communicate(timeout=30)
+        finally:
+            child.kill()
+        waits.append(float(out) - sent)
+    assert min(waits) < 0.2, waits
 
 
 def _made(directory: pathlib.Path) -> pathlib.Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 
@@ -14,6 +15,21 @@ import lazarr as lz
 
 STORES = int(os.environ.get("LAZARR_STORES", "40"))
 SELECTIONS = 20
+
+
+class StableNumpy:
+    """numpy whose argsort keeps the order of equals; scipy's own leaves it to the processor that it runs on."""
+
+    argsort = staticmethod(functools.partial(np.argsort, kind="stable"))
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+@pytest.fixture(autouse=True)
+def _repeated_columns_in_order(monkeypatch):
+    """scipy picks columns by `np.argsort`: where one is picked twice, the order of its copies is else undefined."""
+    monkeypatch.setattr("scipy.sparse._compressed.np", StableNumpy())
 
 
 @pytest.mark.parametrize("number", range(STORES))
@@ -35,10 +51,10 @@ def test_store(number, seed, tmp_path):
                 index = (rows, cols)
                 theirs_index = in_memory(rows, expected.obs_names), in_memory(cols, expected.var_names)
                 said.append(index)
-                view, expected = view[index], expected[theirs_index].copy()
+                view, expected = view[index], expected[theirs_index]
             where = f"store {number}, selection {k}: {said}"
             try:
-                same(view.to_memory(), expected)
+                same(view.to_memory(), expected.copy())
             except Exception as e:
                 raise AssertionError(where) from e
             assert view.shape == expected.shape, where

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use lazarr::Limit;
 
 use crate::selection::Selection;
 
@@ -23,6 +24,7 @@ pub(crate) enum Verb {
     Tree(Tree),
     Plan(Plan),
     Head(Head),
+    Explain(Explain),
     /// The columns of obs; their values, the rows that match a query, how often each value occurs.
     Obs(Axis),
     /// The columns of var; their values, the rows that match a query, how often each value occurs.
@@ -71,6 +73,9 @@ pub(crate) struct Common {
     /// The threads that fetch and decode. By default one a core.
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<usize>,
+    /// Another limit on what metadata may ask for, such as `metadata_bytes=200000000`; several times for several.
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
+    pub(crate) limits: Vec<(Limit, u64)>,
     /// Follow symbolic links that lead out of the store. Without it they are refused.
     #[arg(long)]
     pub(crate) follow_links: bool,
@@ -128,6 +133,14 @@ pub(crate) struct Head {
     /// How many columns, of tables and of matrices.
     #[arg(short = 'c', long, value_name = "N", default_value_t = 10)]
     pub(crate) cols: u32,
+}
+
+/// What an error code means and what to do about it: `lazarr explain LZ0302`. Without a code: the list of them all.
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// The code that an error ended with.
+    #[arg(value_parser = crate::explain::code)]
+    pub(crate) code: Option<lazarr::Code>,
 }
 
 /// What there is, as a tree: kinds, shapes, types. Reads metadata only.
@@ -260,6 +273,20 @@ fn size(text: &str) -> Result<u64, String> {
         return Err("expected a size between 1 byte and 9 EB".to_owned());
     }
     Ok(bytes as u64)
+}
+
+/// A limit by name, and its value.
+fn limit(text: &str) -> Result<(Limit, u64), String> {
+    let names = || Limit::ALL.map(Limit::name).join(", ");
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE; the names are {}", names()))?;
+    let limit = Limit::from_name(name.trim())
+        .ok_or_else(|| format!("there is no limit of this name; the names are {}", names()))?;
+    let number = size(value)?;
+    if number > limit.most() {
+        return Err(format!("{name} is at most {}", limit.most()));
+    }
+    Ok((limit, number))
 }
 
 fn threads(text: &str) -> Result<usize, String> {

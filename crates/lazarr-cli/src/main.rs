@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod du;
 mod exit;
+mod explain;
 mod facts;
 mod get;
 mod grid;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Verb::Plan(args) => plan::run(args, &mut out),
         Verb::Tree(args) => tree::run(args, &mut out),
         Verb::Head(args) => head::run(args, &mut out),
+        Verb::Explain(args) => explain::run(args, &mut out),
         Verb::Obs(args) => axis::run("obs", args, &mut out),
         Verb::Var(args) => axis::run("var", args, &mut out),
         Verb::Get(args) => get::run(args, &mut out),

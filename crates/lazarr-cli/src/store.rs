@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use lazarr::{Body, Call, Code, Error, Lazy, LazyAnnData, Options, Result, Session, Step};
+use lazarr::{Body, Call, Code, Error, Lazy, LazyAnnData, Limits, Options, Result, Session, Step};
 
 use crate::args::{Common, Select};
 use crate::say;
@@ -30,10 +30,13 @@ impl Store {
 
     /// The same without a word.
     pub(crate) fn open_quietly(common: &Common) -> Result<Self> {
+        let limits =
+            common.limits.iter().fold(Limits::default(), |all, (limit, value)| all.with(*limit, *value));
         let options = Options {
             memory_limit: common.memory,
             threads: common.threads,
             follow_links: common.follow_links,
+            limits,
             ..Options::default()
         };
         let session = Session::open(&common.path, options)?;

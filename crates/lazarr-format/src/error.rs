@@ -57,6 +57,10 @@ macro_rules! codes {
             pub fn id(self) -> &'static str { match self { $(Code::$name => $id,)* } }
             /// What a caller can do about it.
             pub fn kind(self) -> Kind { match self { $(Code::$name => Kind::$kind,)* } }
+            /// Its page, in Markdown: what it means, how it looks, likely causes, what to do, what can still be read.
+            pub fn page(self) -> &'static str {
+                match self { $(Code::$name => include_str!(concat!("../errors/", $id, ".md")),)* }
+            }
         }
     };
 }
@@ -134,6 +138,19 @@ codes! {
     UnplannedRead = "LZ0702", Internal;
     /// A defect of lazarr.
     Internal = "LZ0703", Internal;
+}
+
+impl Code {
+    /// The code with this number, in upper or lower case: `LZ0302`, `lz0302`.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.id().eq_ignore_ascii_case(id.trim()))
+    }
+
+    /// What it means, in a few words: the title of its page.
+    pub fn title(self) -> &'static str {
+        let title = self.page().lines().next().unwrap_or_default();
+        title.split_once(": ").map_or(title, |(_, words)| words)
+    }
 }
 
 /// What failed, where, what was expected, what was found, what to do.
@@ -332,3 +349,7 @@ impl std::error::Error for Error {
         self.0.source.as_deref().map(|e| e as _)
     }
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

@@ -41,8 +41,8 @@ pub struct ArrayRead {
     pub axes: Vec<Arc<dyn Placement>>,
     /// What the array is to its element.
     pub role: Role,
-    /// An inner chunk that the reader holds already, decoded: it is not fetched again.
-    pub held: Option<Coord>,
+    /// Inner chunks that the reader holds already, decoded, ascending: they are not fetched again.
+    pub held: Vec<Coord>,
 }
 
 /// Steps through the touched cells of a grid, in C order.
@@ -168,7 +168,7 @@ const BATCH: usize = 4096;
 impl ArrayRead {
     /// Items of an array, nothing held.
     pub fn new(array: &ArrayRef, axes: Vec<Arc<dyn Placement>>, role: Role) -> Self {
-        Self { array: array.clone(), axes, role, held: None }
+        Self { array: array.clone(), axes, role, held: Vec::new() }
     }
 
     /// The touched shards (chunks, where the array is not sharded).
@@ -188,6 +188,16 @@ impl ArrayRead {
 
     fn count(&self, cell: &[u64]) -> u64 {
         self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).fold(1, u64::saturating_mul)
+    }
+
+    fn holds(&self, at: &Coord) -> bool {
+        !self.held.is_empty() && self.held.binary_search(at).is_ok()
+    }
+
+    /// Whether something of this inner chunk is wanted.
+    pub fn touches_chunk(&self, at: &[u64]) -> bool {
+        let span = self.chunk_span(at);
+        self.axes.iter().zip(span).all(|(axis, s)| axis.next_from(s.start).is_some_and(|item| item < s.end))
     }
 
     /// The items along each axis that an inner chunk holds, clipped to the array.
@@ -311,7 +321,7 @@ impl<'a> WorkStream<'a> {
             if self.read.array.sharding.is_some() {
                 return Ok(Step::Shard(Shard { at, key }));
             }
-            if self.read.held.as_ref() == Some(&at) {
+            if self.read.holds(&at) {
                 continue;
             }
             let parts = vec![Part { at, bytes: None }];
@@ -332,7 +342,7 @@ impl<'a> WorkStream<'a> {
         let mut fill = Vec::new();
         let mut last = true;
         for at in shard.inner.by_ref() {
-            if self.read.held.as_ref() == Some(&at) {
+            if self.read.holds(&at) {
                 continue;
             }
             let range = match &shard.index {

@@ -13,12 +13,13 @@ pub struct Io {
     store: Arc<dyn Store>,
     meter: Arc<Meter>,
     audit: Option<Arc<Audit>>,
+    unlisted: bool,
 }
 
 impl Io {
     /// A store with a fresh meter and no audit.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, meter: Arc::default(), audit: None }
+        Self { store, meter: Arc::default(), audit: None, unlisted: false }
     }
 
     /// The same store, counted by this meter.
@@ -31,6 +32,12 @@ impl Io {
     #[must_use]
     pub fn with_audit(&self, audit: Arc<Audit>) -> Self {
         Self { audit: Some(audit), ..self.clone() }
+    }
+
+    /// The same store, as one that cannot list its keys.
+    #[must_use]
+    pub fn without_listing(&self) -> Self {
+        Self { unlisted: true, ..self.clone() }
     }
 
     /// What has passed.
@@ -75,7 +82,7 @@ impl Io {
 
     /// The names below a prefix, see [`Store::list`].
     pub fn list(&self, prefix: &str) -> Result<Option<Listing>> {
-        self.store.list(prefix)
+        if self.unlisted { Ok(None) } else { self.store.list(prefix) }
     }
 
     /// What reading costs here.

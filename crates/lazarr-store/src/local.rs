@@ -162,6 +162,15 @@ impl Store for LocalStore {
         out: &mut Vec<u8>,
     ) -> Result<Option<Found>> {
         let path = self.path(key)?;
+        // A pipe is not opened: that would wait for somebody who writes to it.
+        if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+            return Err(Error::new(
+                Code::StoreIo,
+                "there is a pipe, a socket or a device where a value should be",
+            )
+            .key(key)
+            .expected("a file"));
+        }
         let mut file = match File::open(&path) {
             Ok(f) => f,
             Err(e) if is_absent(&e) => return Ok(None),

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::{Code, Error, Result};
 
 use crate::local::LocalStore;
@@ -226,13 +227,13 @@ impl ZipStore {
     fn inflate(&self, entry: &Entry, reserve: Reserve<'_>, out: &mut Vec<u8>) -> Result<()> {
         let size = entry.size;
         if size > self.limits.inflated_bytes {
-            return Err(Error::new(
-                Code::MetadataLimit,
-                "the entry of the zip archive is too large to inflate",
-            )
-            .expected(format!("at most {} bytes", self.limits.inflated_bytes))
-            .found(format!("{size} bytes"))
-            .help("Unpack the archive, or write it again without compression"));
+            let limits = Limits { chunk_bytes: self.limits.inflated_bytes, ..Limits::default() };
+            let what = "the entry of the zip archive is too large to inflate";
+            let error = limits.exceeded(Limit::ChunkBytes, what, Some(size));
+            let raise = error.help_text().map_or_else(String::new, |help| format!(". {help}"));
+            return Err(
+                error.help(format!("Unpack the archive, or write it again without compression{raise}"))
+            );
         }
         // Deflate cannot do better: what claims more is not allocated.
         if size / 1032 > entry.packed {

@@ -9,6 +9,7 @@ use lazarr_format::{ByteRange, Code, Error, Result};
 use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Plan, StagePlan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
+use crate::exec::carry::Carrying;
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
@@ -36,6 +37,8 @@ pub(crate) struct Run<'a> {
     io: Io,
     pub(crate) cx: Cx,
     absent: Mutex<HashSet<String>>,
+    /// In a block of a stream: the chunks that are handed on.
+    pub(crate) carrying: Option<Carrying>,
     threads: usize,
     interrupt: Option<Interrupt<'a>>,
     asked: Mutex<Instant>,
@@ -61,6 +64,7 @@ impl<'a> Run<'a> {
             io,
             cx,
             absent: Mutex::default(),
+            carrying: None,
             asked: Mutex::new(Instant::now()),
             threads,
             interrupt: call.interrupt,
@@ -74,7 +78,9 @@ impl<'a> Run<'a> {
             absent: &self.absent,
             // Whoever takes the fill value for what is missing takes it for a whole array, too.
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
+            carrying: self.carrying.as_ref(),
             budget: &self.cx.budget,
+            limits: &self.session.options().limits,
             threads: self.threads,
             interrupt: self.interrupt,
             asked: &self.asked,
@@ -113,11 +119,18 @@ impl<'a> Run<'a> {
     fn execute(&self, io: &Io, make: Make<'_>) -> Result<(Recipe, Vec<Option<Leaf>>)> {
         let (mut want, recipe) = make()?;
         let exec = self.exec(io);
+        let mut paths = Vec::new();
         loop {
             let mut stages = Vec::new();
             for (i, (label, program)) in want.leaves.iter_mut().enumerate() {
                 let path = &want.labels[*label].path;
-                if let Some(stage) = program.next(&self.cx).map_err(|e| e.element(&**path))? {
+                if let Some(mut stage) = program.next(&self.cx).map_err(|e| e.element(&**path))? {
+                    if let Some(carrying) = &self.carrying {
+                        stage.reads.iter_mut().for_each(|r| carrying.offer(r));
+                        // A read of nothing says nothing of what later blocks want.
+                        let some = stage.reads.iter().filter(|r| r.chunk_count() > 0);
+                        paths.extend(some.map(|r| r.array.path.clone()));
+                    }
                     program.open(&self.cx).map_err(|e| e.element(&**path))?;
                     stages.push((i, stage));
                 }
@@ -126,6 +139,9 @@ impl<'a> Run<'a> {
                 break;
             }
             run_stages(&exec, &want, &stages)?;
+        }
+        if let Some(carrying) = &self.carrying {
+            carrying.commit(paths.iter().map(String::as_str));
         }
         let mut leaves = Vec::with_capacity(want.leaves.len());
         for (label, mut program) in want.leaves {
@@ -143,7 +159,10 @@ impl<'a> Run<'a> {
         loop {
             let mut stages = Vec::new();
             for (i, (_, program)) in want.leaves.iter_mut().enumerate() {
-                if let Some(stage) = program.next(&self.cx)? {
+                if let Some(mut stage) = program.next(&self.cx)? {
+                    if let Some(carrying) = &self.carrying {
+                        stage.reads.iter_mut().for_each(|r| carrying.offer(r));
+                    }
                     if !stage.last {
                         program.open(&self.cx)?;
                     }
@@ -156,6 +175,9 @@ impl<'a> Run<'a> {
                 }
             }
             if stages.is_empty() {
+                if let Some(carrying) = &self.carrying {
+                    carrying.forget();
+                }
                 return Ok(reads);
             }
             run_stages(&exec, &want, &stages)?;

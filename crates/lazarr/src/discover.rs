@@ -2,15 +2,18 @@
 
 mod probe;
 
-use lazarr_format::metadata::{Hierarchy, Limits, Node, is_consolidated_v3, parse_json};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use lazarr_format::metadata::{Hierarchy, Limit, Limits, Node, is_consolidated_v3, parse_json};
 use lazarr_format::{ByteRange, Code, Error, Result};
 use lazarr_store::Io;
 
 /// Reads the metadata of a store: one read where it is consolidated (two in v2), else a bounded walk. `names` are paths
 /// that a store which cannot be listed is asked for; with the groups whose names could not be known.
 pub(crate) fn discover(io: &Io, limits: &Limits, names: &[String]) -> Result<(Hierarchy, Vec<String>)> {
-    let mut walk = Walk { io, limits, names, unlisted: Vec::new() };
-    if let Some(bytes) = metadata(io, "zarr.json", limits)? {
+    let documents = Documents::new(io, limits);
+    let mut walk = Walk { documents: &documents, names, unlisted: Vec::new() };
+    if let Some(bytes) = documents.get("zarr.json")? {
         let map = parse_json(&bytes, "zarr.json", limits)?;
         if is_consolidated_v3(&map) {
             return Ok((Hierarchy::from_consolidated_v3(&map, limits)?, Vec::new()));
@@ -20,11 +23,11 @@ pub(crate) fn discover(io: &Io, limits: &Limits, names: &[String]) -> Result<(Hi
         walk.run(&mut hierarchy, "")?;
         return Ok((hierarchy, walk.unlisted));
     }
-    if let Some(bytes) = metadata(io, ".zmetadata", limits)? {
+    if let Some(bytes) = documents.get(".zmetadata")? {
         let map = parse_json(&bytes, ".zmetadata", limits)?;
         return Ok((Hierarchy::from_zmetadata(&map, limits)?, Vec::new()));
     }
-    let files = node_v2(io, "", limits)?;
+    let files = documents.node_v2("")?;
     if files.is_none() {
         return Err(Error::new(Code::StoreNotFound, format!("`{}` is not a Zarr store", io.store().name()))
             .expected("zarr.json, .zmetadata, .zgroup or .zarray")
@@ -37,35 +40,55 @@ pub(crate) fn discover(io: &Io, limits: &Limits, names: &[String]) -> Result<(Hi
     Ok((hierarchy, walk.unlisted))
 }
 
-fn metadata(io: &Io, key: &str, limits: &Limits) -> Result<Option<Vec<u8>>> {
-    let mut out = Vec::new();
-    let most = limits.metadata_bytes as u64;
-    let found = io.get(key, &ByteRange::All, &mut |n| within(n, most, key), &mut out)?;
-    Ok(found.map(|_| out))
-}
-
-fn within(bytes: u64, most: u64, key: &str) -> Result<()> {
-    if bytes <= most {
-        return Ok(());
-    }
-    Err(Error::new(Code::MetadataLimit, "a metadata document is too large")
-        .key(key)
-        .expected(format!("at most {most} bytes"))
-        .found(format!("{bytes} bytes")))
+/// Reads documents of metadata, up to the limit of them all together.
+pub(crate) struct Documents<'a> {
+    io: &'a Io,
+    limits: &'a Limits,
+    bytes: AtomicU64,
 }
 
 type NodeV2 = [Option<Vec<u8>>; 3];
 
-/// The documents of a v2 node; `None` where there are none.
-fn node_v2(io: &Io, path: &str, limits: &Limits) -> Result<Option<NodeV2>> {
-    let mut files: NodeV2 = Default::default();
-    let listed = io.list(path)?;
-    for (slot, name) in files.iter_mut().zip([".zgroup", ".zarray", ".zattrs"]) {
-        if listed.as_ref().is_none_or(|l| l.files.iter().any(|f| f == name)) {
-            *slot = metadata(io, &join(path, name), limits)?;
-        }
+impl<'a> Documents<'a> {
+    /// With nothing read so far.
+    pub(crate) fn new(io: &'a Io, limits: &'a Limits) -> Self {
+        Self { io, limits, bytes: AtomicU64::new(0) }
     }
-    Ok((files[0].is_some() || files[1].is_some()).then_some(files))
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let (mut out, mut held) = (Vec::new(), 0);
+        let reserve = &mut |n: u64| {
+            held += n;
+            let bytes = self.bytes.fetch_add(n, Relaxed).saturating_add(n);
+            if bytes <= self.limits.get(Limit::MetadataBytes) {
+                return Ok(());
+            }
+            let what = if bytes == n {
+                "the metadata is too large"
+            } else {
+                "the metadata of the store is too large"
+            };
+            Err(self.limits.exceeded(Limit::MetadataBytes, what, Some(bytes)).key(key))
+        };
+        let found = self.io.get(key, &ByteRange::All, reserve, &mut out);
+        // What was refused is not there, nor is what a store needs beside a document to read it.
+        let kept = if found.is_ok() { out.len() as u64 } else { 0 };
+        self.bytes.fetch_add(kept, Relaxed);
+        self.bytes.fetch_sub(held, Relaxed);
+        Ok(found?.map(|_| out))
+    }
+
+    /// The documents of a v2 node; `None` where there are none.
+    fn node_v2(&self, path: &str) -> Result<Option<NodeV2>> {
+        let mut files: NodeV2 = Default::default();
+        let listed = self.io.list(path)?;
+        for (slot, name) in files.iter_mut().zip([".zgroup", ".zarray", ".zattrs"]) {
+            if listed.as_ref().is_none_or(|l| l.files.iter().any(|f| f == name)) {
+                *slot = self.get(&join(path, name))?;
+            }
+        }
+        Ok((files[0].is_some() || files[1].is_some()).then_some(files))
+    }
 }
 
 fn insert_v2(hierarchy: &mut Hierarchy, path: &str, files: Option<NodeV2>) -> Result<()> {
@@ -87,8 +110,7 @@ enum Seen {
 
 /// A walk over the nodes of a store.
 pub(crate) struct Walk<'a> {
-    pub(crate) io: &'a Io,
-    pub(crate) limits: &'a Limits,
+    pub(crate) documents: &'a Documents<'a>,
     /// Paths to ask for where names cannot be listed.
     pub(crate) names: &'a [String],
     /// The groups whose names were asked for, and may not be all.
@@ -98,7 +120,7 @@ pub(crate) struct Walk<'a> {
 impl Walk<'_> {
     /// Reads the nodes below a group, level by level, several at a time.
     pub(crate) fn run(&mut self, hierarchy: &mut Hierarchy, group: &str) -> Result<()> {
-        let (io, limits) = (self.io, self.limits);
+        let (documents, limits) = (self.documents, self.documents.limits);
         let mut level = vec![group.to_owned()];
         while !level.is_empty() {
             let mut paths = Vec::new();
@@ -108,16 +130,16 @@ impl Walk<'_> {
                 }
             }
             if hierarchy.len() + paths.len() > limits.nodes {
-                return Err(Error::new(Code::MetadataLimit, "the store has too many nodes")
-                    .expected(format!("at most {}", limits.nodes))
-                    .found(format!("{} or more", hierarchy.len() + paths.len())));
+                let nodes = (hierarchy.len() + paths.len()) as u64;
+                let what = "the store has too many groups and arrays";
+                return Err(limits.exceeded(Limit::Nodes, what, Some(nodes)));
             }
             let format = hierarchy.zarr_format();
             let read = |path: &String| -> Result<Seen> {
                 Ok(if format == 3 {
-                    Seen::V3(metadata(io, &join(path, "zarr.json"), limits)?)
+                    Seen::V3(documents.get(&join(path, "zarr.json"))?)
                 } else {
-                    Seen::V2(node_v2(io, path, limits)?)
+                    Seen::V2(documents.node_v2(path)?)
                 })
             };
             let threads = WALKERS.min(paths.len().div_ceil(4)).max(1);
@@ -147,7 +169,7 @@ impl Walk<'_> {
 
     /// The names to look for in a group: all there are, where the store can say.
     fn names(&mut self, hierarchy: &Hierarchy, group: &str) -> Result<Vec<String>> {
-        if let Some(listing) = self.io.list(group)? {
+        if let Some(listing) = self.documents.io.list(group)? {
             return Ok(listing.folders.into_iter().filter(|f| !f.starts_with('.')).collect());
         }
         let (mut names, all) = probe::names(hierarchy, group);

@@ -214,8 +214,14 @@ impl Lazy {
 
     /// Whether this is the index of a table.
     fn is_names(&self) -> bool {
-        let frame = self.axes.first().and_then(|a| a.axis().frame.as_ref()).map(|f| &f.body);
-        matches!(frame, Some(Body::DataFrame(frame)) if frame.index.path == self.element.path)
+        let is_index =
+            |table: &Element| matches!(&table.body, Body::DataFrame(f) if f.index.path == self.element.path);
+        if let Some(table) = self.axes.first().and_then(|a| a.axis().frame.as_ref()) {
+            return is_index(table);
+        }
+        // By its own path it has no table's axis, and is no less an index.
+        let Some((parent, _)) = self.element.path.rsplit_once('/') else { return false };
+        self.session.known(parent).is_some_and(|table| is_index(&table))
     }
 
     fn indices(&self, run: &Run<'_>) -> Result<Vec<Index>> {
@@ -225,11 +231,16 @@ impl Lazy {
     /// What reading it would cost; see [`Plan`]. With `resolve`, small reads are paid for exact numbers.
     pub fn plan(&self, call: &Call<'_>, resolve: bool) -> Result<Plan> {
         let run = Run::new(&self.session, call);
-        plan_of(&run, &self.axes, resolve, &|_| (0..self.axes.len()).collect(), &mut |indices| {
+        let all = |_: &str| (0..self.axes.len()).collect();
+        let mut plan = plan_of(&run, &self.axes, resolve, &all, &mut |indices| {
             let mut want = Want { names: self.is_names(), ..Want::default() };
             want.add(&self.element, indices, self.columns.as_deref())?;
             Ok(want)
-        })
+        })?;
+        if let Some(element) = plan.elements.last_mut() {
+            element.notes.extend(crate::stream::passes(self, &run));
+        }
+        Ok(plan)
     }
 
     /// Reads it.

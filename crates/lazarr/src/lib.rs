@@ -39,6 +39,7 @@ pub use exec::Interrupt;
 pub use inventory::{Inventory, Space, Stray};
 pub use lazarr_format as format;
 pub use lazarr_format::anndata::{Body, Element};
+pub use lazarr_format::metadata::{Limit, Limits};
 pub use lazarr_format::{Code, DataType, Error, Kind, Result};
 pub use lazarr_plan as plan;
 pub use lazarr_plan::{Index, Plan};

@@ -13,7 +13,7 @@ use lazarr_format::{Code, Error, Result};
 use lazarr_store::{Io, LocalStore, Meter, Store, ZipLimits, ZipStore};
 
 use crate::cache::IndexCache;
-use crate::discover::{Walk, discover};
+use crate::discover::{Documents, Walk, discover};
 use crate::memory::default_limit;
 
 /// What absent chunks mean where the fill value cannot be right.
@@ -35,7 +35,7 @@ pub struct Options {
     pub threads: Option<usize>,
     /// What absent chunks mean where the fill value cannot be right.
     pub missing: Missing,
-    /// Bounds on metadata.
+    /// Bounds on metadata and on chunks.
     pub limits: Limits,
     /// Counts what opening reads, too.
     pub meter: Option<Arc<Meter>>,
@@ -44,6 +44,8 @@ pub struct Options {
     /// Paths of elements that a store which cannot be listed is asked for, beside those that AnnData names:
     /// `obsm/X_pca`.
     pub names: Vec<String>,
+    /// Behave as a store that cannot list its keys (a plain web server): for tests, and to see what such a store shows.
+    pub no_listing: bool,
     /// Refuse every read that a plan has not named: each call is planned first, without caches. For tests.
     pub audit: bool,
 }
@@ -63,8 +65,8 @@ pub struct Session {
     url: String,
     notices: Vec<String>,
     unlisted: Vec<String>,
-    /// What was found since, by names that were asked for.
-    probed: Mutex<Option<(Hierarchy, Element)>>,
+    /// What was found since, by names that were asked for; with the groups in it whose names are not known.
+    probed: Mutex<Option<(Hierarchy, Element, Vec<String>)>>,
     /// Arrays whose own metadata was seen, beside the consolidated.
     pub(crate) verified: Mutex<HashSet<String>>,
     /// A hash of the store's name: part of the identity of its axes.
@@ -89,6 +91,7 @@ impl Session {
     pub fn open_store(store: Arc<dyn Store>, options: Options) -> Result<Arc<Self>> {
         let url = store.name();
         let io = Io::new(store);
+        let io = if options.no_listing { io.without_listing() } else { io };
         let io = match &options.meter {
             Some(meter) => io.with_meter(meter.clone()),
             None => io,
@@ -106,7 +109,7 @@ impl Session {
             consolidated: hierarchy.consolidated(),
             options,
             notices,
-            probed: Mutex::new((!unlisted.is_empty()).then(|| (hierarchy, root.clone()))),
+            probed: Mutex::new((!unlisted.is_empty()).then(|| (hierarchy, root.clone(), Vec::new()))),
             unlisted,
             verified: Mutex::default(),
             root,
@@ -151,6 +154,18 @@ impl Session {
         &self.unlisted
     }
 
+    /// Whether the keys of this mapping are not all known: it is among [`Session::unlisted`], or was found since by its
+    /// path.
+    pub fn is_unlisted(&self, path: &str) -> bool {
+        self.unlisted.iter().any(|p| p == path)
+            || self
+                .probed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .as_ref()
+                .is_some_and(|(_, _, later)| later.iter().any(|p| p == path))
+    }
+
     /// What opening the store read, and all that was read since outside of a measured call.
     pub fn meter(&self) -> &Arc<Meter> {
         self.io.meter()
@@ -179,23 +194,37 @@ impl Session {
         let inside = |group: &&String| {
             group.is_empty() || path.strip_prefix(group.as_str()).is_some_and(|r| r.starts_with('/'))
         };
-        let Some(group) = self.unlisted.iter().filter(inside).max_by_key(|g| g.len()) else {
+        if !self.unlisted.iter().any(|group| inside(&group)) {
             return Err(absent);
-        };
+        }
         let mut probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((hierarchy, root)) = &mut *probed else { return Err(absent) };
+        let Some((hierarchy, root, later)) = &mut *probed else { return Err(absent) };
         if let Ok(element) = find(root, path) {
             return Ok(element);
         }
+        // The nearest group that is known, be it found at first or since.
+        let groups = self.unlisted.iter().chain(later.iter()).filter(inside);
+        let group = groups.max_by_key(|g| g.len()).cloned().unwrap_or_default();
         let before = hierarchy.len();
         let names = [path.to_owned()];
-        Walk { io: &self.io, limits: &self.options.limits, names: &names, unlisted: Vec::new() }
-            .run(hierarchy, group)?;
+        let documents = Documents::new(&self.io, &self.options.limits);
+        let mut walk = Walk { documents: &documents, names: &names, unlisted: Vec::new() };
+        walk.run(hierarchy, &group)?;
+        let new = walk.unlisted.into_iter().filter(|p| !later.contains(p)).collect::<Vec<_>>();
+        later.extend(new);
         if hierarchy.len() > before {
             *root = build(hierarchy)?;
         }
         find(root, path).map_err(|e| {
             e.help("The store cannot be listed, so that only whole paths can be found: check the spelling")
+        })
+    }
+
+    /// The element at a path below the root, if it is known without asking the store.
+    pub(crate) fn known(&self, path: &str) -> Option<Element> {
+        find(&self.root, path).ok().or_else(|| {
+            let probed = self.probed.lock().unwrap_or_else(PoisonError::into_inner);
+            probed.as_ref().and_then(|(_, root, _)| find(root, path).ok())
         })
     }
 

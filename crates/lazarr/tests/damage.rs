@@ -74,6 +74,21 @@ fn rows_that_are_not_neighbours_must_ascend_too() {
     }
 }
 
+/// A start that is too large ends the row before it too late, and rows beside it are not asked for.
+#[test]
+fn a_row_that_ends_at_a_wrong_start_is_an_error() {
+    for dtype in [DataType::Int(4), DataType::Int(8), DataType::UInt(2), DataType::UInt(8)] {
+        let indices = Array::integers(DataType::Int(4), 3, &INDICES);
+        let starts = Array::integers(dtype, 100, &[0, 1, 4, 3, 4, 5, 6]);
+        let w = csr(&Layout::default(), &starts, &indices);
+        for columns in [None, Some(&[1, 2][..])] {
+            let e = collect(&w, Some(&[1]), columns).unwrap_err();
+            assert_eq!((e.code(), e.element_name()), (Code::SparseIndptr, Some("indptr")), "{e}");
+            assert_eq!(e.expected_found().1, Some("3 after 4"), "{e}");
+        }
+    }
+}
+
 #[test]
 fn indices_must_lie_in_the_matrix() {
     for (dtype, bad) in [
@@ -381,6 +396,43 @@ fn random_damage_is_an_error_or_values_and_never_a_panic() {
             if let Err(e) = some.collect(&Call::default()) {
                 assert!(is_of_the_store(&e), "seed {seed} {path}: {e}");
             }
+        }
+    }
+}
+
+#[test]
+fn booleans_must_be_0_or_1() {
+    for layout in [Layout::default(), Layout::sharded(), Layout::v2()] {
+        let mut w = Writer::new(&layout);
+        w.encoded("", "dict", "0.1.0", &[]);
+        let bools = |bytes: &[u8]| {
+            Array::new(DataType::Bool, &[bytes.len() as u64], &[4], Items::Fixed(bytes.to_vec()))
+        };
+        w.array("good", &bools(&[0, 1, 1, 0, 1, 0]));
+        w.array("bad", &bools(&[0, 1, 1, 0, 1, 2]));
+        w.encoded("column", "nullable-boolean", "0.1.0", &[]);
+        w.array("column/values", &bools(&[0, 1, 1, 0, 1, 0]));
+        w.array("column/mask", &bools(&[0, 1, 255, 0, 1, 0]));
+        w.encoded("matrix", "csr_matrix", "0.1.0", &[("shape", json!([2, 10]))]);
+        w.array("matrix/indptr", &Array::integers(DataType::Int(4), 3, &[0, 3, 6]));
+        w.array("matrix/indices", &Array::integers(DataType::Int(4), 3, &INDICES));
+        w.array("matrix/data", &bools(&[1, 1, 1, 1, 1, 7]));
+        let session = open(Arc::new(w.store()), true, 2);
+        let get = |path: &str| Lazy::new(&session, &session.element(path).unwrap());
+        let Value::Dense(d) = get("good").collect(&Call::default()).unwrap() else { panic!() };
+        assert_eq!((&d.dtype, d.data.as_slice()), (&DataType::Bool, &[0, 1, 1, 0, 1, 0][..]));
+        let some = get("bad").select(0, index(&[0, 4], 6)).unwrap();
+        assert!(some.collect(&Call::default()).is_ok(), "what is not selected does not matter");
+        let columns = get("matrix").select(1, index(&[6, 5], 10)).unwrap();
+        for (lazy, at) in [
+            (get("bad"), "bad"),
+            (get("column"), "column/mask"),
+            (get("matrix"), "matrix/data"),
+            (columns, "matrix/data"),
+        ] {
+            let e = lazy.collect(&Call::default()).unwrap_err();
+            assert_eq!((e.code(), e.element_name()), (Code::ChunkDecode, Some(at)), "{e}");
+            assert_eq!(e.expected_found().0, Some("0 to 1"), "{e}");
         }
     }
 }

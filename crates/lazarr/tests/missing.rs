@@ -251,3 +251,21 @@ fn a_shard_that_comes_later_is_seen() {
     store.change(|s| s.insert("dense/c/1", shard));
     assert_eq!(sum(), 16);
 }
+
+#[test]
+fn an_index_that_is_named_by_its_own_path_may_not_be_absent_either() {
+    for layout in layouts() {
+        let mut w = Writer::new(&layout);
+        w.encoded("", "dict", "0.1.0", &[]);
+        let words: Vec<String> = (0..9).map(|i| format!("w{i}")).collect();
+        let attributes = [("_index", json!("names")), ("column-order", json!(["note"]))];
+        w.encoded("table", "dataframe", "0.2.0", &attributes);
+        w.array("table/names", &Array::strings(4, &words).without(&[&[1]]));
+        w.array("table/note", &Array::strings(4, &words).without(&[&[1]]));
+        let session = session(&w, Missing::Refuse);
+        let get = |path: &str| Lazy::new(&session, &session.element(path).unwrap());
+        let e = get("table/names").collect(&Call::default()).unwrap_err();
+        assert_eq!((e.code(), e.element_name()), (Code::MissingChunk, Some("table/names")), "{e}");
+        assert!(get("table/note").collect(&Call::default()).is_ok());
+    }
+}

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{adata, alone, open};
+use lazarr::format::DataType;
 use lazarr::store::{Meter, ZipLimits, ZipStore};
 use lazarr::{Body, Call, Code, Element, Lazy, LazyAnnData, Ledger, Options, Session, Value};
-use lazarr_testkit::{Layout, Sample, Shards, Spec, Wrapped, Zip};
+use lazarr_testkit::{Array, Layout, Sample, Shards, Spec, Wrapped, Writer, Zip};
 
 /// Every path below an element.
 fn paths(element: &Element) -> Vec<String> {
@@ -268,5 +269,25 @@ fn archives_of_two_ages_open() {
             // Without an encoding, as it was written before 0.7.
             _ => assert_eq!(session.element("X").unwrap().shape().unwrap(), shape),
         }
+    }
+}
+
+#[test]
+fn what_is_below_an_element_that_was_asked_for_is_found_too() {
+    let _alone = alone();
+    for layout in [Layout::default(), Layout::v2()] {
+        let mut w = Writer::new(&Layout { consolidated: false, ..layout });
+        w.encoded("", "dict", "0.1.0", &[]);
+        w.encoded("tree", "dict", "0.1.0", &[]);
+        w.encoded("tree/branch", "dict", "0.1.0", &[]);
+        w.array("tree/branch/leaf", &Array::integers(DataType::Int(4), 4, &[1, 2, 3]));
+        let store = Wrapped::new(w.store());
+        store.unlist();
+        let session = open(store, true, 1);
+        for path in ["tree", "tree/branch", "tree/branch/leaf"] {
+            assert_eq!(session.element(path).unwrap().path, path);
+            assert_eq!(session.is_unlisted(path), !path.ends_with("leaf"), "{path}");
+        }
+        assert_eq!(session.element("tree/twig").unwrap_err().code(), Code::ElementNotFound);
     }
 }

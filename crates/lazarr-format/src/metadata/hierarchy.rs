@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::doc::Doc;
-use super::{Limits, array_v2, group_v2, node_v3, parse_json, v3};
+use super::{Limit, Limits, array_v2, group_v2, node_v3, parse_json, v3};
 use crate::{ArrayRef, Code, Error, Fill, Result};
 
 /// What is known of a group.
@@ -187,8 +187,8 @@ impl Hierarchy {
             .nth(self.limits.json_depth.saturating_sub(1))
             .map(|(end, _)| &path[..end]);
         let too_deep = || {
-            Error::new(Code::MetadataLimit, "groups are nested too deeply below this one")
-                .expected(format!("at most {} deep", self.limits.json_depth))
+            let depth = path.split('/').count() as u64;
+            self.limits.exceeded(Limit::JsonDepth, "groups are nested too deeply below this one", Some(depth))
         };
         let (path, node) = last.map_or((path, node), |last| (last, Err(too_deep())));
         let node = node.and_then(|node| self.charge(node)).map_err(|e| Arc::new(e.element(path)));
@@ -206,11 +206,11 @@ impl Hierarchy {
             let (Fill::Item(fill) | Fill::Vlen(fill)) = &array.fill;
             self.fill_bytes = self.fill_bytes.saturating_add(fill.len());
             if self.fill_bytes > self.limits.metadata_bytes {
-                return Err(Error::new(
-                    Code::MetadataLimit,
+                return Err(self.limits.exceeded(
+                    Limit::MetadataBytes,
                     "the fill values of the store are too large altogether",
-                )
-                .expected(format!("at most {} bytes", self.limits.metadata_bytes)));
+                    None,
+                ));
             }
         }
         Ok(node)
@@ -230,9 +230,10 @@ impl Hierarchy {
             }
         }
         if self.nodes.len() >= self.limits.nodes {
-            return Err(Error::new(Code::MetadataLimit, "the store has too many groups and arrays")
-                .element(path)
-                .expected(format!("at most {}", self.limits.nodes)));
+            return Err(self
+                .limits
+                .exceeded(Limit::Nodes, "the store has too many groups and arrays", None)
+                .element(path));
         }
         let node = Ok(Node::Group(GroupMeta::default()));
         self.nodes.insert(path.to_owned(), Entry { node, children: Vec::new(), implicit: true });

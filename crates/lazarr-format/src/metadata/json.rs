@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::Limits;
 use super::doc::describe;
+use super::{Limit, Limits};
 use crate::{Code, Error, Result};
 
 /// The JSON object in these bytes; `key` is named in the error.
@@ -13,26 +13,24 @@ use crate::{Code, Error, Result};
 pub fn parse_json(bytes: &[u8], key: &str, limits: &Limits) -> Result<Map<String, Value>> {
     let bad = |message: &str| Error::new(Code::MetadataJson, message).key(key).expected("a JSON object");
     if bytes.len() > limits.metadata_bytes {
-        return Err(Error::new(Code::MetadataLimit, "the metadata is too large")
-            .key(key)
-            .expected(format!("at most {} bytes", limits.metadata_bytes))
-            .found(format!("{} bytes", bytes.len())));
+        let e = limits.exceeded(Limit::MetadataBytes, "the metadata is too large", Some(bytes.len() as u64));
+        return Err(e.key(key));
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(bad("the metadata is empty").found(format!("{} bytes", bytes.len())));
+    }
+    let depth = depth(bytes);
+    if depth > limits.json_depth {
+        let e = limits.exceeded(Limit::JsonDepth, "the metadata is nested too deeply", Some(depth as u64));
+        return Err(e.key(key));
     }
     let parsed = serde_json::from_slice::<Value>(bytes).or_else(|e| match quote_bare_floats(bytes) {
         Some(quoted) => serde_json::from_slice::<Value>(&quoted),
         None => Err(e),
     });
     match parsed {
-        Ok(value) => {
-            check_depth(&value, limits.json_depth, key)?;
-            match value {
-                Value::Object(map) => Ok(map),
-                other => Err(bad("the metadata is not an object").found(describe(&other))),
-            }
-        }
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(bad("the metadata is not an object").found(describe(&other))),
         Err(e) if e.is_eof() => {
             Err(bad("the metadata ends early").found(format!("{} bytes, truncated", bytes.len())).source(e))
         }
@@ -42,19 +40,25 @@ pub fn parse_json(bytes: &[u8], key: &str, limits: &Limits) -> Result<Map<String
     }
 }
 
-fn check_depth(value: &Value, left: usize, key: &str) -> Result<()> {
-    let too_deep = || Error::new(Code::MetadataLimit, "the metadata is nested too deeply").key(key);
-    match value {
-        Value::Array(items) => {
-            let left = left.checked_sub(1).ok_or_else(too_deep)?;
-            items.iter().try_for_each(|v| check_depth(v, left, key))
+/// How deeply brackets are nested, outside of strings. Looked at before anything is made of the text: a parser takes
+/// stack for each level.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut now, mut most) = (0usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for b in bytes {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                now += 1;
+                most = most.max(now);
+            }
+            b']' | b'}' if !in_string => now = now.saturating_sub(1),
+            _ => {}
         }
-        Value::Object(map) => {
-            let left = left.checked_sub(1).ok_or_else(too_deep)?;
-            map.values().try_for_each(|v| check_depth(v, left, key))
-        }
-        _ => Ok(()),
     }
+    most
 }
 
 /// The text with the bare words that Python writes put in quotes; `None` where there are none.

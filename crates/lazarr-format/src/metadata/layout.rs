@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::Limit;
 use super::doc::{Doc, describe};
 use crate::{Code, DataType, Error, Result};
 
@@ -14,10 +15,12 @@ impl Doc<'_> {
         let expected = || format!("a list of integers of at least {least}");
         let items = value.and_then(Value::as_array).ok_or_else(|| self.field(field, expected(), value))?;
         if items.len() > self.limits.dimensions {
-            return Err(self
-                .error(Code::MetadataLimit, "the array has too many dimensions")
-                .expected(format!("at most {}", self.limits.dimensions))
-                .found(items.len().to_string()));
+            let e = self.limits.exceeded(
+                Limit::Dimensions,
+                "the array has too many dimensions",
+                Some(items.len() as u64),
+            );
+            return Err(self.place(e));
         }
         items
             .iter()
@@ -64,10 +67,8 @@ impl Doc<'_> {
         let inner_bytes = self.total("inner chunk shape", inner, item)?;
         let limit = self.limits.chunk_bytes;
         let over = |what: &str, bytes: u64| {
-            Err(self
-                .error(Code::MetadataLimit, format!("{what} is too large to be decoded in memory"))
-                .expected(format!("at most {limit} bytes"))
-                .found(format!("{bytes} bytes")))
+            let what = format!("{what} is too large to be decoded in memory");
+            Err(self.place(self.limits.exceeded(Limit::ChunkBytes, what, Some(bytes))))
         };
         if inner_bytes > limit {
             return over("a chunk", inner_bytes);

@@ -11,6 +11,7 @@ mod fill;
 mod hierarchy;
 mod json;
 mod layout;
+mod limits;
 mod v2;
 mod v3;
 
@@ -21,35 +22,9 @@ pub(crate) use doc::describe;
 pub(crate) use hierarchy::is_plain_path;
 pub use hierarchy::{GroupMeta, Hierarchy, Node, is_consolidated_v3};
 pub use json::parse_json;
+pub use limits::{Limit, Limits};
 pub use v2::{array_v2, group_v2};
 pub use v3::{array_v3, node_v3};
 
 #[cfg(doc)]
 use crate::ArrayMeta;
-
-/// Bounds on what metadata may ask for: hostile metadata ends in an error, not in a full memory.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of one metadata document; also of all fill values of a hierarchy together.
-    pub metadata_bytes: usize,
-    /// Nesting of JSON, and of groups.
-    pub json_depth: usize,
-    /// Groups and arrays in one hierarchy.
-    pub nodes: usize,
-    /// Dimensions of an array.
-    pub dimensions: usize,
-    /// Decoded bytes of one inner chunk (variable-length items count eight bytes each); bytes of a shard's index.
-    pub chunk_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            metadata_bytes: 64 << 20,
-            json_depth: 64,
-            nodes: 100_000,
-            dimensions: 32,
-            chunk_bytes: 4 << 30,
-        }
-    }
-}

@@ -313,7 +313,8 @@ fn text_that_is_no_object() {
     assert!(fails(b"{\"a\": [1, ").contains("truncated"));
     assert!(fails(b"[1, 2]").contains("found [1, 2]"));
     assert!(fails(b"\x00\xff{").contains("not JSON"));
-    assert!(fails("[".repeat(100_000).as_bytes()).contains("LZ0201"));
+    assert!(fails("[".repeat(100_000).as_bytes()).contains("LZ0206"));
+    assert!(fails(b"{\"a\": \"[[[[[[[[\", \"b\" [1]}").contains("LZ0201"));
     let deep = format!("{}{}", "{\"a\":".repeat(70), "1".to_owned() + &"}".repeat(70));
     assert!(fails(deep.as_bytes()).contains("LZ0206"));
     let small = Limits { metadata_bytes: 10, ..limits };

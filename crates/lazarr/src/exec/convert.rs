@@ -58,6 +58,14 @@ impl Convert {
         }
     }
 
+    /// Items as they are. Booleans must be 0 or 1: whoever holds them as such relies on it.
+    pub(crate) fn values(dtype: &DataType) -> Self {
+        match dtype {
+            DataType::Bool => Self::Integers { from: DataType::UInt(1), to: 1, low: 0, high: 1 },
+            _ => Self::Copy { size: dtype.item_size().unwrap_or(1) },
+        }
+    }
+
     /// Integers of this stored type, to signed ones of this width.
     pub(crate) fn integers(from: &DataType, to: u8, low: i64, high: i64, element: &str) -> Result<Self> {
         if from.is_integer() {

@@ -3,6 +3,7 @@
 //! Threads are made for a call and end with it: nothing survives a fork, nothing is shared between calls but caches and
 //! the ledger. The caller's own thread is one of them; it alone asks whether the caller wants to stop.
 
+pub(crate) mod carry;
 pub(crate) mod convert;
 pub(crate) mod sink;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
+use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::shard::ShardIndex;
 use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
@@ -19,6 +21,7 @@ use lazarr_store::Io;
 
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
+use carry::Carrying;
 use sink::{Items, Sink, filled};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
@@ -39,6 +42,10 @@ pub(crate) struct Exec<'a> {
     pub(crate) absent: &'a Mutex<HashSet<String>>,
     /// In a consolidated store: the arrays whose own metadata was seen, by path.
     pub(crate) verified: Option<&'a Mutex<HashSet<String>>>,
+    /// In a block of a stream: the chunks that are handed on.
+    pub(crate) carrying: Option<&'a Carrying>,
+    /// Bounds on the bytes of a chunk.
+    pub(crate) limits: &'a Limits,
     pub(crate) threads: usize,
     pub(crate) interrupt: Option<Interrupt<'a>>,
     /// When the caller was last asked whether to stop.
@@ -83,6 +90,9 @@ impl Exec<'_> {
 
     /// Does all reads; returns when every chunk is placed, or with the first error.
     pub(crate) fn run(&self, jobs: &[Job<'_>]) -> Result<()> {
+        for (carrying, job) in self.carrying.iter().flat_map(|c| jobs.iter().map(move |j| (c, j))) {
+            carrying.place(job, self.budget).map_err(|e| e.element(&*job.read.array.path))?;
+        }
         let profile = self.profile();
         let source = Source { jobs: jobs.iter().enumerate(), open: Vec::new(), fetching: 0 };
         let shared =
@@ -373,8 +383,21 @@ impl<'e, 'a> Worker<'e, 'a> {
             Work::Fill(chunks) => chunks.iter().try_for_each(|at| self.fill(job, at)),
             Work::Fetch { key, range, version, parts } => {
                 self.encoded.clear();
+                let limits = self.exec.limits;
+                let element = &job.read.array.path;
+                let within =
+                    |bytes: u64| encoded_within(limits, bytes).map_err(|e| e.element(element).key(&*key));
+                // A chunk that is a value of its own tells its length when it is read.
+                let whole = parts.iter().any(|part| part.bytes.is_none());
+                parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
                 let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let found = self.exec.io.get(&key, &range, &mut |n| charge.grow_to(n, "a request"), encoded);
+                let reserve = &mut |n| {
+                    if whole {
+                        within(n)?;
+                    }
+                    charge.grow_to(n, "a request")
+                };
+                let found = self.exec.io.get(&key, &range, reserve, encoded);
                 let found = found.map_err(|e| {
                     // Its index was within the shard when it was read.
                     if version.is_none() || e.code() != Code::ChunkLength {
@@ -419,25 +442,38 @@ impl<'e, 'a> Worker<'e, 'a> {
         let chain = &read.array.chain;
         let Some(bytes) = read.array.inner_bytes() else {
             let items = read.array.inner_len() as usize;
+            let limits = self.exec.limits;
             let most = self.exec.budget.left();
-            let chunk = chain.decode_vlen(encoded, items, most, &mut self.scratch)?;
+            let chunk = chain
+                .decode_vlen(encoded, items, most.min(limits.chunk_bytes), &mut self.scratch)
+                .map_err(|e| decoded_within(limits, most, e))?;
             let size = chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64;
             let _charge = self.exec.budget.charge(size, "a chunk of strings")?;
             self.exec.io.meter().add_chunk(size);
-            return job.sink.place(read, &part.at, Items::Vlen(&chunk));
+            return self.place(job, &part.at, &Items::Vlen(&chunk));
         };
         if let Some(out) = job.sink.direct(read, &part.at) {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
-            return Ok(());
+            return self.keep(read, &part.at, &Items::Fixed(out));
         }
         self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
         resize(&mut self.decoded, bytes)?;
         let out = &mut self.decoded[..bytes as usize];
         chain.decode_into(encoded, out, &mut self.scratch)?;
         self.exec.io.meter().add_chunk(bytes);
-        job.sink.place(read, &part.at, Items::Fixed(out))
+        let out = &self.decoded[..bytes as usize];
+        self.place(job, &part.at, &Items::Fixed(out))
+    }
+
+    fn place(&self, job: &Job<'_>, at: &[u64], items: &Items<'_>) -> Result<()> {
+        self.keep(job.read, at, items)?;
+        job.sink.place(job.read, at, *items)
+    }
+
+    fn keep(&self, read: &ArrayRead, at: &[u64], items: &Items<'_>) -> Result<()> {
+        self.exec.carrying.map_or(Ok(()), |c| c.keep(read, at, items, self.exec.budget))
     }
 
     fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {
@@ -462,6 +498,26 @@ impl<'e, 'a> Worker<'e, 'a> {
             }
         }
     }
+}
+
+/// That the stored bytes of a chunk are not beyond the limit.
+fn encoded_within(limits: &Limits, bytes: u64) -> Result<()> {
+    if bytes <= limits.encoded_bytes() {
+        return Ok(());
+    }
+    // What the limit must be, so that this is within a sixty-fourth of it.
+    let needed = bytes - bytes / 65;
+    Err(limits.exceeded(Limit::ChunkBytes, "a chunk is too large to be read", Some(needed)))
+}
+
+/// The error of a chunk of variable length that would not end: of the limit, where it was the limit that ended it.
+fn decoded_within(limits: &Limits, budget: u64, e: Error) -> Error {
+    let most = limits.chunk_bytes;
+    let cut = e.expected_found().0 == Some(format!("at most {most} bytes").as_str());
+    if budget < most || !cut {
+        return e;
+    }
+    limits.exceeded(Limit::ChunkBytes, "a chunk is too large to be decoded in memory", None)
 }
 
 fn resize(buffer: &mut Vec<u8>, bytes: u64) -> Result<()> {

@@ -12,6 +12,7 @@ use super::convert::{BadItem, Convert};
 use crate::buffer::Target;
 
 /// The items of a decoded chunk, in C order.
+#[derive(Clone, Copy)]
 pub(crate) enum Items<'a> {
     /// Fixed-size items, native byte order.
     Fixed(&'a [u8]),
@@ -98,6 +99,7 @@ impl Gather {
             Code::SparseIndices => "an index lies outside of the matrix",
             Code::CategoryCode => "a code points at no category",
             Code::SparseIndptr => "a row start lies outside of the stored values",
+            Code::ChunkDecode => "a boolean is neither 0 nor 1",
             _ => "a value is out of range",
         };
         Error::new(self.code, what)

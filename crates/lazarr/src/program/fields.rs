@@ -128,10 +128,6 @@ impl Program for ReadFields {
         Amount::exact(0)
     }
 
-    fn beside(&self) -> Amount {
-        Amount::exact(0)
-    }
-
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
         if self.out.is_none() {
             self.open(cx)?;
@@ -154,24 +150,8 @@ struct TakeField {
 }
 
 impl Program for TakeField {
-    fn next(&mut self, _: &Cx) -> Result<Option<Stage>> {
-        Ok(None)
-    }
-
-    fn open(&mut self, _: &Cx) -> Result<()> {
-        Ok(())
-    }
-
-    fn sinks(&self) -> Vec<&dyn Sink> {
-        Vec::new()
-    }
-
     fn output(&self) -> Amount {
         Amount::exact(self.bytes)
-    }
-
-    fn beside(&self) -> Amount {
-        Amount::exact(0)
     }
 
     fn finish(&mut self, _: &Cx) -> Result<Leaf> {

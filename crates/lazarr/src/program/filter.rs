@@ -439,10 +439,10 @@ impl Program for SparseFilter {
                 let gather = Gather {
                     target: data.target(),
                     out_shape: vec![v.matches.len],
-                    convert: Convert::Copy { size },
+                    convert: Convert::values(&self.sparse.data.dtype),
                     absent: None,
                     lenient: cx.lenient,
-                    code: Code::EncodingInvalid,
+                    code: Code::ChunkDecode,
                 };
                 v.data = Some((data, gather));
                 Ok(())

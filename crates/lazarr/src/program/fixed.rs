@@ -24,8 +24,8 @@ pub(crate) struct Fixed {
 impl Fixed {
     /// The items of `array` at `axes`, as they are.
     pub(crate) fn new(array: &ArrayRef, axes: &[Index], role: Role) -> Self {
-        let size = array.dtype.item_size().unwrap_or(1);
-        Self::with(array, axes, role, Convert::Copy { size }, array.dtype.clone(), Code::EncodingInvalid)
+        let convert = Convert::values(&array.dtype);
+        Self::with(array, axes, role, convert, array.dtype.clone(), Code::ChunkDecode)
     }
 
     /// Codes of a categorical: signed, checked against the number of categories.
@@ -98,10 +98,6 @@ impl Program for Fixed {
             DataType::FixedUtf32(_) | DataType::FixedBytes(_) => Amount::estimate(self.bytes()),
             _ => Amount::exact(self.bytes()),
         }
-    }
-
-    fn beside(&self) -> Amount {
-        Amount::exact(0)
     }
 
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {

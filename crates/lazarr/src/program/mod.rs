@@ -26,8 +26,9 @@ use crate::ledger::Budget;
 pub use recipe::describe;
 pub(crate) use recipe::{Recipe, Want, broken};
 pub(crate) use rows::RowStarts;
-pub(crate) use sparse::{Carry, SparseRows};
+pub(crate) use sparse::{SparseRows, index_width};
 pub(crate) use starts::Starts;
+pub(crate) use take::take_major;
 
 /// The reads that go out together.
 pub(crate) struct Stage {
@@ -50,14 +51,22 @@ pub(crate) struct Cx {
 
 /// One leaf of an element that is read: an array, or the three arrays of a sparse matrix.
 pub(crate) trait Program: Send {
-    /// The reads of the next stage, once the former has been run; `None` at the end.
-    fn next(&mut self, cx: &Cx) -> Result<Option<Stage>>;
+    /// The reads of the next stage, once the former has been run; `None` at the end, and at once where nothing is read.
+    fn next(&mut self, cx: &Cx) -> Result<Option<Stage>> {
+        let _ = cx;
+        Ok(None)
+    }
 
     /// Allocates what the reads of the stage fill.
-    fn open(&mut self, cx: &Cx) -> Result<()>;
+    fn open(&mut self, cx: &Cx) -> Result<()> {
+        let _ = cx;
+        Ok(())
+    }
 
     /// Where the reads of the stage go, in their order. Only between `open` and the next `next`.
-    fn sinks(&self) -> Vec<&dyn Sink>;
+    fn sinks(&self) -> Vec<&dyn Sink> {
+        Vec::new()
+    }
 
     /// The stages after the one that `next` named, from averages.
     fn later(&self) -> Vec<StagePlan> {
@@ -68,7 +77,9 @@ pub(crate) trait Program: Send {
     fn output(&self) -> Amount;
 
     /// Bytes held beside the result at the peak, but for what the threads hold.
-    fn beside(&self) -> Amount;
+    fn beside(&self) -> Amount {
+        Amount::exact(0)
+    }
 
     /// The small read that would make the numbers exact.
     fn resolve_hint(&self) -> Option<String> {

@@ -223,8 +223,8 @@ impl Want {
             return Ok(self.push(label, VlenRead::new(array, &all, role)));
         }
         if array.part.is_some() {
-            let items = (Convert::Copy { size: array.dtype.item_size().unwrap_or(1) }, array.dtype.clone());
-            return Ok(self.field(array, &all, items, Code::EncodingInvalid, role, label));
+            let items = (Convert::values(&array.dtype), array.dtype.clone());
+            return Ok(self.field(array, &all, items, Code::ChunkDecode, role, label));
         }
         Ok(self.push(label, Fixed::new(array, &all, role)))
     }

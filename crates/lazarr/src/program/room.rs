@@ -3,33 +3,16 @@
 use lazarr_format::{DataType, Result};
 use lazarr_plan::Amount;
 
-use super::{Cx, Leaf, Program, Stage};
+use super::{Cx, Leaf, Program};
 use crate::buffer::Buffer;
-use crate::exec::sink::Sink;
 use crate::value::Dense;
 
 /// So many bytes of the result are made by the recipe itself.
 pub(crate) struct Room(pub(crate) Amount);
 
 impl Program for Room {
-    fn next(&mut self, _: &Cx) -> Result<Option<Stage>> {
-        Ok(None)
-    }
-
-    fn open(&mut self, _: &Cx) -> Result<()> {
-        Ok(())
-    }
-
-    fn sinks(&self) -> Vec<&dyn Sink> {
-        Vec::new()
-    }
-
     fn output(&self) -> Amount {
         self.0
-    }
-
-    fn beside(&self) -> Amount {
-        Amount::exact(0)
     }
 
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {

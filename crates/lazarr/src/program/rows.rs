@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Sparse;
-use lazarr_format::{Code, Error, Result};
+use lazarr_format::{Code, DataType, Error, Result};
 use lazarr_plan::{ArrayRead, Index, Placement, Role, Run, Segments};
 
 use super::Cx;
@@ -28,7 +28,7 @@ pub(crate) struct RowStarts {
     charge: Charge,
 }
 
-/// Gathers row starts and remembers which chunks were absent.
+/// Gathers row starts, checks the whole chunks that they come in, and remembers which chunks were absent.
 struct PtrSink {
     gather: Gather,
     seen: Mutex<Seen>,
@@ -50,6 +50,17 @@ impl Sink for PtrSink {
             let start = at[0] * read.array.inner_shape()[0];
             let size = self.gather.convert.stored_size();
             let last = span.end.saturating_sub(start + 1) as usize * size;
+            // A start that is wrong may be the end of a selected row and still lie after its beginning: what stands
+            // beside it tells, and is here already.
+            if let Some((at, before, after)) =
+                fall(&self.gather.convert, bytes.get(..last + size).unwrap_or(bytes))
+            {
+                let item = start + at as u64;
+                return Err(Error::new(Code::SparseIndptr, "row starts must ascend")
+                    .element(&*read.array.path)
+                    .expected(format!("item {} not below item {item}", item + 1))
+                    .found(format!("{after} after {before}")));
+            }
             if bytes.get(last..last + size).is_some_and(|item| item.iter().any(|&b| b != 0)) {
                 let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.stored = Some(seen.stored.map_or(start, |s| s.min(start)));
@@ -64,6 +75,34 @@ impl Sink for PtrSink {
         seen.absent = Some(seen.absent.map_or(start, |l| l.max(start)));
         Ok(())
     }
+}
+
+/// The first item that is above the next one: where it stands, and both.
+fn fall(convert: &Convert, items: &[u8]) -> Option<(usize, i128, i128)> {
+    let Convert::Integers { from, .. } = convert else { return None };
+    match from {
+        DataType::Int(1) => fall_of(items, i8::from_ne_bytes),
+        DataType::Int(2) => fall_of(items, i16::from_ne_bytes),
+        DataType::Int(4) => fall_of(items, i32::from_ne_bytes),
+        DataType::Int(_) => fall_of(items, i64::from_ne_bytes),
+        DataType::UInt(1) => fall_of(items, u8::from_ne_bytes),
+        DataType::UInt(2) => fall_of(items, u16::from_ne_bytes),
+        DataType::UInt(4) => fall_of(items, u32::from_ne_bytes),
+        _ => fall_of(items, u64::from_ne_bytes),
+    }
+}
+
+fn fall_of<const N: usize, T: PartialOrd + Into<i128>>(
+    items: &[u8],
+    get: impl Fn([u8; N]) -> T,
+) -> Option<(usize, i128, i128)> {
+    let items = items.as_chunks::<N>().0;
+    // Without a branch in the loop, so that it can be vectorised.
+    if items.windows(2).fold(true, |ascends, w| ascends & (get(w[0]) <= get(w[1]))) {
+        return None;
+    }
+    let at = items.windows(2).position(|w| get(w[0]) > get(w[1]))?;
+    Some((at, get(items[at]).into(), get(items[at + 1]).into()))
 }
 
 impl RowStarts {

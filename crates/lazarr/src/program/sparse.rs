@@ -1,18 +1,17 @@
 //! A compressed matrix, whole rows of it ("rows" along its major axis).
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, Coord, Index, Placement, Role, Segments, StagePlan};
+use lazarr_plan::{Amount, ArrayPlan, ArrayRead, Index, Role, Segments, StagePlan};
 
 use super::rows::{RowStarts, gap};
 use super::{Cx, Leaf, Program, Stage, placed};
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
-use crate::exec::sink::{AbsentRule, Gather, Items, Sink};
-use crate::ledger::{Budget, Charge};
+use crate::exec::sink::{AbsentRule, Gather, Sink};
 use crate::value::SparseMatrix;
 
 enum State {
@@ -32,7 +31,7 @@ struct Values {
     indptr: Buffer,
     nnz: u64,
     index_width: u8,
-    out: Option<(Buffer, Buffer, [Keeping; 2])>,
+    out: Option<(Buffer, Buffer, [Gather; 2])>,
 }
 
 /// Reads selected rows: `indptr` windows, then the stretches of `data` and `indices`.
@@ -40,89 +39,24 @@ pub(crate) struct SparseRows {
     sparse: Arc<Sparse>,
     rows: Index,
     state: State,
-    carry: Option<Arc<Carry>>,
-}
-
-/// The number of a chunk, its items, and what they are charged as.
-type Held = (u64, Vec<u8>, Charge);
-
-/// The last chunks of `data` and `indices` that a block of a stream decoded: the next block begins in them.
-#[derive(Default)]
-pub(crate) struct Carry {
-    slots: [Mutex<Option<Held>>; 2],
-}
-
-impl Carry {
-    fn lock(&self, k: usize) -> MutexGuard<'_, Option<Held>> {
-        self.slots[k].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The number of the chunk that is held of an array.
-    fn slot(&self, k: usize) -> Option<u64> {
-        self.lock(k).as_ref().map(|(at, ..)| *at)
-    }
-}
-
-fn coord(at: u64) -> Coord {
-    Coord::from_slice(&[at])
-}
-
-/// Whether the values in `span` touch this chunk.
-fn touches(chunk: u64, at: u64, span: &Range<u64>) -> bool {
-    at * chunk < span.end && (at + 1) * chunk > span.start
-}
-
-/// A gather that keeps the chunk in which the next block begins.
-struct Keeping {
-    gather: Gather,
-    keep: Option<u64>,
-    slot: usize,
-    carry: Option<Arc<Carry>>,
-    budget: Budget,
-}
-
-impl Sink for Keeping {
-    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
-        if let (Some(keep), Some(carry), Items::Fixed(bytes)) = (self.keep, &self.carry, &items)
-            && at == [keep]
-        {
-            let charge = self.budget.charge(bytes.len() as u64, "a chunk for the next block")?;
-            *carry.lock(self.slot) = Some((keep, bytes.to_vec(), charge));
-        }
-        self.gather.place(read, at, items)
-    }
-
-    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        self.gather.absent(read, at)
-    }
-
-    fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
-        if self.keep.is_some_and(|keep| at == [keep]) { None } else { self.gather.direct(read, at) }
-    }
+    /// A block of a stream: its row starts were read and checked with their window.
+    block: bool,
 }
 
 impl SparseRows {
     /// The rows of `rows`, in its order, repeats included.
     pub(crate) fn new(sparse: &Arc<Sparse>, rows: &Index) -> Self {
-        Self { sparse: sparse.clone(), rows: rows.clone(), state: State::Start, carry: None }
+        Self { sparse: sparse.clone(), rows: rows.clone(), state: State::Start, block: false }
     }
 
-    /// A block of a stream: its row starts are known, and chunks are carried from block to block.
-    pub(crate) fn block(starts: RowStarts, rows: u64, carry: &Arc<Carry>) -> Self {
+    /// A block of a stream: its row starts are known.
+    pub(crate) fn block(starts: RowStarts, rows: u64) -> Self {
         let sparse = starts.sparse().clone();
-        Self { sparse, rows: Index::all(rows), state: State::Starts(starts), carry: Some(carry.clone()) }
+        Self { sparse, rows: Index::all(rows), state: State::Starts(starts), block: true }
     }
 
     fn array(&self, k: usize) -> &lazarr_format::ArrayRef {
         if k == 0 { &self.sparse.data } else { &self.sparse.indices }
-    }
-
-    /// The chunk to keep: the last one touched, where the next block begins in it.
-    fn keep(&self, k: usize, segments: &Segments) -> Option<u64> {
-        self.carry.as_ref()?;
-        let chunk = self.array(k).inner_len();
-        let end = segments.span()?.end;
-        (end % chunk != 0 && end < self.sparse.nnz()).then(|| (end - 1) / chunk)
     }
 
     fn values(&self, mut starts: RowStarts, cx: &Cx) -> Result<State> {
@@ -157,7 +91,7 @@ fn sum(out: &mut [[u8; 8]]) -> u64 {
 }
 
 /// The index width that scipy would choose: int32, or int64 where a length or the number of values needs it.
-pub(super) fn index_width(major: u64, minor: u64, nnz: u64) -> u8 {
+pub(crate) fn index_width(major: u64, minor: u64, nnz: u64) -> u8 {
     if i32::try_from(major.max(minor).max(nnz)).is_ok() { 4 } else { 8 }
 }
 
@@ -233,8 +167,7 @@ impl Program for SparseRows {
                 self.state = State::Starts(starts);
                 Ok(Some(Stage { name: "indptr", reads, last: false }))
             }
-            State::Starts(starts) if self.carry.is_some() => {
-                // A block: its row starts were read and checked with their window.
+            State::Starts(starts) if self.block => {
                 self.state = self.values(starts, cx)?;
                 Ok(Some(self.stage()))
             }
@@ -261,15 +194,10 @@ impl Program for SparseRows {
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {
-        let keep = match &self.state {
-            State::Values(v) => [0, 1].map(|k| self.keep(k, &v.segments)),
-            _ => [None; 2],
-        };
         match &mut self.state {
             State::Starts(starts) => starts.open(cx),
             State::Proof(_, proof) => proof.open(cx),
             State::Values(v) => {
-                let carry = self.carry.clone();
                 let item = self.sparse.data.dtype.item_size().unwrap_or(1);
                 let mut data =
                     Buffer::zeroed(v.nnz.saturating_mul(item as u64), &cx.budget, "the stored values")?;
@@ -281,10 +209,10 @@ impl Program for SparseRows {
                     Gather {
                         target: data.target(),
                         out_shape: vec![v.nnz],
-                        convert: Convert::Copy { size: item },
+                        convert: Convert::values(&self.sparse.data.dtype),
                         absent: None,
                         lenient: cx.lenient,
-                        code: Code::EncodingInvalid,
+                        code: Code::ChunkDecode,
                     },
                     Gather {
                         target: indices.target(),
@@ -295,19 +223,8 @@ impl Program for SparseRows {
                         code: Code::SparseIndices,
                     },
                 ];
-                let mut slot = 0;
-                let sinks = gathers.map(|gather| {
-                    slot += 1;
-                    Keeping {
-                        gather,
-                        keep: keep[slot - 1],
-                        slot: slot - 1,
-                        carry: carry.clone(),
-                        budget: cx.budget.clone(),
-                    }
-                });
-                v.out = Some((data, indices, sinks));
-                self.place_held()
+                v.out = Some((data, indices, gathers));
+                Ok(())
             }
             State::Start | State::Done => Ok(()),
         }
@@ -403,36 +320,12 @@ impl Program for SparseRows {
 }
 
 impl SparseRows {
-    /// Takes what is wanted of the chunks that the block before has left.
-    fn place_held(&self) -> Result<()> {
-        let (State::Values(v), Some(carry)) = (&self.state, &self.carry) else { return Ok(()) };
-        let Some((_, _, sinks)) = &v.out else { return Ok(()) };
-        for (k, read) in self.stage().reads.iter().enumerate() {
-            let Some(at) = &read.held else { continue };
-            let held = carry.lock(k);
-            if let Some((_, items, _)) = &*held {
-                sinks[k].gather.place(read, at, Items::Fixed(items))?;
-            }
-            if sinks[k].keep != Some(at[0]) {
-                drop(held);
-                *carry.lock(k) = None;
-            }
-        }
-        Ok(())
-    }
-
     fn stage(&self) -> Stage {
         let State::Values(v) = &self.state else {
             return Stage { name: "values", reads: Vec::new(), last: true };
         };
         let read = |k: usize| {
-            let mut read =
-                ArrayRead::new(self.array(k), vec![v.segments.clone()], [Role::Data, Role::Indices][k]);
-            if let Some(carry) = &self.carry {
-                let span = v.segments.span().unwrap_or(0..0);
-                read.held = carry.slot(k).filter(|at| touches(read.array.inner_len(), *at, &span)).map(coord);
-            }
-            read
+            ArrayRead::new(self.array(k), vec![v.segments.clone()], [Role::Data, Role::Indices][k])
         };
         let reads = vec![read(0), read(1)];
         Stage { name: "values", reads, last: true }

@@ -9,7 +9,7 @@ use crate::buffer::Buffer;
 use crate::value::SparseMatrix;
 
 /// The rows (along the major axis) of `index`, in its order.
-pub(super) fn take_major(matrix: &SparseMatrix, index: &Index, cx: &Cx) -> Result<SparseMatrix> {
+pub(crate) fn take_major(matrix: &SparseMatrix, index: &Index, cx: &Cx) -> Result<SparseMatrix> {
     let width = usize::from(matrix.index_width);
     let item = matrix.dtype.item_size().unwrap_or(1);
     let start = |row: u64| {

@@ -1,8 +1,11 @@
 //! Rows in blocks of bounded bytes, in order.
 //!
-//! Blocks of a csr matrix are cut by its row starts, which are read window by window; the chunk in which one block ends
-//! and the next begins is carried over, so that each chunk is fetched and decoded once. Other elements are cut by the
-//! size of their rows, where possible at the edges of their chunks.
+//! Blocks of a csr matrix are cut by its row starts, which are read window by window. Other elements are cut by the size
+//! of their rows, where possible at the edges of their chunks. The chunks in which one block ends and the next begins are
+//! carried over, so that each chunk is fetched and decoded once, while the rows ascend. Where they do not, and of csc,
+//! one pass over the matrix brings as many rows as fit, and blocks are cut from them.
+
+mod pass;
 
 use std::sync::Arc;
 
@@ -12,9 +15,11 @@ use lazarr_plan::Index;
 
 use crate::axis::Step;
 use crate::call::{Call, Run};
+use crate::exec::carry::{Carry, Carrying};
 use crate::lazy::Lazy;
-use crate::program::{Carry, Leaf, RowStarts, SparseRows, Starts, Want};
+use crate::program::{Leaf, RowStarts, SparseRows, Starts, Want};
 use crate::value::Value;
+use pass::Pass;
 
 /// A block of rows.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub struct RowBlocks {
     window_at: u64,
     window_end: u64,
     carry: Arc<Carry>,
+    /// Rows that a pass over the matrix has brought.
+    pass: Option<Pass>,
 }
 
 /// Rows whose starts are read together.
@@ -70,6 +77,7 @@ impl Lazy {
             window_at: 0,
             window_end: 0,
             carry: Arc::default(),
+            pass: None,
         })
     }
 }
@@ -91,11 +99,12 @@ impl RowBlocks {
             return Ok(None);
         }
         let session = self.lazy.session().clone();
-        let run = Run::new(&session, call);
+        let mut run = Run::new(&session, call);
         let start = self.at;
         let (end, value) = match self.whole_rows() {
-            Some(sparse) => self.sparse_block(&sparse, &run)?,
-            None => self.other_block(&run)?,
+            Some(sparse) => self.sparse_block(&sparse, &mut run)?,
+            None if self.needs_passes() => self.pass_block(&run)?,
+            None => self.other_block(&mut run)?,
         };
         self.at = end;
         Ok(Some(RowBlock { start, end, value }))
@@ -108,12 +117,51 @@ impl RowBlocks {
         (s.format == SparseFormat::Csr && columns && self.rows.is_monotone()).then(|| s.clone())
     }
 
-    fn sparse_block(&mut self, sparse: &Arc<Sparse>, run: &Run<'_>) -> Result<(u64, Value)> {
+    /// Whether each block would go through much of a sparse matrix again.
+    fn needs_passes(&self) -> bool {
+        match &self.lazy.element().body {
+            Body::Sparse(s) => s.format == SparseFormat::Csc || !self.rows.is_monotone(),
+            _ => false,
+        }
+    }
+
+    fn pass_block(&mut self, run: &Run<'_>) -> Result<(u64, Value)> {
+        if self.pass.as_ref().is_none_or(|p| self.at >= p.rows.end) {
+            self.pass = None;
+            let n = self.rows.len();
+            // Beside a pass there are what reading it takes, and a block.
+            let mut rows = (pass_bytes(run) / row_bytes(&self.lazy)).clamp(1, n - self.at);
+            let matrix = loop {
+                let part = self.lazy.select(0, Step::Index(range(self.at, self.at + rows, n)))?;
+                match part.collect_in(run) {
+                    Ok(Value::Sparse(matrix)) => break matrix,
+                    Ok(_) => return Err(Error::new(Code::Internal, "no matrix came")),
+                    // Rows of the mean length would have fit.
+                    Err(e) if e.code() == Code::MemoryLimit && rows > 1 => rows /= 2,
+                    Err(e) => return Err(e),
+                }
+            };
+            self.pass = Some(Pass::new(matrix, self.at, &run.cx)?);
+        }
+        let Some(pass) = &mut self.pass else { return Err(Error::new(Code::Internal, "no rows came")) };
+        let (end, block) = pass.block(self.at, self.most_rows, self.most_bytes, &run.cx)?;
+        Ok((end, Value::Sparse(block)))
+    }
+
+    /// What is handed on, where the next block begins with this row of the selection.
+    fn carrying(&self, end: u64) -> Option<Carrying> {
+        let rows = self.lazy.element().shape().and_then(|s| s.first().copied()).unwrap_or(0);
+        let next = self.rows.get(end);
+        self.rows.is_monotone().then(|| Carrying { carry: self.carry.clone(), rows, next })
+    }
+
+    fn sparse_block(&mut self, sparse: &Arc<Sparse>, run: &mut Run<'_>) -> Result<(u64, Value)> {
         if self.at >= self.window_end || self.window.is_none() {
             let end = (self.at + WINDOW.min(most_window(run))).min(self.rows.len());
             self.window = None;
             let rows = self.rows.compose(&range(self.at, end, self.rows.len()))?;
             let element = self.lazy.element().clone();
+            run.carrying = self.carrying(end);
             let (_, leaves) = run.leaves(&|| Ok(Want::one(&element, Starts::new(sparse, &rows))))?;
             let Some(Leaf::Starts(starts)) = leaves.into_iter().flatten().next() else {
                 return Err(Error::new(Code::Internal, "no row starts came"));
@@ -136,18 +184,18 @@ impl RowBlocks {
             end = row + 1;
             true
         });
-        let carry = self.carry.clone();
+        run.carrying = self.carrying(self.window_at + end);
         let element = self.lazy.element().clone();
         let value = run.read(&|| {
             let part = window.part(first, end, &run.cx)?;
-            Ok(Want::one(&element, SparseRows::block(part, end - first, &carry)))
+            Ok(Want::one(&element, SparseRows::block(part, end - first)))
         })?;
         Ok((self.window_at + end, value))
     }
 
-    fn other_block(&self, run: &Run<'_>) -> Result<(u64, Value)> {
+    fn other_block(&self, run: &mut Run<'_>) -> Result<(u64, Value)> {
         let n = self.rows.len();
-        let row = self.row_bytes();
+        let row = row_bytes(&self.lazy);
         let mut rows = (self.most_bytes / row).clamp(1, self.most_rows);
         // At the edges of chunks, where blocks are larger than chunks.
         if let Some((start, 1, _)) = self.rows.as_range()
@@ -160,16 +208,34 @@ impl RowBlocks {
             }
         }
         let end = (self.at + rows).min(n);
+        run.carrying = self.carrying(end);
         let block = self.lazy.select(0, Step::Index(range(self.at, end, n)))?;
         Ok((end, block.collect_in(run)?))
     }
+}
 
-    /// Bytes of a row of the result, a guess where strings or columns of a matrix are in it.
-    fn row_bytes(&self) -> u64 {
-        let element = self.lazy.element();
-        let stored = element.shape().and_then(|s| s.first().copied()).unwrap_or(1).max(1);
-        (crate::call::decoded_bytes(element).value / stored).max(1)
-    }
+/// Bytes of a row of the result, a guess where strings or columns of a matrix are in it.
+fn row_bytes(lazy: &Lazy) -> u64 {
+    let stored = lazy.element().shape().and_then(|s| s.first().copied()).unwrap_or(1).max(1);
+    (crate::call::decoded_bytes(lazy.element()).value / stored).max(1)
+}
+
+/// Bytes of the rows that one pass brings.
+fn pass_bytes(run: &Run<'_>) -> u64 {
+    run.cx.budget.left() / 4
+}
+
+/// What a plan says of a matrix that cannot be streamed in one pass.
+pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
+    let Body::Sparse(s) = &lazy.element().body else { return None };
+    let rows = lazy.axes().first().filter(|_| s.format == SparseFormat::Csc)?.count()?;
+    let passes = rows.saturating_mul(row_bytes(lazy)).div_ceil(pass_bytes(run).max(1));
+    (passes > 1).then(|| {
+        format!(
+            "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
+             fit into a quarter of the memory that is left"
+        )
+    })
 }
 
 fn range(a: u64, b: u64, n: u64) -> Index {
