@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "InternalError",
@@ -162,6 +166,36 @@ def make(  # the native module calls it with all of these
         expected=expected,
         found=found,
         help=help,
+    )
+
+
+class _RefusedError(InvalidStoreError):
+    """What a conversion refuses. Where it stands is known to its callers, from the inside out."""
+
+
+def refused(message: str) -> InvalidStoreError:
+    """Values that pandas or awkward would not take; :func:`inside` says where they are."""
+    return _RefusedError(f"{message} [LZ0402]", code="LZ0402", message=message)
+
+
+@contextmanager
+def inside(path: str) -> Iterator[None]:
+    """Names the place of what a conversion refuses."""
+    try:
+        yield
+    except _RefusedError as e:
+        if path:
+            e.element = path if e.element is None else f"{path}/{e.element}"
+            e.text = f"`{e.element}`: {e.message} [{e.code}]"
+            e.args = (e.text,)
+        raise
+
+
+def misaligned(element: str, message: str, expected: str, found: str) -> InvalidStoreError:
+    """Parts of an object that do not belong together."""
+    text = f"`{element}`: {message}: expected {expected}, found {found} [LZ0407]"
+    return InvalidStoreError(
+        text, code="LZ0407", message=message, element=element, expected=expected, found=found
     )
 
 
