@@ -53,6 +53,11 @@ campaign: venv-bench extension
 mutants: venv-test
 	@$(PY) tools/mutants.py $(MUTANTS)
 
+## damage-table: what damaged stores do to anndata and to lazarr, written into README.md and docs/damage.md
+.PHONY: damage-table
+damage-table: venv-test extension
+	@$(PY) tools/damage_table.py
+
 ## fmt: format Rust and Python in place
 .PHONY: fmt
 fmt: venv-test

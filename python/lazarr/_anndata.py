@@ -9,7 +9,7 @@ import numpy as np
 from . import _convert, _index, _lazarr, _repr
 from ._context import call, note_plan
 from ._element import Lazy, Store, wrap
-from ._errors import KeyNotFoundError, type_error
+from ._errors import KeyNotFoundError, inside, misaligned, type_error
 from ._frame import Column, DataFrame, removes_unused, trim_frame
 from ._mapping import Mapping, Raw, raw_parts
 from ._plan import Plan
@@ -234,13 +234,14 @@ class AnnData(Lazy):
         out: dict[str, Any] = {}
         for stored, value in parts:
             place = self._stored(stored)
-            if place in {"obs", "var"} and value is not None and value[0] == "table":
-                out[place] = _convert.frame(value, text_index=True, cut=bool(lengths[stored]))
-            elif place == "raw" and value is not None and value[0] == "map":
-                out[place] = raw_parts(dict(value[1]))
-            else:
-                axis = stored[:3]
-                out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
+            with inside(f"{self.path}/{stored}" if self.path else stored):
+                if place in {"obs", "var"} and value is not None and value[0] == "table":
+                    out[place] = _convert.frame(value, text_index=True, cut=bool(lengths[stored]))
+                elif place == "raw" and value is not None and value[0] == "map":
+                    out[place] = raw_parts(dict(value[1]))
+                else:
+                    axis = stored[:3]
+                    out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
         if self._transposed:
             out.pop("raw", None)
             if out.get("X") is not None:
@@ -280,8 +281,25 @@ class AnnData(Lazy):
                 for value in (parts.get(place) or {}).values():
                     if hasattr(value, "columns"):
                         trim_frame(value)
+        self._check_tables(parts)
         known = {"X", "obs", "var", "raw", *_MAPPINGS}
         return ad.AnnData(**{k: v for k, v in parts.items() if k in known and v is not None})
+
+    def _check_tables(self, parts: dict[str, Any]) -> None:
+        """A table beside the cells (or genes) has their names, in their order; anndata asks for it."""
+        for place, axis in (("obsm", "obs"), ("varm", "var")):
+            for name, table in (parts.get(place) or {}).items():
+                if not hasattr(table, "columns") or not hasattr(table, "index"):
+                    continue
+                ours, theirs = parts[axis].index, table.index
+                if not theirs.equals(ours):
+                    at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
+                    raise misaligned(
+                        f"{self._stored(place)}/{name}",
+                        f"the names of its rows are not those of {self._stored(axis)}",
+                        f"{ours[at]!r} at row {at}" if len(ours) > at else "no row",
+                        f"{theirs[at]!r}" if len(theirs) > at else "no row",
+                    )
 
     def __repr__(self) -> str:
         return _repr.anndata(self)

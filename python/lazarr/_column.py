@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _convert, _lazarr
 from ._context import call
-from ._errors import type_error
+from ._errors import inside, type_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,4 +102,5 @@ class Categories:
             return self._used().cat.categories
         # A categorical column of no rows is its categories.
         none = self._session.lazy(self._native.path).slice(0, 0, 0, 1)
-        return _convert.convert(none.collect(*call())).categories
+        with inside(self._native.path):
+            return _convert.convert(none.collect(*call())).categories

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import _lazarr
-from ._errors import missing_package
+from ._errors import inside, missing_package, refused
 
 __all__ = ["convert", "frame", "numpy_dtype"]
 
@@ -220,7 +220,10 @@ def categorical(value: tuple[Any, ...]) -> Any:
     """A pandas.Categorical; the engine has checked the codes."""
     _, codes, categories, ordered = value
     pd = pandas()
-    dtype = pd.CategoricalDtype(pd.Index(labels(categories)), ordered=ordered)
+    try:
+        dtype = pd.CategoricalDtype(pd.Index(labels(categories)), ordered=ordered)
+    except ValueError as e:  # some stand twice, or are missing
+        raise refused(f"these cannot be categories: {e}") from e
     return pd.Categorical.from_codes(dense(codes), dtype=dtype, validate=False)
 
 
@@ -249,7 +252,10 @@ def frame(value: tuple[Any, ...], *, text_index: bool = False, cut: bool = False
     pd = pandas()
     names = [k for k, _ in columns]
     index = pd.RangeIndex(rows) if index_value is None else pd.Index(labels(index_value, cut=cut))
-    data = {k: series(column(v), index) for k, v in columns}
+    data = {}
+    for k, v in columns:
+        with inside(k):
+            data[k] = series(column(v), index)
     df = pd.DataFrame(data, index=index, columns=names or None, copy=False)
     if text_index and index_value is not None:
         df.index = text(df.index)
@@ -275,7 +281,15 @@ def awkward(value: tuple[Any, ...]) -> Any:
         import awkward as ak
     except ImportError as e:
         raise missing_package("awkward", "awkward", "An awkward array in memory") from e
-    array = ak.from_buffers(form, int(length), {k: convert(v) for k, v in buffers})
+    try:
+        array = ak.from_buffers(form, int(length), {k: convert(v) for k, v in buffers})
+        problem = ak.validity_error(array)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as e:
+        raise refused(f"the form and the buffers of this awkward array do not fit: {e}") from e
+    if problem:
+        raise refused(f"this awkward array is not valid: {problem}")
     return array if rows is None else array[np.asarray(rows, dtype=np.int64)]
 
 
@@ -285,7 +299,11 @@ def convert(value: tuple[Any, ...] | None, *, cut: bool = False) -> Any:
         return None
     kind = value[0]
     if kind == "map":
-        return {name: convert(child, cut=cut) for name, child in value[1]}
+        out = {}
+        for name, child in value[1]:
+            with inside(name):
+                out[name] = convert(child, cut=cut)
+        return out
     if kind == "table":
         return frame(value, cut=cut)
     return _BY_KIND[kind](value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _convert, _index, _lazarr, _repr
 from ._context import call, note_plan
-from ._errors import index_error, type_error
+from ._errors import index_error, inside, type_error
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ class Element(Lazy):
 
     def to_memory(self) -> Any:
         """Reads it."""
-        return _convert.convert(self._collect())
+        with inside(self.path):
+            return _convert.convert(self._collect())
 
     def __repr__(self) -> str:
         return _repr.element(self)
@@ -364,6 +365,30 @@ class BrokenElement(Element):
     def error(self) -> str:
         """Why it cannot be read."""
         return self._native.error or "not known"
+
+    def _raise(self) -> NoReturn:
+        self._collect()  # reading what is broken is its error
+        raise type_error(self.error)
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        """Every use is its error."""
+        self._raise()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        self._raise()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> NoReturn:
+        self._raise()
+
+    def iter_rows(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Every use is its error."""
+        self._raise()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in {"index", "columns", "X", "var", "var_names", "varm"}:
+            self._raise()
+        msg = f"this element cannot be read, and has no {name!r}: {self.error}"
+        raise AttributeError(msg)
 
 
 def _restore(cls: type[Element], store: Store, state: str, extra: dict[str, Any]) -> Element:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 from . import _lazarr
 
@@ -211,6 +215,36 @@ def explain(code: str | LazarrError | None = None) -> Page:
         msg = f"there is no error code {name!r}: {', '.join(near) or 'lz.explain() lists them all'}"
         raise ValueError(msg)
     return Page(page)
+
+
+class _RefusedError(InvalidStoreError):
+    """What a conversion refuses. Where it stands is known to its callers, from the inside out."""
+
+
+def refused(message: str) -> InvalidStoreError:
+    """Values that pandas or awkward would not take; :func:`inside` says where they are."""
+    return _RefusedError(f"{message} [LZ0402]", code="LZ0402", message=message)
+
+
+@contextmanager
+def inside(path: str) -> Iterator[None]:
+    """Names the place of what a conversion refuses."""
+    try:
+        yield
+    except _RefusedError as e:
+        if path:
+            e.element = path if e.element is None else f"{path}/{e.element}"
+            e.text = f"`{e.element}`: {e.message} [{e.code}]"
+            e.args = (e.text,)
+        raise
+
+
+def misaligned(element: str, message: str, expected: str, found: str) -> InvalidStoreError:
+    """Parts of an object that do not belong together."""
+    text = f"`{element}`: {message}: expected {expected}, found {found} [LZ0407]"
+    return InvalidStoreError(
+        text, code="LZ0407", message=message, element=element, expected=expected, found=found
+    )
 
 
 def index_error(text: str) -> SelectionError:

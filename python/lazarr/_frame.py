@@ -11,7 +11,7 @@ from . import _convert, _index, _lazarr
 from ._column import Categories, Text, literal
 from ._context import call
 from ._element import Element, Store
-from ._errors import index_error, missing_package, type_error
+from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ class Column(Element):
         cut = bool(stored and stored[0])
         of_names = self._names is not None and self._names.path == self._native.path
         value = self._collect()
-        values = _convert.labels(value, cut=cut) if of_names else _convert.column(value)
+        with inside(self.path):
+            values = _convert.labels(value, cut=cut) if of_names else _convert.column(value)
         if self._trim and removes_unused() and self.dtype == "category":
             values = values.remove_unused_categories()
         if self._scalar:
@@ -352,7 +353,8 @@ class DataFrame(Element):
         kind, name, index, columns, rows = self._collect()
         read = dict(columns)
         value = (kind, name, index, [(k, read[k]) for k in self.columns], rows)
-        df = _convert.frame(value, text_index=self._text_index, cut=cut)
+        with inside(self.path):
+            df = _convert.frame(value, text_index=self._text_index, cut=cut)
         trim = (
             self._trim and removes_unused() if remove_unused_categories is None else remove_unused_categories
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from . import _convert, _lazarr, _repr
 from ._element import Element, Store, wrap
-from ._errors import KeyNotFoundError, type_error
+from ._errors import KeyNotFoundError, inside, type_error
 
 if TYPE_CHECKING:
     from ._anndata import AnnData
@@ -127,7 +127,8 @@ class Mapping(Element):
         if self._parent is not None:
             value = self._parent._collect_places([self._place])  # noqa: SLF001
             return dict(value.get(self._place) or {})
-        data: dict[str, Any] = _convert.convert(self._collect())
+        with inside(self.path):
+            data: dict[str, Any] = _convert.convert(self._collect())
         return data
 
     def __repr__(self) -> str:
@@ -225,8 +226,8 @@ class Raw(Element):
         if self._parent is not None:
             value = self._parent._collect_places(["raw"])["raw"]  # noqa: SLF001
         else:
-            parts = dict(self._collect()[1])
-            value = raw_parts(parts)
+            with inside(self.path):
+                value = raw_parts(dict(self._collect()[1]))
         return _convert.anndata().AnnData(X=value.get("X"), var=value["var"], varm=value.get("varm") or None)
 
     def __repr__(self) -> str:
@@ -235,7 +236,11 @@ class Raw(Element):
 
 def raw_parts(parts: dict[str, Any]) -> dict[str, Any]:
     """The parts of a raw in memory."""
-    out = {k: _convert.convert(v) for k, v in parts.items() if k != "var"}
-    if parts.get("var") is not None:
-        out["var"] = _convert.frame(parts["var"], text_index=True)
+    out = {}
+    for k, v in parts.items():
+        with inside(k):
+            if k != "var":
+                out[k] = _convert.convert(v)
+            elif v is not None:
+                out[k] = _convert.frame(v, text_index=True)
     return out

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use lazarr::plan::Mark;
 use lazarr::plan::expr::{ColumnRef, Expr};
-use lazarr::{Body, Element, Step, decoded_bytes};
-use pyo3::exceptions::PyTypeError;
+use lazarr::{Body, Code, Element, Error, Step, decoded_bytes};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
 use crate::args::{Limits, Meter, bools, ints, run};
-use crate::error::OrRaise;
+use crate::error::{OrRaise, raise};
 use crate::predicate::{On, Predicate, literal};
 use crate::session::Session;
 use crate::value::{dtype, nullable, value};
@@ -61,16 +60,21 @@ impl Lazy {
     /// The column of a predicate.
     fn on(&self) -> PyResult<On> {
         let element = self.0.element();
-        let [axis] = self.0.axes() else {
-            return Err(PyTypeError::new_err("predicates are made on columns of a table"));
+        if let Body::Broken(e) = &element.body {
+            return Err(raise(&e.again().element(&*element.path)));
+        }
+        let none = || {
+            raise(
+                &Error::new(Code::Operation, "conditions are made on columns of a table")
+                    .element(&*element.path),
+            )
         };
+        let [axis] = self.0.axes() else { return Err(none()) };
         let frame = axis.axis().frame.as_ref().map(|f| &f.body);
-        let Some(Body::DataFrame(frame)) = frame else {
-            return Err(PyTypeError::new_err("predicates are made on columns of a table"));
-        };
+        let Some(Body::DataFrame(frame)) = frame else { return Err(none()) };
         let name = frame.columns.iter().find(|(_, c)| c.path == element.path).map(|(n, _)| n.as_str());
         if name.is_none() && frame.index.path != element.path {
-            return Err(PyTypeError::new_err("predicates are made on columns of a table"));
+            return Err(none());
         }
         Ok(On(ColumnRef::new(axis.id(), element.path.clone(), name)))
     }

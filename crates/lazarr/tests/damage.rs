@@ -89,6 +89,22 @@ fn a_row_that_ends_at_a_wrong_start_is_an_error() {
     }
 }
 
+/// Absent row starts are zeros: the last one, which is the number of stored values, cannot be.
+#[test]
+fn row_starts_that_are_absent_to_the_end_are_an_error_for_every_row() {
+    let indices = Array::integers(DataType::Int(4), 3, &INDICES);
+    let starts = Array::integers(DataType::Int(8), 100, &[0, 1, 2, 3, 4, 5, 6]);
+    let mut store = csr(&Layout::default(), &starts, &indices).store();
+    assert!(store.remove("indptr/c/0").is_some());
+    let session = open(Arc::new(store), true, 1);
+    for rows in [&[1][..], &[0, 1, 2], &[5]] {
+        let lazy = Lazy::new(&session, session.root()).select(0, index(rows, 6)).unwrap();
+        let e = lazy.collect(&Call::default()).unwrap_err();
+        assert_eq!((e.code(), e.element_name()), (Code::MissingChunk, Some("indptr")), "{e}");
+        assert_eq!(e.key_name(), Some("indptr/c/0"));
+    }
+}
+
 #[test]
 fn indices_must_lie_in_the_matrix() {
     for (dtype, bad) in [

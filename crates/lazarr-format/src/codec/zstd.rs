@@ -46,13 +46,21 @@ pub(super) fn decode(context: &mut DCtx<'static>, encoded: &[u8], room: &mut [u8
     match context.decompress(room, encoded) {
         Ok(n) => Ok(Progress::Done(n)),
         Err(code) if code.wrapping_neg() == DST_SIZE_TOO_SMALL => Ok(Progress::Full),
+        Err(code) if code.wrapping_neg() == CHECKSUM_WRONG => Err(unequal(encoded)),
         Err(code) => Err(failed(code)),
     }
 }
 
-fn failed(code: usize) -> Error {
-    if code.wrapping_neg() == CHECKSUM_WRONG {
-        return Error::new(Code::ChunkChecksum, "the checksum of a zstd frame does not agree with its bytes");
+/// The library does not say what it found; what should have been is the end of the frame.
+fn unequal(encoded: &[u8]) -> Error {
+    let e = Error::new(Code::ChunkChecksum, "the checksum of a zstd frame does not agree with its bytes");
+    let stored = encoded.last_chunk().map(|b| u32::from_le_bytes(*b));
+    match stored.filter(|_| zstd_safe::find_frame_compressed_size(encoded) == Ok(encoded.len())) {
+        Some(stored) => e.expected(format!("0x{stored:08x}")).found("another checksum"),
+        None => e.expected("the checksum at the end of each frame").found("another checksum"),
     }
+}
+
+fn failed(code: usize) -> Error {
     broken("zstd", get_error_name(code))
 }

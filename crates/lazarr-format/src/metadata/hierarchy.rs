@@ -335,6 +335,7 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
 fn check_path(path: &str) -> Result<()> {
     if !path.is_empty() && !is_plain_path(path) {
         return Err(Error::new(Code::StoreEscape, "the path of a node is not plain")
+            .key(path.chars().take(200).collect::<String>())
             .expected("names between slashes, none of them empty, `.` or `..`")
             .found(format!("\"{}\"", path.chars().take(200).collect::<String>())));
     }

@@ -370,7 +370,8 @@ fn consolidated_flat_and_nested() {
         if path.is_empty() {
             assert_eq!(h.unwrap().len(), 1, "the root stands already");
         } else {
-            assert_eq!(h.unwrap_err().code(), Code::StoreEscape, "{path:?}");
+            let e = h.unwrap_err();
+            assert_eq!((e.code(), e.key_name()), (Code::StoreEscape, Some(path)), "{path:?}");
         }
     }
     let few = Limits { nodes: 2, ..limits };

@@ -9,7 +9,7 @@ use lazarr_plan::{ArrayRead, Index, Placement, Role, Run, Segments};
 use super::Cx;
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
-use crate::exec::sink::{Gather, Items, Sink};
+use crate::exec::sink::{Gather, Items, Sink, missing};
 use crate::ledger::Charge;
 
 /// The row starts of selected rows (columns, of a csc matrix).
@@ -71,6 +71,10 @@ impl Sink for PtrSink {
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
         let start = at[0] * read.array.inner_shape()[0];
+        // The last start is the number of stored values: only where there are none can it be absent.
+        if read.chunk_span(at)[0].end == read.array.shape[0] && self.gather.convert.bounds().1 > 0 {
+            return Err(missing(read, at));
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.absent = Some(seen.absent.map_or(start, |l| l.max(start)));
         Ok(())

@@ -20,6 +20,9 @@ pub(super) fn dataframe_0_1(place: &Place<'_>) -> Result<Body> {
     read(place, series)
 }
 
+/// So many columns may be absent: each is kept with its error, and a list of names is cheap to write.
+const ABSENT: usize = 1000;
+
 /// How a column is read, by its name.
 type Column = fn(&Place<'_>, &str) -> Element;
 
@@ -50,6 +53,7 @@ fn read(place: &Place<'_>, leaf: Column) -> Result<Body> {
     };
     let mut columns = Vec::new();
     let mut seen = HashSet::new();
+    let mut absent = 0;
     for name in order {
         let Value::String(name) = name else {
             return Err(place.attribute_error("column-order", "a list of the columns' names, all strings"));
@@ -57,6 +61,13 @@ fn read(place: &Place<'_>, leaf: Column) -> Result<Body> {
         check_name(place, "column-order", name)?;
         // A name that stands there twice is one column.
         if seen.insert(name.as_str()) {
+            absent += usize::from(!place.has(name));
+            if absent > ABSENT {
+                return Err(place
+                    .invalid("`column-order` names columns that are not there")
+                    .expected(format!("at most {ABSENT} of them, to read the others"))
+                    .found(format!("more, `{name}` among them")));
+            }
             let column = if *name == index_key { index.clone() } else { column(place, name, len, leaf) };
             columns.push((name.clone(), column));
         }

@@ -163,6 +163,12 @@ fn one_element_is_broken_and_the_rest_stays() {
         (|m| m["obs"]["attributes"]["column-order"] = json!(["ghost"]), "obs/ghost", Code::EncodingInvalid),
         (|m| m["obs"]["attributes"]["column-order"] = json!(["../X"]), "obs", Code::EncodingInvalid),
         (|m| m["obs"]["attributes"]["column-order"] = json!("f"), "obs", Code::EncodingInvalid),
+        // Each absent column is kept with its error: of very many there is one for all.
+        (
+            |m| m["obs"]["attributes"]["column-order"] = (0..1001).map(|i| format!("x{i}")).collect(),
+            "obs",
+            Code::EncodingInvalid,
+        ),
         (|m| m["obs"]["attributes"]["_index"] = json!("/var"), "obs", Code::EncodingInvalid),
         (|m| m["obs"]["attributes"]["_index"] = json!("nope"), "obs", Code::EncodingInvalid),
         (|m| m["obs"] = m["uns"].clone(), "obs", Code::EncodingInvalid),
