@@ -147,7 +147,7 @@ fn format(args: &Get, to_stdout: bool) -> Result<Format, Failure> {
     if format == Format::Parquet && !cfg!(feature = "parquet") {
         return Err(Failure::Usage(
             "this build writes no parquet: expected .arrow or .csv, or a build with \
-             `cargo install lazarr-cli --features parquet`"
+             the feature `parquet`"
                 .into(),
         ));
     }

@@ -323,8 +323,10 @@ fn waste(element: &mut ElementPlan) {
     }
 }
 
-/// So many shards are looked up in the cache one by one, and so many chunks are walked for exact numbers.
+/// So many shards are looked up in the cache one by one.
 const MANY: u64 = 1 << 20;
+/// So many chunks are walked for exact numbers: seconds.
+const WALKED: u64 = 1 << 22;
 
 /// What one read costs.
 fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayPlan> {
@@ -358,7 +360,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
     }
     let size = |n: u64| n.saturating_mul(inner.unwrap_or_else(|| array.inner_len().saturating_mul(24)));
     // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
-    let walk = resolve && chunks <= MANY;
+    let walk = resolve && chunks <= WALKED;
     if !walk && (unknown > 0 || !sharded || resolve) {
         plan.index_requests = Amount::exact(unknown);
         plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
