@@ -1,7 +1,7 @@
-//! Expressions in their wire form, bound to columns of any type and asked of a block of rows.
+//! Expressions in their wire form or as the text of a query, bound to columns of any type and asked of a block of rows.
 
 use lazarr_format::{Code, DataType};
-use lazarr_plan::expr::{CategoryValues, ColumnBlock, ColumnSchema, Expr};
+use lazarr_plan::expr::{AxisId, CategoryValues, ColumnBlock, ColumnRef, ColumnSchema, Expr};
 
 use crate::feed::Feed;
 
@@ -48,7 +48,15 @@ pub fn expressions(data: &[u8]) {
     let mut parts = feed.0.splitn(2, |&b| b == 0);
     let (text, rows) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let Ok(text) = std::str::from_utf8(text) else { return };
-    let Ok(expr) = Expr::from_json(text) else { return };
+    let expr = if choice & 0x80 == 0 {
+        Expr::from_json(text)
+    } else {
+        let parsed =
+            Expr::parse(text, &|name| Ok(ColumnRef::new(AxisId(7), format!("obs/{name}"), Some(name))));
+        assert!(parsed.as_ref().err().is_none_or(|e| e.code() == Code::Expression));
+        parsed
+    };
+    let Ok(expr) = expr else { return };
     // What is written again is the same expression (floats that are no numbers are not equal to themselves).
     let json = expr.to_json().unwrap();
     let again = Expr::from_json(&json).unwrap();

@@ -1,7 +1,8 @@
 //! The first files of the corpora: what a writer writes, and crafted inputs that are wrong in one place.
 
+use lazarr_format::DataType;
 use lazarr_plan::expr::{AxisId, CmpOp, ColumnRef, Expr, Inclusive, Literal};
-use lazarr_testkit::{Layout, Rng, Sample, Spec, Zip, ZipItem};
+use lazarr_testkit::{Array, Codec, Items, Layout, Rng, Sample, Spec, Writer, Zip, ZipItem};
 use serde_json::json;
 
 /// An input by name.
@@ -233,8 +234,7 @@ fn chunks(codec: &str) -> Vec<Seed> {
     out
 }
 
-/// Chunks of blosc that hold their bytes as they are, which needs no compressor, and headers that lie. Compressed ones are
-/// among the files of the corpus.
+/// Chunks of blosc: compressed, with their bytes as they are, and with headers that lie.
 fn blosc(raw: &[u8], add: &mut dyn FnMut(&str, &[&[u8]])) {
     let len = raw.len();
     let header = |flags: u8, typesize: u8, nbytes: usize, block: usize, cbytes: usize| {
@@ -245,6 +245,16 @@ fn blosc(raw: &[u8], add: &mut dyn FnMut(&str, &[&[u8]])) {
         out
     };
     let size = (len as u16).to_le_bytes();
+    for (name, codec) in [("lz4", Codec::BloscLz4), ("zstd", Codec::BloscZstd)] {
+        let mut w = Writer::new(&Layout { codec, ..Layout::default() });
+        w.array(
+            "a",
+            &Array::new(DataType::UInt(1), &[len as u64], &[len as u64], Items::Fixed(raw.to_vec())),
+        );
+        for flag in [0, 1] {
+            add(&format!("v{}-packed-{name}", flag + 2), &[&[flag], &size, &w.values()["a/c/0"]]);
+        }
+    }
     for (v, flag) in [("v2", 0u8), ("v3", 1)] {
         let mut both = |name: &str, head: Vec<u8>| add(&format!("{v}-{name}"), &[&[flag], &size, &head, raw]);
         both("stored", header(0x02, 1, len, len, len + 16));
@@ -410,6 +420,18 @@ fn expressions() -> Vec<Seed> {
         for choice in [k as u8 % 15, 14, 3] {
             out.push(named(&format!("expr-{k}-{choice}"), &[&[choice], json.as_bytes(), &[0], &rows]));
         }
+    }
+    let queries = [
+        "x > 0 and not y.isna()",
+        "`b c` in ['a', 'É', \"zz\"] or index != 'c'",
+        "-2 < x <= 7.5e0 & ~(z == True | x not in [3, 1e300])",
+        "x.str.startswith('a') and x.str.contains('^[a-z]+ .$')",
+        "x.between(1, 3) | (y.isin([None, 2]))",
+        "((((x == 1",
+        "x == 'a\\'b' and",
+    ];
+    for (k, text) in queries.into_iter().enumerate() {
+        out.push(named(&format!("query-{k}"), &[&[0x80 | k as u8], text.as_bytes(), &[0], &rows]));
     }
     for (k, text) in ["[]", "[\"and\"]", "{}", "[{\"not\": 1}]", "[[[["].into_iter().enumerate() {
         out.push(named(&format!("crafted-{k}"), &[&[0], text.as_bytes()]));

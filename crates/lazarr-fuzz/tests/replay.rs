@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use lazarr_fuzz::{TARGETS, Target, seeds};
 use lazarr_testkit::Rng;
 
-/// A number from the environment: `LAZARR_MUTATIONS` of each file, from `LAZARR_SEED`.
+/// A number from the environment: `LAZARR_REPLAYS` of each file, from `LAZARR_SEED`.
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
 }
@@ -83,7 +83,7 @@ fn run(target: Target, name: &str, input: &[u8]) {
 
 #[test]
 fn every_file_and_mutations_of_it_keep_the_promises() {
-    let (mutations, seed) = (number("LAZARR_MUTATIONS", 60), number("LAZARR_SEED", 0xf022));
+    let (mutations, seed) = (number("LAZARR_REPLAYS", 60), number("LAZARR_SEED", 0xf022));
     for (name, target) in TARGETS {
         let files = corpus(name);
         assert!(files.len() >= 8, "the corpus of {name} is almost empty");
