@@ -45,6 +45,14 @@ impl Plan {
         let empty = Map::new();
         let list = codecs.iter().map(|json| Named::v3(json, &empty)).collect::<Result<Vec<_>>>()?;
         let (head, steps, mut labels) = peel(&list)?;
+        // zarrs would sort them, and decode without the limits of the steps.
+        for codec in head.split_last().map_or(&[][..], |(_, before)| before) {
+            if Step::parse(codec.name, codec.config)?.is_some() {
+                return Err(Error::new(Code::MetadataField, "the codecs are in an order that cannot be")
+                    .expected("codecs of arrays, one that makes bytes, codecs of bytes")
+                    .found(format!("`{}`, which takes bytes, before there are any", codec.name)));
+            }
+        }
         // `bitround` has done its work when the chunk was written.
         let mut head_labels = Vec::new();
         let mut hot: Vec<_> = head.iter().filter(|c| !is_bitround(c.name)).copied().collect();

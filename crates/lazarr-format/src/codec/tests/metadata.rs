@@ -48,6 +48,8 @@ fn refusals() {
         |order: Value| json!([{"name": "transpose", "configuration": {"order": order}}, little()]);
     let cases = [
         (json!([]), Code::MetadataField),
+        (json!(["zstd", little()]), Code::MetadataField),
+        (json!(["crc32c", "gzip", little(), "crc32c"]), Code::MetadataField),
         (json!(["zstd"]), Code::MetadataField),
         (json!([7]), Code::MetadataField),
         (json!([{"configuration": {}}]), Code::MetadataField),
