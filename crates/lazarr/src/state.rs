@@ -10,7 +10,8 @@ use lazarr_plan::expr::Expr;
 use serde_json::{Value as Json, json};
 
 use crate::axis::{Axis, AxisView, Step};
-use crate::lazy::{Lazy, LazyAnnData};
+use crate::lazy::Lazy;
+use crate::object::LazyAnnData;
 use crate::session::Session;
 
 fn bad() -> Error {
