@@ -37,14 +37,14 @@ def limits() -> None:
 
 def verbs(elements: list[str]) -> list[list[str]]:
     """Every verb, over everything and over these elements, all rows and columns of them."""
-    out = [["info"], ["plan"], ["plan", "--obs", ":5", "--resolve"]]
+    out = [["info"], ["plan"], ["plan", "--obs", ":5", "--resolve"], ["check", "--deep"]]
     return out + [["head", element, "-n", "1000", "-c", "1000"] for element in elements]
 
 
 def run(path: Path, words: list[str]) -> dict:
     """What a command said: its code, its JSON without the name of the store, its error."""
     verb, *rest = words
-    command = [str(binary()), verb, str(path), *rest, "--json", "--memory", str(LIMIT)]
+    command = [str(binary()), verb, str(path), *rest, "--json", "--quiet", "--memory", str(LIMIT)]
     try:
         ran = subprocess.run(command, capture_output=True, timeout=SECONDS, preexec_fn=limits, check=False)
     except subprocess.TimeoutExpired:
@@ -70,7 +70,14 @@ def problems(expect: str, words: list[str], said: dict, right: dict | None) -> l
     out = []
     if said["raw"]:
         out.append(f"lazarr {name}: raw control characters in what it writes")
-    if said["code"] != 0:
+    if (
+        words[0] == "check" and said["code"] in {0, 1, 2, 3} and not said["stderr"]
+    ):  # what it found is its result
+        if expect == "error" and said["code"] == 0:
+            out.append(f"lazarr {name}: finds nothing")
+        elif expect == "value" and said["code"] != 0:
+            out.append(f"lazarr {name}: calls broken what is legal")
+    elif said["code"] != 0:
         sentence = said["stderr"].strip()
         if (
             said["code"] not in {1, 2, 3}
