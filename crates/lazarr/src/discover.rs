@@ -4,14 +4,22 @@ mod probe;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use lazarr_format::metadata::{Hierarchy, Limit, Limits, Node, is_consolidated_v3, parse_json};
+use lazarr_format::metadata::{
+    Hierarchy, Limit, Limits, Node, is_consolidated_v3, metadata_memory, parse_json,
+};
 use lazarr_format::{ByteRange, Code, Error, Result};
+use lazarr_plan::human_bytes;
 use lazarr_store::Io;
 
 /// Reads the metadata of a store: one read where it is consolidated (two in v2), else a bounded walk. `names` are paths
 /// that a store which cannot be listed is asked for; with the groups whose names could not be known.
-pub(crate) fn discover(io: &Io, limits: &Limits, names: &[String]) -> Result<(Hierarchy, Vec<String>)> {
-    let documents = Documents::new(io, limits);
+pub(crate) fn discover(
+    io: &Io,
+    limits: &Limits,
+    memory: u64,
+    names: &[String],
+) -> Result<(Hierarchy, Vec<String>)> {
+    let documents = Documents::new(io, limits, memory);
     let mut walk = Walk { documents: &documents, names, unlisted: Vec::new() };
     if let Some(bytes) = documents.get("zarr.json")? {
         let map = parse_json(&bytes, "zarr.json", limits)?;
@@ -45,14 +53,20 @@ pub(crate) struct Documents<'a> {
     io: &'a Io,
     limits: &'a Limits,
     bytes: AtomicU64,
+    /// What the documents may take in memory, and take.
+    memory: u64,
+    taken: AtomicU64,
 }
+
+/// Metadata may take so much even where the memory limit is less: it was not made for that.
+const FREE: u64 = 32 << 20;
 
 type NodeV2 = [Option<Vec<u8>>; 3];
 
 impl<'a> Documents<'a> {
     /// With nothing read so far.
-    pub(crate) fn new(io: &'a Io, limits: &'a Limits) -> Self {
-        Self { io, limits, bytes: AtomicU64::new(0) }
+    pub(crate) fn new(io: &'a Io, limits: &'a Limits, memory: u64) -> Self {
+        Self { io, limits, bytes: AtomicU64::new(0), memory, taken: AtomicU64::new(0) }
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -75,7 +89,19 @@ impl<'a> Documents<'a> {
         let kept = if found.is_ok() { out.len() as u64 } else { 0 };
         self.bytes.fetch_add(kept, Relaxed);
         self.bytes.fetch_sub(held, Relaxed);
-        Ok(found?.map(|_| out))
+        if found?.is_none() {
+            return Ok(None);
+        }
+        let needs = metadata_memory(&out);
+        let taken = self.taken.fetch_add(needs, Relaxed).saturating_add(needs);
+        if taken > self.memory.max(FREE) {
+            return Err(Error::new(Code::MemoryLimit, "the metadata does not fit into the memory limit")
+                .key(key)
+                .expected(format!("at most {} in all", human_bytes(self.memory)))
+                .found(format!("about {} for {} of text", human_bytes(taken), human_bytes(out.len() as u64)))
+                .help(format!("Raise memory_limit to {} or more", human_bytes(taken))));
+        }
+        Ok(Some(out))
     }
 
     /// The documents of a v2 node; `None` where there are none.

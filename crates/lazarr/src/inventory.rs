@@ -68,7 +68,7 @@ impl Inventory {
     /// Errors with `Operation` where the store cannot be listed.
     pub fn take(session: &Session) -> Result<Self> {
         let io = &session.io;
-        let (hierarchy, _) = discover(io, &session.options().limits, &[])?;
+        let (hierarchy, _) = discover(io, &session.options().limits, session.memory_limit(), &[])?;
         let mut out = Self::default();
         // A folder, and the node that what lies in it belongs to (its path is the start of the folder's).
         let mut open = vec![(String::new(), Owner::of(&hierarchy, ""))];

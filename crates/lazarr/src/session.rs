@@ -96,7 +96,8 @@ impl Session {
             Some(meter) => io.with_meter(meter.clone()),
             None => io,
         };
-        let (hierarchy, unlisted) = discover(&io, &options.limits, &options.names)?;
+        let memory = options.memory_limit.unwrap_or_else(default_limit);
+        let (hierarchy, unlisted) = discover(&io, &options.limits, memory, &options.names)?;
         let root = build(&hierarchy)?;
         let notices = notices(&url, &hierarchy, &root, &unlisted);
         let mut hash = DefaultHasher::new();
@@ -207,7 +208,7 @@ impl Session {
         let group = groups.max_by_key(|g| g.len()).cloned().unwrap_or_default();
         let before = hierarchy.len();
         let names = [path.to_owned()];
-        let documents = Documents::new(&self.io, &self.options.limits);
+        let documents = Documents::new(&self.io, &self.options.limits, self.memory_limit());
         let mut walk = Walk { documents: &documents, names: &names, unlisted: Vec::new() };
         walk.run(hierarchy, &group)?;
         let new = walk.unlisted.into_iter().filter(|p| !later.contains(p)).collect::<Vec<_>>();

@@ -224,3 +224,22 @@ fn strings_are_bounded_once_they_are_decoded() {
         assert!(e.help_text().unwrap().contains("chunk_bytes"), "{e}");
     }
 }
+
+/// Metadata counts against the memory limit before anything is made of it.
+#[test]
+fn metadata_that_does_not_fit_into_the_memory_limit_is_refused() {
+    let mut store = MemoryStore::default();
+    let text = format!(
+        r#"{{"zarr_format": 3, "node_type": "group", "attributes": {{"a": [{}0]}}}}"#,
+        "0,".repeat(1 << 20)
+    );
+    store.insert("zarr.json", text.into_bytes());
+    let store = Arc::new(store);
+    let open = |memory| {
+        Session::open_store(store.clone(), Options { memory_limit: Some(memory), ..Options::default() })
+    };
+    let e = open(40 << 20).unwrap_err();
+    assert_eq!((e.code(), e.key_name()), (Code::MemoryLimit, Some("zarr.json")), "{e}");
+    assert!(e.to_string().contains("the metadata does not fit"), "{e}");
+    open(128 << 20).unwrap();
+}

@@ -21,7 +21,7 @@ mod tests;
 pub(crate) use doc::describe;
 pub(crate) use hierarchy::is_plain_path;
 pub use hierarchy::{GroupMeta, Hierarchy, Node, is_consolidated_v3};
-pub use json::parse_json;
+pub use json::{metadata_memory, parse_json};
 pub use limits::{Limit, Limits};
 pub use v2::{array_v2, group_v2};
 pub use v3::{array_v3, node_v3};
