@@ -92,7 +92,7 @@ impl<'a> Documents<'a> {
         if found?.is_none() {
             return Ok(None);
         }
-        let needs = metadata_memory(&out);
+        let needs = metadata_memory(&out, self.limits);
         let taken = self.taken.fetch_add(needs, Relaxed).saturating_add(needs);
         if taken > self.memory.max(FREE) {
             return Err(Error::new(Code::MemoryLimit, "the metadata does not fit into the memory limit")

@@ -41,14 +41,17 @@ pub fn parse_json(bytes: &[u8], key: &str, limits: &Limits) -> Result<Map<String
 }
 
 /// What the metadata in this text may take in memory while a store is opened, in bytes, from above: about twice what nodes
-/// take. Nothing is made of the text.
-pub fn metadata_memory(bytes: &[u8]) -> u64 {
+/// take. Nothing is made of the text, nor will be where it is nested too deeply.
+pub fn metadata_memory(bytes: &[u8], limits: &Limits) -> u64 {
     // As measured: a value and its copy, in arrays that had to grow; the least room of an array and of an object that is
     // not empty; a text beside its characters.
     const VALUE: u64 = 224;
     const ARRAY: u64 = 700;
     const OBJECT: u64 = 1200;
     const TEXT: u64 = 96;
+    if depth(bytes) > limits.json_depth {
+        return 0;
+    }
     let mut all = 3 * bytes.len() as u64;
     let (mut in_string, mut escaped) = (false, false);
     for (k, b) in bytes.iter().enumerate() {
