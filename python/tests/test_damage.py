@@ -12,11 +12,13 @@ import shutil
 import time
 from pathlib import Path
 
+import anndata
 import damage.kinds  # noqa: F401 - registers them
 import pytest
 from damage import cli, corpus, judge, registry
 from damage.good import Damaged, make_good
 from damage.run import Worker, truth
+from same import same
 
 import lazarr as lz
 
@@ -147,11 +149,11 @@ def test_our_kinds(bench, kind, fmt):
 @pytest.mark.skipif(not corpus.listed(), reason=f"there is no corpus at {corpus.CORPUS}; set LAZARR_CORPUS")
 @pytest.mark.parametrize(("name", "fmt", "expect"), corpus.listed())
 def test_kinds_of_the_corpus(bench, corrupt, name, fmt, expect):
-    path = corpus.made(corrupt).get((name, fmt))
-    if path is None:
-        pytest.skip("corrupt.py could not make it with these packages")
+    path = corpus.made(corrupt)[name, fmt]
     good = corpus.good(corrupt, fmt)
-    if expect == "allow":
+    if name == "obs_names_duplicate":  # pandas finds no labels among them: the whole is compared
+        same(lz.open(str(path)).to_memory(), anndata.read_zarr(path))
+    elif expect == "allow":
         bench.hold(path, good, truth(bench.worker, path), "value", None, None)
     else:
         local, root = name not in corpus.NOT_LOCAL, name in corpus.AT_ROOT

@@ -58,7 +58,7 @@ pub(crate) struct Documents<'a> {
     taken: AtomicU64,
 }
 
-/// Metadata may take so much even where the memory limit is less: it was not made for that.
+/// Metadata may take so much beside the memory limit: what it takes is known only from above.
 const FREE: u64 = 32 << 20;
 
 type NodeV2 = [Option<Vec<u8>>; 3];
@@ -94,7 +94,7 @@ impl<'a> Documents<'a> {
         }
         let needs = metadata_memory(&out, self.limits);
         let taken = self.taken.fetch_add(needs, Relaxed).saturating_add(needs);
-        if taken > self.memory.max(FREE) {
+        if taken > self.memory.saturating_add(FREE) {
             return Err(Error::new(Code::MemoryLimit, "the metadata does not fit into the memory limit")
                 .key(key)
                 .expected(format!("at most {} in all", human_bytes(self.memory)))

@@ -113,7 +113,8 @@ pub(super) fn utf8(work: &mut Work<'_>) -> Option<Mutation> {
     let mut place = 4;
     while place + 4 <= bytes.len() {
         let len = u32::from_le_bytes(bytes[place..place + 4].try_into().ok()?) as usize;
-        texts.extend(place + 4..place + 4 + len);
+        // Lengths may have been damaged before.
+        texts.extend(place + 4..(place + 4 + len).min(bytes.len()));
         place += 4 + len;
     }
     if texts.is_empty() {
