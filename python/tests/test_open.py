@@ -345,6 +345,7 @@ def test_interrupt(tmp_path):
         shutil.copy(p / "c" / "0" / "0", _made(p / "c" / str(i)) / "0")
     code = f"""
 import signal, time, lazarr as lz
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 x = lz.open({str(p)!r}, memory_limit="4GiB", threads=1)
 print("ready", flush=True)
 try:
