@@ -41,6 +41,7 @@ mod zstd;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -122,6 +123,22 @@ impl Chain {
     /// Errors: [`Code::ChunkLength`] where the chunk decodes to another length than `out` has, [`Code::ChunkDecode`]
     /// where it does not decode, [`Code::ChunkChecksum`]. What `out` holds after an error is unspecified.
     pub fn decode_into(&self, encoded: &[u8], out: &mut [u8], scratch: &mut Scratch) -> Result<()> {
+        self.plan.decode_into(encoded, out, scratch)
+    }
+
+    /// As [`Chain::decode_into`], but only the items in `wanted` (positions in the chunk, ascending, disjoint) must come out
+    /// right: what else `out` holds afterwards is unspecified. Codecs that cannot be decoded in part, and those that
+    /// notice changed items only when they see all of them, decode the whole.
+    ///
+    /// Errors: those of [`Chain::decode_into`]; damage outside of what is decoded may pass unnoticed.
+    pub fn decode_some(
+        &self,
+        encoded: &[u8],
+        out: &mut [u8],
+        wanted: &[Range<usize>],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let _ = wanted;
         self.plan.decode_into(encoded, out, scratch)
     }
 
