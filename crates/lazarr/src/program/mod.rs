@@ -7,9 +7,11 @@
 pub(crate) mod fields;
 mod filter;
 mod fixed;
+mod matches;
 mod recipe;
 mod room;
 mod rows;
+mod search;
 mod sparse;
 mod starts;
 mod take;
