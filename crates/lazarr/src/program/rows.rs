@@ -416,6 +416,23 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Calls `f(row, start, end)` for each row that has stored values in this stretch, and for these; rows are counted
+    /// from the first.
+    pub(crate) fn each(self, from: u64, to: u64, mut f: impl FnMut(u64, u64, u64)) {
+        let mut row = self.row_of(from, None);
+        let mut start = from;
+        while start < to
+            && let Some(end) = self.starts.get(row + 1)
+        {
+            let end = u64::from_ne_bytes(*end).min(to);
+            if end > start {
+                f(row as u64, start, end);
+            }
+            start = start.max(end);
+            row += 1;
+        }
+    }
+
     /// The row that holds a stored value, counted from the first; looked for from `near` on, which is not behind it.
     pub(crate) fn row_of(self, place: u64, near: Option<usize>) -> usize {
         let ends = self.starts.get(1..).unwrap_or_default();
