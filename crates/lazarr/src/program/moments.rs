@@ -156,8 +156,8 @@ impl Moments {
         };
         let results = usize::try_from(self.results())
             .map_err(|_| Error::new(Code::OutOfMemory, "there are too many results").element(&**path))?;
-        let least = if kind == Kind::Columns { self.results().saturating_mul(64) } else { 0 };
-        let lanes = lanes::cut(&reads, least);
+        let own = if kind == Kind::Columns { self.results() } else { 0 };
+        let lanes = lanes::cut(&reads, own);
         let summing = Summing {
             kind,
             results,

@@ -8,12 +8,14 @@ use lazarr_plan::{ArrayRead, Placement, Run};
 
 /// So many lanes at most, but for the ends.
 const LANES: u64 = 128;
-/// So many items at least.
-const ITEMS: u64 = 1 << 20;
+/// So many items at least; few in tests, so that small stores have many lanes.
+const ITEMS: u64 = if cfg!(test) { 16 } else { 1 << 20 };
+/// So many items for each result of its own that a lane has.
+const EACH: u64 = if cfg!(test) { 1 } else { 64 };
 
-/// Lanes of the whole selection, cut along the first axis where chunks of all arrays end: of at least `least` items each,
-/// that what is done once a lane costs little.
-pub(super) fn cut(reads: &[ArrayRead], least: u64) -> Vec<Vec<ArrayRead>> {
+/// Lanes of the whole selection, cut along the first axis where chunks of all arrays end. What is done once a lane for each
+/// of its `results` should cost little.
+pub(super) fn cut(reads: &[ArrayRead], results: u64) -> Vec<Vec<ArrayRead>> {
     let Some(span) = reads.first().and_then(|r| r.axes.first()?.span()).filter(|s| !s.is_empty()) else {
         return Vec::new();
     };
@@ -23,7 +25,8 @@ pub(super) fn cut(reads: &[ArrayRead], least: u64) -> Vec<Vec<ArrayRead>> {
     // Items of one place along the first axis.
     let wide = reads[0].array.shape[1..].iter().fold(1, |n: u64, &s| n.saturating_mul(s)).max(1);
     let unit = reads.iter().map(|r| r.array.inner_shape()[0].max(1)).reduce(lcm).unwrap_or(1);
-    let long = ((span.end - span.start) / LANES).max(least.max(ITEMS).div_ceil(wide)).max(1);
+    let long =
+        ((span.end - span.start) / LANES).max(results.saturating_mul(EACH).max(ITEMS).div_ceil(wide)).max(1);
     let long = long.div_ceil(unit).saturating_mul(unit);
     let lane = |k: u64| {
         let range = k * long..(k + 1).saturating_mul(long);
