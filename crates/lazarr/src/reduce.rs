@@ -202,7 +202,9 @@ impl Sums {
         // Rounding grows like the root of how many numbers are added one after the other.
         let each = (n / self.lanes.max(1) as f64).sqrt() + (self.lanes as f64).sqrt();
         let noise = f64::EPSILON * each * squares;
-        let lost = sum.is_finite() && n > 0.0 && !(noise <= left * 2e-11) && squares != 0.0;
+        // Squares too large to be added are lost, too: hence no `>=`.
+        let kept = noise < left * 2e-11;
+        let lost = sum.is_finite() && n > 0.0 && squares != 0.0 && !kept;
         Moment { mean, squares: at_least_zero(left), lost }
     }
 }

@@ -203,6 +203,11 @@ impl RowStarts {
         Ok(part)
     }
 
+    /// Whether rows are not all side by side.
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.runs.len() > 1
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.charge.bytes() + 8 * self.windows.len()

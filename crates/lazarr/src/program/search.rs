@@ -350,6 +350,11 @@ impl Sink for Search {
         }
     }
 
+    fn partial(&self) -> bool {
+        // Of rows side by side whole chunks are wanted, but for the ends.
+        self.starts.is_scattered()
+    }
+
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
         let single = single_entries(&self.starts, &read.chunk_span(at)[0]);
         if self.lenient || (may_be_absent(read.role) && single) { Ok(()) } else { Err(missing(read, at)) }
