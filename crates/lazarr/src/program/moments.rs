@@ -436,13 +436,13 @@ impl Summing {
             let mut result = Ok(());
             match (self.kind, weights) {
                 (Kind::Columns, None) => {
-                    result = kernel::scatter::<W, F>(sums, values(from, to), indices(from, to), 1.0)
+                    result = kernel::scatter::<W, F>(sums, values(from, to), indices(from, to))
                         .map_err(|at| outside(at, from));
                 }
                 (kind, Some(weights)) => rows.each(from, to, |row, a, b| {
                     let row = (rows.first + row) as usize;
                     let added = if kind == Kind::Columns {
-                        kernel::scatter::<W, F>(sums, values(a, b), indices(a, b), weights[row])
+                        kernel::scatter_times::<W, F>(sums, values(a, b), indices(a, b), weights[row])
                     } else {
                         kernel::weigh::<W, F>(
                             &mut sums[(row - first) * W..],
@@ -565,11 +565,8 @@ impl Reduce for Summing {
             let Some(sums) = total.sums.get_mut(to..to + partial.sums.len()) else {
                 return Err(Error::new(Code::Internal, "a lane has more results than there are"));
             };
-            for (k, (sum, more)) in sums.iter_mut().zip(&partial.sums).enumerate() {
-                // The centre stands among the sums.
-                if self.width == Plain::WIDTH || k % Centred::WIDTH != 2 {
-                    *sum += more;
-                }
+            for (sums, more) in sums.chunks_exact_mut(self.width).zip(partial.sums.chunks_exact(self.width)) {
+                if self.centre.is_some() { Centred::merge(sums, more) } else { Plain::merge(sums, more) }
             }
             next += 1;
         }
