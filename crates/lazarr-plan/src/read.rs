@@ -271,10 +271,7 @@ impl ArrayRead {
 }
 
 /// How the axes of an array are cut.
-fn cuts<'a>(
-    array: &'a ArrayMeta,
-    cut: impl Fn(&'a ArrayMeta, usize) -> Cut<'a>,
-) -> SmallVec<[Cut<'a>; 4]> {
+fn cuts<'a>(array: &'a ArrayMeta, cut: impl Fn(&'a ArrayMeta, usize) -> Cut<'a>) -> SmallVec<[Cut<'a>; 4]> {
     (0..array.shape.len()).map(|axis| cut(array, axis)).collect()
 }
 
