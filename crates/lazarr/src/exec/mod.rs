@@ -499,6 +499,7 @@ impl<'e, 'a> Worker<'e, 'a> {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
+            job.sink.check(read, out)?;
             return self.keep(read, &part.at, &Items::Fixed(out));
         }
         self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;

@@ -34,6 +34,12 @@ pub(crate) trait Sink: Sync {
         None
     }
 
+    /// Checks what was decoded to the place that [`Sink::direct`] gave.
+    fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
+        let _ = (read, items);
+        Ok(())
+    }
+
     /// Whether `place` looks at nothing but what the placements want, so that the rest need not be decoded.
     fn partial(&self) -> bool {
         false
@@ -203,6 +209,10 @@ impl Sink for Gather {
         if allowed { Ok(()) } else { Err(missing(read, at)) }
     }
 
+    fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
+        self.convert.check(items).map_err(|bad| self.illegal(read, bad))
+    }
+
     fn partial(&self) -> bool {
         true
     }
@@ -212,7 +222,10 @@ impl Sink for Gather {
     }
 
     fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
-        let Convert::Copy { size } = self.convert else { return None };
+        if !self.convert.is_same() {
+            return None;
+        }
+        let size = self.convert.stored_size();
         if read.axes.is_empty() || !Self::contiguous_below(read, 0) {
             return None;
         }
