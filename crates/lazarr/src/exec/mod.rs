@@ -20,10 +20,10 @@ use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
 use lazarr_store::Io;
 
+use crate::buffer::Target;
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
 use carry::Carrying;
-use crate::buffer::Target;
 use sink::{Items, Sink, filled, wanted};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
@@ -477,8 +477,8 @@ impl<'e, 'a> Worker<'e, 'a> {
         let encoded =
             encoded.ok_or_else(|| Error::new(Code::Internal, "a chunk lies outside of its request"))?;
         let chain = &read.array.chain;
-        let Some(bytes) = read.array.inner_bytes() else {
-            let items = read.array.inner_len() as usize;
+        let Some(bytes) = read.array.bytes_at(&part.at) else {
+            let items = read.array.len_at(&part.at) as usize;
             let limits = self.exec.limits;
             let most = self.exec.budget.left();
             let (charge, before) = (&mut self.decoded_charge, self.scratch.held_bytes());
@@ -532,7 +532,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.exec.verify(&job.read.array)?;
         self.exec.io.meter().add_filled();
         let read = job.read;
-        let items = read.array.inner_len();
+        let items = read.array.len_at(at);
         match &read.array.fill {
             Fill::Vlen(item) => {
                 let bytes = items.saturating_mul(item.len() as u64 + 8).saturating_add(8);
