@@ -54,7 +54,8 @@ impl<'a> Run<'a> {
         let io = match &call.meter {
             Some(meter) => session.io.with_meter(meter.clone()),
             None => session.io.clone(),
-        };
+        }
+        .for_call();
         let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
         let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };

@@ -8,7 +8,8 @@ pub(crate) mod convert;
 pub(crate) mod sink;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use lazarr_store::Io;
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
 use carry::Carrying;
-use sink::{Items, Sink, filled};
+use crate::buffer::Target;
+use sink::{Items, Sink, filled, wanted};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
 pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync + 'a);
@@ -64,7 +66,13 @@ struct Shared<'a, 'b> {
     /// There may be work again, or none will come.
     more: Condvar,
     stop: AtomicBool,
+    /// Results whose pages are made first, and how far that has come, in pieces.
+    fresh: Vec<Target>,
+    made: AtomicUsize,
 }
+
+/// So many bytes of a fresh result are made at a time: milliseconds.
+const PIECE: usize = 16 << 20;
 
 struct Source<'a, 'b> {
     jobs: std::iter::Enumerate<std::slice::Iter<'b, Job<'a>>>,
@@ -95,8 +103,13 @@ impl Exec<'_> {
         }
         let profile = self.profile();
         let source = Source { jobs: jobs.iter().enumerate(), open: Vec::new(), fetching: 0 };
-        let shared =
-            Shared { source: Mutex::new(source), more: Condvar::new(), stop: AtomicBool::new(false) };
+        let shared = Shared {
+            source: Mutex::new(source),
+            more: Condvar::new(),
+            stop: AtomicBool::new(false),
+            fresh: jobs.iter().filter_map(|j| j.sink.fresh()).filter(|t| t.fresh_bytes() > 0).collect(),
+            made: AtomicUsize::new(0),
+        };
         let chunks = jobs.iter().map(|j| j.read.chunk_count()).fold(0u64, u64::saturating_add);
         let threads = self.threads_for(jobs, chunks);
         let work = |is_caller: bool| -> Result<()> {
@@ -275,6 +288,8 @@ struct Worker<'e, 'a> {
     decoded: Vec<u8>,
     encoded_charge: Charge,
     decoded_charge: Charge,
+    /// The items of a chunk that are wanted.
+    wanted: Vec<Range<usize>>,
 }
 
 impl<'e, 'a> Worker<'e, 'a> {
@@ -287,10 +302,12 @@ impl<'e, 'a> Worker<'e, 'a> {
             decoded: Vec::new(),
             encoded_charge: exec.budget.open(),
             decoded_charge: exec.budget.open(),
+            wanted: Vec::new(),
         }
     }
 
     fn run<'b>(&mut self, jobs: &'b [Job<'_>], shared: &Shared<'_, 'b>, profile: Profile) -> Result<()> {
+        self.make_pages(shared)?;
         let mut batch = Vec::new();
         loop {
             self.take(shared, jobs, profile, &mut batch)?;
@@ -305,6 +322,26 @@ impl<'e, 'a> Worker<'e, 'a> {
                 let job = &jobs[job];
                 self.act(job, work).map_err(|e| e.element(&*job.read.array.path))?;
             }
+        }
+    }
+
+    /// Makes the pages of fresh results: the system's page faults, one by one, would take longer than decoding.
+    fn make_pages(&self, shared: &Shared<'_, '_>) -> Result<()> {
+        loop {
+            let piece = shared.made.fetch_add(1, Relaxed);
+            let mut first = 0;
+            let found = shared.fresh.iter().find_map(|target| {
+                let pieces = target.fresh_bytes().div_ceil(PIECE);
+                let at = piece.checked_sub(first).filter(|at| *at < pieces);
+                first += pieces;
+                at.map(|at| (target, at))
+            });
+            let Some((target, at)) = found else { return Ok(()) };
+            if shared.stop.load(Relaxed) {
+                return Err(Error::new(Code::Interrupted, "stopped"));
+            }
+            self.check_interrupt()?;
+            target.populate(at * PIECE, PIECE);
         }
     }
 
@@ -467,6 +504,13 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
         resize(&mut self.decoded, bytes)?;
         let out = &mut self.decoded[..bytes as usize];
+        // What the next block needs is kept whole.
+        let kept = self.exec.carrying.is_some_and(|c| c.wants(read, &part.at, bytes, self.exec.budget));
+        if job.sink.partial() && !kept && wanted(read, &part.at, &mut self.wanted) {
+            chain.decode_some(encoded, out, &self.wanted, &mut self.scratch)?;
+            self.exec.io.meter().add_chunk(bytes);
+            return job.sink.place(read, &part.at, Items::Fixed(out));
+        }
         chain.decode_into(encoded, out, &mut self.scratch)?;
         self.exec.io.meter().add_chunk(bytes);
         let out = &self.decoded[..bytes as usize];

@@ -33,6 +33,40 @@ pub(crate) trait Sink: Sync {
         let _ = (read, at);
         None
     }
+
+    /// Whether `place` looks at nothing but what the placements want, so that the rest need not be decoded.
+    fn partial(&self) -> bool {
+        false
+    }
+
+    /// A result that is filled all over: its pages are made by all threads together before anything is read.
+    fn fresh(&self) -> Option<Target> {
+        None
+    }
+}
+
+/// The items of a chunk that are wanted, as ranges of their positions in it, ascending; `false` where they are not told as
+/// ranges (then `out` means nothing).
+pub(crate) fn wanted(read: &ArrayRead, at: &[u64], out: &mut Vec<Range<usize>>) -> bool {
+    out.clear();
+    let (Some(axis), Some(&rows)) = (read.axes.first(), read.array.inner_shape().first()) else { return false };
+    if !Gather::contiguous_below(read, 0) {
+        return false;
+    }
+    let below = read.array.inner_shape()[1..].iter().product::<u64>() as usize;
+    let start = at[0] * rows;
+    let mut ascends = true;
+    let told = axis.runs(read.chunk_span(at)[0].clone(), &mut |run: Run| {
+        let from = (run.src - start) as usize * below;
+        let to = from + run.len as usize * below;
+        match out.last_mut() {
+            Some(last) if from < last.start => ascends = false,
+            Some(last) if from <= last.end => last.end = last.end.max(to),
+            _ => out.push(from..to),
+        }
+        Ok(())
+    });
+    told.is_ok() && ascends
 }
 
 /// What an absent chunk means to a sink.
@@ -167,6 +201,14 @@ impl Sink for Gather {
                     .as_ref()
                     .is_none_or(|rule| rule(read, read.chunk_span(at).first().cloned().unwrap_or(0..1))));
         if allowed { Ok(()) } else { Err(missing(read, at)) }
+    }
+
+    fn partial(&self) -> bool {
+        true
+    }
+
+    fn fresh(&self) -> Option<Target> {
+        Some(self.target)
     }
 
     fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
