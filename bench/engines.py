@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+CATEGORY = "Plasmacytoid dendritic cell"
 PIPELINES: dict[str, str | None] = {
     "default": None,
     "Fused": "zarr.core.codec_pipeline.FusedCodecPipeline",
@@ -305,7 +306,7 @@ class ReadLazy(Peer):
 
 
 class SparseDataset(Peer):
-    """`anndata.io.sparse_dataset` over X; columns and tables are read whole by `read_elem`, dense arrays by zarr."""
+    """`anndata.io.sparse_dataset` over X; tables are read whole by `read_elem`, dense arrays by zarr."""
 
     def __init__(self, pipeline: str) -> None:
         super().__init__("sparse_dataset", pipeline)
@@ -382,4 +383,3 @@ class Eager(Peer):
             case "all":
                 return adata.X
         raise ValueError(workload)
-

@@ -1,4 +1,4 @@
-"""Programs that are measured by turns: one run of each, again and again, since the machine drifts over minutes.
+"""Programs that are measured by turns: one run of each, again and again, since the machine drifts.
 
 A participant is a process that is told what to do in one line of JSON, answers with what its first call took,
 and then runs once for each line `go`. `floor` is the Rust program in bench/floor, the others are worker.py.
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -63,12 +63,16 @@ class Participant:
     def best(self) -> float | None:
         return min(self.times) if self.times and self.running else None
 
+    @property
+    def pipes(self) -> tuple[IO[str], IO[str], IO[str]]:
+        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
+        if stdin is None or stdout is None or stderr is None:
+            raise RuntimeError("the process has no pipes")
+        return stdin, stdout, stderr
+
     def ask(self, line: str) -> Answer:
         """One line out, one line back; an error where the process has ended."""
-        stdin, stdout, stderr = self.process.stdin, self.process.stdout, self.process.stderr
-        assert stdin is not None
-        assert stdout is not None
-        assert stderr is not None
+        stdin, stdout, stderr = self.pipes
         try:
             stdin.write(line + "\n")
             stdin.flush()
@@ -94,8 +98,7 @@ class Participant:
         if self.process.poll() is None:
             if self.running and self.process.args[-1] == "--serve":  # type: ignore[index]
                 self.facts |= self.ask("end")
-            assert self.process.stdin is not None
-            self.process.stdin.close()
+            self.pipes[0].close()
             self.process.wait(30)
 
 

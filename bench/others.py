@@ -1,4 +1,4 @@
-"""Readers of formats of their own, which hold the same counts: shown beside, no rule of the targets but one."""
+"""Readers of formats of their own, which hold the same counts: shown beside."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def make_cellstream(store: Path) -> None:
     group = zarr.open_group(store, mode="r")
     x = ad.io.read_elem(group["X"])
     x.indices, x.indptr = x.indices.astype("int32"), x.indptr.astype("int64")
-    adata = ad.AnnData(X=x, obs=ad.io.read_elem(group["obs"])[["cell_type"]], var=ad.io.read_elem(group["var"]))
+    adata = ad.AnnData(
+        X=x, obs=ad.io.read_elem(group["obs"])[["cell_type"]], var=ad.io.read_elem(group["var"])
+    )
     partial = archive.with_name(archive.name + ".partial.csad")
     partial.unlink(missing_ok=True)
     cellstream.write_sharded(adata, partial, layout="cell")

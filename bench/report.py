@@ -61,7 +61,7 @@ def is_peer(name: str) -> bool:
 def target(name: str, layout: str, seen: Answer) -> tuple[str, bool | None]:
     """The target of a workload as words, and whether it is met; `None`: there is none, or no measure."""
     workload = WORKLOADS[name]
-    best = seen["lazarr"].get("best_s")
+    best = seen.get("lazarr", {}).get("best_s")
     if best is None:
         return "–", None
     if workload.milliseconds is not None:
@@ -85,7 +85,7 @@ def target(name: str, layout: str, seen: Answer) -> tuple[str, bool | None]:
 
 
 def main_row(name: str, layout: str, seen: Answer) -> list[str]:
-    lazarr, floor = seen["lazarr"], seen.get("floor", {})
+    lazarr, floor = seen.get("lazarr", {}), seen.get("floor", {})
     best, least = lazarr.get("best_s"), floor.get("best_s")
     words, met = target(name, layout, seen)
     peers = {n: a["best_s"] for n, a in seen.items() if is_peer(n) and "best_s" in a}
@@ -121,7 +121,7 @@ def main_row(name: str, layout: str, seen: Answer) -> list[str]:
 
 def main_table(layout: str, seen: dict[str, Answer]) -> list[str]:
     """One line a workload. `seen`: by workload, then by engine."""
-    rows = [main_row(name, layout, answers) for name, answers in seen.items() if "lazarr" in answers]
+    rows = [main_row(name, layout, answers) for name, answers in seen.items()]
     # Columns without a single figure are left out.
     keep = [i for i in range(len(MAIN)) if i == 0 or any(row[i] not in ("–", "–, –") for row in rows)]
     return table([MAIN[i] for i in keep], [[row[i] for i in keep] for row in rows])
@@ -177,7 +177,7 @@ def peer_table(answers: Answer) -> list[str]:
 
 
 def replace(path: Path, mark: str, lines: list[str]) -> None:
-    """Put the lines between the marks in a file, whose other parts stay; new marks go before the campaigns."""
+    """Put the lines between the marks in a file; its other parts stay, new marks go before the campaigns."""
     begin, end = f"<!-- bench {mark} -->", f"<!-- /bench {mark} -->"
     part = "\n".join([begin, *lines, end])
     text = path.read_text(encoding="utf-8") if path.exists() else "# Results\n"

@@ -39,7 +39,18 @@ from workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PACKAGES = ("lazarr", "anndata", "zarr", "zarrs", "numcodecs", "dask", "numpy", "scipy", "pandas", "cellstream")
+PACKAGES = (
+    "lazarr",
+    "anndata",
+    "zarr",
+    "zarrs",
+    "numcodecs",
+    "dask",
+    "numpy",
+    "scipy",
+    "pandas",
+    "cellstream",
+)
 
 Answer = dict[str, Any]
 
@@ -157,9 +168,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workloads", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--repeat", type=int, default=5, help="calls after the discarded one, at least")
     parser.add_argument("--seconds", type=float, default=3.0, help="short calls are repeated for so long")
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds after which a peer is repeated less")
+    parser.add_argument(
+        "--patience", type=float, default=20.0, help="seconds after which a peer is repeated less"
+    )
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one engine and workload")
-    parser.add_argument("--profile", default=os.environ.get("LAZARR_PROFILE", "release"), help="of the floor")
+    parser.add_argument("--profile", default="quick", help="of the floor: its work is in C libraries")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md even if not all was run")
     args = parser.parse_args()
     args.all = args.engines is None and args.workloads is None
@@ -183,14 +196,16 @@ def main() -> int:
         "the peers with each of zarr's pipelines",
         "",
     ]
-    print("\n".join(head))
+    print("\n".join(head), flush=True)
     lines, peers, raw, failed = list(head), list(head), [], []
     for layout in args.layouts.split(","):
         path = make_store(args.cells, args.genes, args.density, layout)
         disk = warm(path)
         if "cellstream" in args.engines and layout not in ALONE:
             make_cellstream(path)
-        title = f"{args.cells:,} cells × {args.genes:,} genes, layout `{layout}`, {disk / 1e6:,.0f} MB on disk"
+        title = (
+            f"{args.cells:,} cells × {args.genes:,} genes, layout `{layout}`, {disk / 1e6:,.0f} MB on disk"
+        )
         print(f"## {title}\n", flush=True)
         seen = bench_store(path, layout, args, facts_of(path))
         raw.append({"store": path.name, "layout": layout, "seen": seen})

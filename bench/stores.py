@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from engines import CATEGORY
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 DATA = HERE / "data"
-
-CATEGORY = "Plasmacytoid dendritic cell"
 
 
 def make_store(cells: int, genes: int, density: float, layout: str) -> Path:

@@ -161,7 +161,7 @@ class Subject:
         return answer
 
     def again(self, check: str | None = None) -> tuple[float, float]:
-        """A further call: its seconds, and those of the processor. The result is let go outside of the clock."""
+        """A further call: its seconds, and the processor's. The result is let go outside of the clock."""
         gc.collect()
         processor = time.process_time()
         started = time.perf_counter()

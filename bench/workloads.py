@@ -120,9 +120,7 @@ WORKLOADS: dict[str, Workload] = {
         "whole obs to pandas", whole_obs, beside="lazarr to_arrow, pyarrow to_pandas", beside_ratio={"*": 1.2}
     ),
     "head": Workload("obs head (100)", head, milliseconds=2.0),
-    "all": Workload(
-        "all of X", everything, {"lz4": 1.4, "default": 1.2, "uncompressed": 1.2, "gzip": 1.2}
-    ),
+    "all": Workload("all of X", everything, {"lz4": 1.4, "default": 1.2, "uncompressed": 1.2, "gzip": 1.2}),
     "mask": Workload("a view by a mask of 10M rows", milliseconds=50.0, store="hollow-cells"),
     "plan": Workload("plan of a million inner chunks", milliseconds=500.0, store="hollow-chunks"),
 }
