@@ -408,7 +408,7 @@ impl Summing {
     ) -> Result<()> {
         let chunk = |k: usize| {
             let (read, (at, bytes)) = (reads.get(k)?, met.chunks.get(k)?);
-            let start = at.first()? * read.array.inner_shape().first()?;
+            let start = read.array.cut(0).start(*at.first()?);
             Some((start, Items { dtype: &read.array.dtype, bytes }))
         };
         let Some((start, values)) = chunk(0) else { return Ok(()) };
@@ -472,12 +472,11 @@ impl Summing {
             return Err(Error::new(Code::Internal, "an array of two axes was expected"));
         };
         let spans = read.chunk_span(at);
-        let (shape, axes) = (read.array.inner_shape(), &read.axes);
-        let (Some(&high), Some(&wide), [rows, columns]) = (shape.first(), shape.get(1), axes.as_slice())
-        else {
+        let ([rows, columns], [row, column]) = (read.axes.as_slice(), at.as_slice()) else {
             return Err(Error::new(Code::Internal, "an array of two axes was expected"));
         };
-        let (top, left) = (at[0] * high, at[1] * wide);
+        let (top, cut) = (read.array.cut(0).start(*row), read.array.cut(1));
+        let (left, wide) = (cut.start(*column), cut.len(*column));
         let (first, sums) = (partial.first, &mut partial.sums);
         rows.runs(spans[0].clone(), &mut |run: Run| {
             for i in 0..run.len {
