@@ -10,6 +10,7 @@ use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, P
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
+use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
@@ -58,8 +59,8 @@ impl<'a> Run<'a> {
         .for_call();
         let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
-        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
+        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill, threads };
         Self {
             session,
             io,
@@ -167,8 +168,17 @@ impl<'a> Run<'a> {
                     if !stage.last {
                         program.open(&self.cx)?;
                     }
-                    for read in &stage.reads {
-                        name(&exec, read, &mut reads)?;
+                    match program.lanes() {
+                        Some(lanes) => {
+                            for read in lanes.lanes.iter().flatten() {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
+                        None => {
+                            for read in &stage.reads {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
                     }
                     if !stage.last {
                         stages.push((i, stage));
@@ -218,12 +228,21 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
+                let lanes = program.lanes();
                 let arrays = stage
                     .reads
                     .iter()
-                    .map(|r| array_plan(&exec, r, resolve))
+                    .enumerate()
+                    .map(|(k, r)| match &lanes {
+                        Some(lanes) if resolve => lanes_plan(&exec, r, lanes, k),
+                        _ => array_plan(&exec, r, resolve),
+                    })
                     .collect::<Result<Vec<_>>>()
                     .map_err(at)?;
+                if let Some(lanes) = lanes {
+                    let chunks = lane_bytes(&exec, &stage.reads);
+                    per_thread = chunks.saturating_add(lanes.sums).max(per_thread);
+                }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
                     let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
                     index_bytes = index_bytes.saturating_add(bytes);
@@ -286,11 +305,13 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
     exec.poll()?;
     let mut jobs = Vec::new();
     for (i, stage) in stages {
+        // Where there are lanes there are no sinks.
         for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
             jobs.push(Job { read, sink });
         }
     }
-    exec.run(&jobs)
+    exec.run(&jobs)?;
+    stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }
 
 /// Adds arrays to the stage of a round: leaves of one element go out together.
@@ -407,6 +428,24 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
     plan.requests = Amount::exact(requests + again);
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
     plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    Ok(plan)
+}
+
+/// What one read costs that is cut into lanes: requests do not merge across these.
+fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -> Result<ArrayPlan> {
+    let mut plan = array_plan(exec, whole, false)?;
+    let mut sum = ArrayPlan::default();
+    for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
+        let lane = array_plan(exec, read, true)?;
+        sum.requests += lane.requests;
+        sum.index_requests += lane.index_requests;
+        sum.fetch_bytes += lane.fetch_bytes;
+        sum.decode_bytes += lane.decode_bytes;
+    }
+    plan.requests = sum.requests;
+    plan.index_requests = sum.index_requests;
+    plan.fetch_bytes = sum.fetch_bytes;
+    plan.decode_bytes = sum.decode_bytes;
     Ok(plan)
 }
 
