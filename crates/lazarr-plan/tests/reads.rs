@@ -148,7 +148,8 @@ fn a_walk_over_edges_steps_on_each_touched_chunk_once() {
         assert_eq!((read.chunk_count(), read.shard_count()), (found.len() as u64, found.len() as u64));
         assert_eq!(read.chunk_items(), items, "seed {seed}: {edges:?}");
         let mut asked = Vec::new();
-        let mut stream = read.work(Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1, overhead: 0 });
+        let mut stream =
+            read.work(Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1, overhead: 0 });
         while let Some(work) = stream.next(&mut |_, _| panic!("there are no shards")).unwrap() {
             let Work::Fetch { key, range: ByteRange::All, parts, .. } = work else { panic!("{work:?}") };
             assert_eq!(key, array.chunk_key(&parts[0].at));

@@ -187,10 +187,13 @@ impl Sums {
         if self.centred {
             let [sum, squares, centre, count] =
                 self.sums.as_chunks().0.get(at as usize).copied().unwrap_or_default();
-            // What is not stored is 0, and differs from the centre by all of it.
+            // What is not stored is 0, and differs from the centre by all of it. Nothing does, where the square of that is
+            // beyond float64 and all are stored.
             let zeros = n - count;
-            let rest = sum - zeros * centre;
-            let squares = squares + zeros * (centre * centre) - rest * rest / n;
+            let (less, more) =
+                if zeros > 0.0 { (zeros * centre, zeros * (centre * centre)) } else { (0.0, 0.0) };
+            let rest = sum - less;
+            let squares = squares + more - rest * rest / n;
             return Moment { mean: centre + rest / n, squares: at_least_zero(squares), lost: false };
         }
         let [sum, squares] = self.of(at).copied().unwrap_or_default();

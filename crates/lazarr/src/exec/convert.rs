@@ -120,7 +120,11 @@ impl Convert {
         let Self::Integers { from, low, high, .. } = self else { return Ok(()) };
         let bound = u32::try_from(*high).ok().filter(|_| *low == 0 && *from == DataType::Int(4));
         if let Some(bound) = bound
-            && items.as_chunks::<4>().0.iter().fold(true, |legal, b| legal & (u32::from_le_bytes(*b) <= bound))
+            && items
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .fold(true, |legal, b| legal & (u32::from_le_bytes(*b) <= bound))
         {
             return Ok(());
         }

@@ -186,11 +186,11 @@ impl Walker<'_, '_> {
             reduce.absent(read, &part.at)?;
             exec.verify(&read.array)?;
             exec.io.meter().add_filled();
-            slot.fill(read)?;
+            slot.fill(read, &part.at)?;
         } else {
             let bytes = part.bytes.clone().unwrap_or(0..slot.encoded.len() as u64);
             slot.bytes = slot.base + bytes.start..slot.base + bytes.end;
-            let chunk = slot.decode(read, bytes);
+            let chunk = slot.decode(read, &part.at, bytes);
             exec.io.meter().add_chunk(chunk.map_err(|e| e.key(&*slot.key).range(slot.bytes.clone()))?);
         }
         slot.span = read.chunk_span(&part.at).first().cloned().unwrap_or(0..1);
@@ -227,14 +227,14 @@ impl Slot {
 
     /// The items of the chunk.
     fn items(&self, read: &ArrayRead) -> &[u8] {
-        let bytes = read.array.inner_bytes().unwrap_or(0) as usize;
+        let bytes = read.array.bytes_at(&self.at).unwrap_or(0) as usize;
         self.decoded.get(..bytes).unwrap_or_default()
     }
 
     /// Decodes these of the fetched bytes; how many they become.
-    fn decode(&mut self, read: &ArrayRead, encoded: Range<u64>) -> Result<u64> {
+    fn decode(&mut self, read: &ArrayRead, at: &[u64], encoded: Range<u64>) -> Result<u64> {
         let encoded = self.encoded.get(encoded.start as usize..encoded.end as usize);
-        let (Some(encoded), Some(bytes)) = (encoded, read.array.inner_bytes()) else {
+        let (Some(encoded), Some(bytes)) = (encoded, read.array.bytes_at(at)) else {
             return Err(Error::new(Code::Internal, "a chunk lies outside of its request"));
         };
         let chain = &read.array.chain;
@@ -245,8 +245,8 @@ impl Slot {
     }
 
     /// A chunk of the fill value.
-    fn fill(&mut self, read: &ArrayRead) -> Result<()> {
-        let (Fill::Item(item), Some(bytes)) = (&read.array.fill, read.array.inner_bytes()) else {
+    fn fill(&mut self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let (Fill::Item(item), Some(bytes)) = (&read.array.fill, read.array.bytes_at(at)) else {
             return Err(Error::new(Code::Internal, "numbers have a fill value of their size"));
         };
         self.charges[1].grow_to(bytes, "a chunk of fill values")?;

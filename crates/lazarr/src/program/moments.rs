@@ -436,13 +436,13 @@ impl Summing {
             let mut result = Ok(());
             match (self.kind, weights) {
                 (Kind::Columns, None) => {
-                    result = kernel::scatter::<W, F>(sums, values(from, to), indices(from, to), 1.0)
+                    result = kernel::scatter::<W, F>(sums, values(from, to), indices(from, to))
                         .map_err(|at| outside(at, from));
                 }
                 (kind, Some(weights)) => rows.each(from, to, |row, a, b| {
                     let row = (rows.first + row) as usize;
                     let added = if kind == Kind::Columns {
-                        kernel::scatter::<W, F>(sums, values(a, b), indices(a, b), weights[row])
+                        kernel::scatter_times::<W, F>(sums, values(a, b), indices(a, b), weights[row])
                     } else {
                         kernel::weigh::<W, F>(
                             &mut sums[(row - first) * W..],
@@ -472,11 +472,11 @@ impl Summing {
             return Err(Error::new(Code::Internal, "an array of two axes was expected"));
         };
         let spans = read.chunk_span(at);
-        let (&[above, beside], [rows, columns]) = (at.as_slice(), read.axes.as_slice()) else {
+        let ([rows, columns], [row, column]) = (read.axes.as_slice(), at.as_slice()) else {
             return Err(Error::new(Code::Internal, "an array of two axes was expected"));
         };
-        let (down, across) = (read.array.cut(0), read.array.cut(1));
-        let (top, left, wide) = (down.start(above), across.start(beside), across.len(beside));
+        let (top, cut) = (read.array.cut(0).start(*row), read.array.cut(1));
+        let (left, wide) = (cut.start(*column), cut.len(*column));
         let (first, sums) = (partial.first, &mut partial.sums);
         rows.runs(spans[0].clone(), &mut |run: Run| {
             for i in 0..run.len {
@@ -564,11 +564,8 @@ impl Reduce for Summing {
             let Some(sums) = total.sums.get_mut(to..to + partial.sums.len()) else {
                 return Err(Error::new(Code::Internal, "a lane has more results than there are"));
             };
-            for (k, (sum, more)) in sums.iter_mut().zip(&partial.sums).enumerate() {
-                // The centre stands among the sums.
-                if self.width == Plain::WIDTH || k % Centred::WIDTH != 2 {
-                    *sum += more;
-                }
+            for (sums, more) in sums.chunks_exact_mut(self.width).zip(partial.sums.chunks_exact(self.width)) {
+                if self.centre.is_some() { Centred::merge(sums, more) } else { Plain::merge(sums, more) }
             }
             next += 1;
         }

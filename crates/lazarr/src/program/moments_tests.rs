@@ -48,7 +48,7 @@ fn indices_outside_of_the_matrix_are_found() {
         (DataType::Int(1), vec![0, 3, 127, 1], None),
     ] {
         let mut sums = [0.0; 400];
-        let found = scatter::<2, Plain>(&mut sums, values, items(&dtype, &indices), 1.0);
+        let found = scatter::<2, Plain>(&mut sums, values, items(&dtype, &indices));
         assert_eq!(found.err(), bad, "{dtype} {indices:?}");
         let mut one = [0.0; 2];
         let found = weigh::<2, Plain>(&mut one, values, items(&dtype, &indices), &[0.0; 200]);
@@ -56,7 +56,7 @@ fn indices_outside_of_the_matrix_are_found() {
     }
     let far = (1u64 << 40).to_ne_bytes();
     let one = items(&DataType::UInt(1), &[1]);
-    assert_eq!(scatter::<2, Plain>(&mut [0.0; 8], one, items(&DataType::Int(8), &far), 1.0), Err(0));
+    assert_eq!(scatter::<2, Plain>(&mut [0.0; 8], one, items(&DataType::Int(8), &far)), Err(0));
     assert_eq!(items(&DataType::Int(8), &(-3i64).to_ne_bytes()).integer(0), -3);
 }
 

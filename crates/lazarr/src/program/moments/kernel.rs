@@ -65,6 +65,10 @@ pub(super) trait Form {
     /// Sums for each result.
     const WIDTH: usize;
     fn add(sums: &mut [f64], value: f64, times: f64);
+    /// Other sums of the same result, still of nothing.
+    fn begin(sums: &mut [f64], of: &[f64]);
+    /// Adds sums of the same result.
+    fn merge(sums: &mut [f64], more: &[f64]);
 }
 
 /// The value and its square.
@@ -76,6 +80,12 @@ impl Form for Plain {
     fn add(sums: &mut [f64], value: f64, times: f64) {
         sums[0] += times * value;
         sums[1] += times * (value * value);
+    }
+    fn begin(_: &mut [f64], _: &[f64]) {}
+    #[inline]
+    fn merge(sums: &mut [f64], more: &[f64]) {
+        sums[0] += more[0];
+        sums[1] += more[1];
     }
 }
 
@@ -90,6 +100,16 @@ impl Form for Centred {
         sums[0] += times * value;
         sums[1] += times * (value * value);
         sums[3] += times;
+    }
+    #[inline]
+    fn begin(sums: &mut [f64], of: &[f64]) {
+        sums[2] = of[2];
+    }
+    #[inline]
+    fn merge(sums: &mut [f64], more: &[f64]) {
+        sums[0] += more[0];
+        sums[1] += more[1];
+        sums[3] += more[3];
     }
 }
 
@@ -128,12 +148,30 @@ pub(super) fn scatter<const W: usize, F: Form>(
     sums: &mut [f64],
     values: Items<'_>,
     indices: Items<'_>,
-    times: f64,
 ) -> Result<(), usize> {
     let sums = sums.as_chunks_mut::<W>().0;
     let legal = sums.len().min(indices.most());
     let sums = &mut sums[..legal];
     // The check of the bound is the one of the slice.
+    each_pair!(values, indices, |index, value| match sums.get_mut(index) {
+        Some(sums) => {
+            F::add(sums, value, 1.0);
+            true
+        }
+        None => false,
+    })
+}
+
+/// The same, each value so many times.
+pub(super) fn scatter_times<const W: usize, F: Form>(
+    sums: &mut [f64],
+    values: Items<'_>,
+    indices: Items<'_>,
+    times: f64,
+) -> Result<(), usize> {
+    let sums = sums.as_chunks_mut::<W>().0;
+    let legal = sums.len().min(indices.most());
+    let sums = &mut sums[..legal];
     each_pair!(values, indices, |index, value| match sums.get_mut(index) {
         Some(sums) => {
             F::add(sums, value, times);
@@ -178,6 +216,9 @@ pub(super) fn along<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>
     each_dtype!(values.dtype, number => zip::<W, _, F>(sums, values.bytes, number));
 }
 
+/// So many sums of one result are kept side by side.
+const SIDE: usize = 4;
+
 /// All values go into the sums of one result.
 pub(super) fn fold<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>) {
     fn all<const W: usize, const N: usize, F: Form>(
@@ -185,11 +226,21 @@ pub(super) fn fold<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>)
         values: &[u8],
         number: impl Fn([u8; N]) -> f64,
     ) {
-        let mut own = *sums;
-        for value in values.as_chunks::<N>().0 {
-            F::add(&mut own, number(*value), 1.0);
+        // Several sums side by side, that one addition does not wait for the other.
+        let (blocks, rest) = values.as_chunks::<N>().0.as_chunks::<SIDE>();
+        let mut own = [[0.0; W]; SIDE];
+        for own in &mut own {
+            F::begin(own, sums);
         }
-        *sums = own;
+        for block in blocks {
+            for (own, value) in own.iter_mut().zip(block) {
+                F::add(own, number(*value), 1.0);
+            }
+        }
+        for value in rest {
+            F::add(&mut own[0], number(*value), 1.0);
+        }
+        own.iter().for_each(|own| F::merge(sums, own));
     }
     if let Some(sums) = sums.first_chunk_mut::<W>() {
         each_dtype!(values.dtype, number => all::<W, _, F>(sums, values.bytes, number));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use lazarr_format::Result;
+use lazarr_format::{Cut, Result};
 use lazarr_plan::{ArrayRead, Placement, Run};
 
 /// So many lanes at most, but for the ends.
@@ -24,14 +24,10 @@ pub(super) fn cut(reads: &[ArrayRead], results: u64) -> Vec<Vec<ArrayRead>> {
     }
     // Items of one place along the first axis.
     let wide = reads[0].array.shape[1..].iter().fold(1, |n: u64, &s| n.saturating_mul(s)).max(1);
-    // Chunks of several lengths meet nowhere for sure: one lane.
-    let unit = |r: &ArrayRead| if r.array.grid.is_some() { u64::MAX } else { r.array.inner_shape()[0].max(1) };
-    let unit = reads.iter().map(unit).reduce(lcm).unwrap_or(1);
     let long =
         ((span.end - span.start) / LANES).max(results.saturating_mul(EACH).max(ITEMS).div_ceil(wide)).max(1);
-    let long = long.div_ceil(unit).saturating_mul(unit);
-    let lane = |k: u64| {
-        let range = k * long..(k + 1).saturating_mul(long);
+    let bounds = bounds(reads, &span, long);
+    let lane = |range: Range<u64>| {
         let within = |read: &ArrayRead| {
             let mut read = read.clone();
             read.axes[0] = Arc::new(Within { of: read.axes[0].clone(), range: range.clone() });
@@ -40,8 +36,39 @@ pub(super) fn cut(reads: &[ArrayRead], results: u64) -> Vec<Vec<ArrayRead>> {
         };
         reads.iter().map(within).collect::<Vec<_>>()
     };
-    let all = span.start / long..span.end.div_ceil(long);
-    all.map(lane).filter(|reads| reads.iter().all(|r| r.axes[0].span().is_some())).collect()
+    let lanes = bounds.windows(2).map(|b| lane(b[0]..b[1]));
+    lanes.filter(|reads| reads.iter().all(|r| r.axes[0].span().is_some())).collect()
+}
+
+/// Where lanes begin and end: no closer than `long`, where chunks of all reads do.
+fn bounds(reads: &[ArrayRead], span: &Range<u64>, long: u64) -> Vec<u64> {
+    let cuts: Vec<Cut<'_>> = reads.iter().map(|r| r.array.cut(0)).collect();
+    let every = |cut: &Cut<'_>| match cut {
+        Cut::Every(length) => Some((*length).max(1)),
+        Cut::Edges(_) => None,
+    };
+    let unit = cuts.iter().map(every).collect::<Option<Vec<_>>>().and_then(|u| u.into_iter().reduce(lcm));
+    let mut bounds = vec![span.start];
+    let mut last = 0;
+    while let Some(next) = bounds.last().and_then(|b| b.checked_add(long)).filter(|next| *next < span.end) {
+        let edge = match (unit, cuts.first()) {
+            (Some(unit), _) => next.div_ceil(unit).saturating_mul(unit),
+            (None, Some(cut)) => cut.end(cut.of(next - 1)).unwrap_or(u64::MAX),
+            (None, None) => u64::MAX,
+        };
+        if edge >= span.end || edge <= last {
+            break;
+        }
+        last = edge;
+        if cuts.iter().all(|cut| cut.start(cut.of(edge)) == edge) {
+            bounds.push(edge);
+        } else {
+            // Chunks of several lengths that do not end together: one lane to the end.
+            break;
+        }
+    }
+    bounds.push(span.end);
+    bounds
 }
 
 /// The least common multiple, or the largest number where there is none below.
