@@ -65,6 +65,22 @@ pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
         .help("The store is incomplete: copy it again from its source, or read with missing=\"fill\" to take the fill value")
 }
 
+/// The error for an item that is not legal.
+pub(crate) fn illegal(convert: &Convert, code: Code, read: &ArrayRead, bad: BadItem) -> Error {
+    let (low, high) = convert.bounds();
+    let what = match code {
+        Code::SparseIndices => "an index lies outside of the matrix",
+        Code::CategoryCode => "a code points at no category",
+        Code::SparseIndptr => "a row start lies outside of the stored values",
+        Code::ChunkDecode => "a boolean is neither 0 nor 1",
+        _ => "a value is out of range",
+    };
+    Error::new(code, what)
+        .element(&*read.array.path)
+        .expected(format!("{low} to {high}"))
+        .found(bad.value.to_string())
+}
+
 /// Gathers fixed-size items into a result.
 pub(crate) struct Gather {
     pub(crate) target: Target,
@@ -90,22 +106,7 @@ impl Gather {
             return Err(Error::new(Code::Internal, "a run lies outside of its chunk or result")
                 .element(&*read.array.path));
         };
-        self.convert.run(src, dst).map_err(|bad| self.illegal(read, bad))
-    }
-
-    fn illegal(&self, read: &ArrayRead, bad: BadItem) -> Error {
-        let (low, high) = self.convert.bounds();
-        let what = match self.code {
-            Code::SparseIndices => "an index lies outside of the matrix",
-            Code::CategoryCode => "a code points at no category",
-            Code::SparseIndptr => "a row start lies outside of the stored values",
-            Code::ChunkDecode => "a boolean is neither 0 nor 1",
-            _ => "a value is out of range",
-        };
-        Error::new(self.code, what)
-            .element(&*read.array.path)
-            .expected(format!("{low} to {high}"))
-            .found(bad.value.to_string())
+        self.convert.run(src, dst).map_err(|bad| illegal(&self.convert, self.code, read, bad))
     }
 
     /// Copies the wanted items below one axis.

@@ -10,6 +10,7 @@ mod fixed;
 mod recipe;
 mod room;
 mod rows;
+mod scan;
 mod sparse;
 mod starts;
 mod take;
@@ -26,6 +27,7 @@ use crate::ledger::Budget;
 pub use recipe::describe;
 pub(crate) use recipe::{Recipe, Want, broken};
 pub(crate) use rows::RowStarts;
+pub(crate) use scan::{Column, Scan, Visit};
 pub(crate) use sparse::{SparseRows, index_width};
 pub(crate) use starts::Starts;
 pub(crate) use take::take_major;
@@ -97,6 +99,8 @@ pub(crate) enum Leaf {
     Sparse(crate::value::SparseMatrix),
     /// The row starts of a window of a stream.
     Starts(Box<rows::RowStarts>),
+    /// Nothing: it was looked through.
+    Scanned,
 }
 
 /// An index as a placement.
