@@ -123,7 +123,7 @@ fn with_items<T: Copy, R>(array: &Bound<'_, PyAny>, typestr: &str, f: impl FnOnc
 
 /// Positions, from an int64 array.
 pub(crate) fn ints(array: &Bound<'_, PyAny>) -> PyResult<Step> {
-    Ok(Step::Ints(with_items::<i64, _>(array, "<i8", Into::into)?))
+    Ok(Step::Ints(with_items::<i64, _>(array, "<i8", |items| items.into())?))
 }
 
 /// The items of a bool array.

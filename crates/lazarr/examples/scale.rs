@@ -236,4 +236,6 @@ fn main() {
             println!("| {} | {layout} | {own:.1} | {floors} | {:.0} |", case.about(), bytes / 1e6);
         }
     }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("scale: {threads} threads; the best of 5 runs after one that is not counted");
 }

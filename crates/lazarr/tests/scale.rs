@@ -9,7 +9,7 @@ use std::sync::Arc;
 use common::{alone, rows_of};
 use lazarr::format::anndata::Element;
 use lazarr::plan::expr::{CmpOp, ColumnRef, Expr, Literal};
-use lazarr::{Call, LazyAnnData, Meter, Options, Session, Step, Value};
+use lazarr::{Call, Index, LazyAnnData, Meter, Options, Session, Step, Value};
 use lazarr_testkit::{Catalog, Codec, Rng, Simulated};
 
 const CELLS: u64 = 100_000_000;
@@ -124,6 +124,24 @@ fn random_rows_read_the_chunks_that_they_touch() {
                 (shards.len() as u64, shards.len() as u64)
             );
         }
+    }
+}
+
+#[test]
+fn a_mask_is_a_bit_a_row_and_there_once() {
+    let cells = 10_000_000;
+    let adata = open(&Simulated::new(&catalog(cells, None)));
+    let words = (0..cells.div_ceil(64)).map(|w| w.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let mask = Index::mask_bits(words, cells, cells).unwrap();
+    assert!(mask.memory_bytes() < cells / 6, "{}", mask.memory_bytes());
+    let view = adata.select(Some(Step::Index(mask)), None).unwrap();
+    let own = view.obs_axis();
+    for element in ["X", "obs"] {
+        assert!(Arc::ptr_eq(&view.get(element).unwrap().axes()[0], own), "{element}");
+    }
+    let obs = view.get("obs").unwrap();
+    for column in [obs.names().unwrap(), obs.column("cell_type").unwrap(), obs.column("n_genes").unwrap()] {
+        assert!(Arc::ptr_eq(&column.axes()[0], own));
     }
 }
 

@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "threads write disjoint stretches of one result")]
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use lazarr_format::codec::Vlen;
 use lazarr_format::{Code, Error, Result};
@@ -187,95 +186,6 @@ impl Sink for Gather {
             self.target
                 .stretch(((start - wanted.start) * below) as usize * size, (rows * below) as usize * size)
         }
-    }
-}
-
-/// The strings taken from one chunk, in order of source, with where each goes.
-pub(crate) struct Taken {
-    /// Destination and length of each item.
-    pub(crate) items: Vec<(u64, u32)>,
-    /// Their bytes, one after the other.
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// Gathers variable-length items: their size is unknown before, so each chunk's are kept until all are there.
-pub(crate) struct GatherVlen {
-    pub(crate) budget: crate::ledger::Budget,
-    pub(crate) out_shape: Vec<u64>,
-    pub(crate) lenient: bool,
-    pub(crate) taken: Mutex<(Vec<Taken>, crate::ledger::Charge)>,
-}
-
-impl GatherVlen {
-    fn each(
-        &self,
-        read: &ArrayRead,
-        spans: &[Range<u64>],
-        axis: usize,
-        from: u64,
-        to: u64,
-        f: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        if axis == read.axes.len() {
-            f(from, to);
-            return Ok(());
-        }
-        let span = &spans[axis];
-        let width = read.array.inner_shape()[axis];
-        let start = span.start / width * width;
-        read.axes[axis].runs(span.clone(), &mut |run: Run| {
-            (0..run.len).try_for_each(|i| {
-                let from = from * width + (run.src - start) + i;
-                self.each(read, spans, axis + 1, from, to * self.out_shape[axis] + run.dst + i, f)
-            })
-        })
-    }
-}
-
-impl Sink for GatherVlen {
-    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
-        let Items::Vlen(chunk) = items else {
-            return Err(Error::new(Code::Internal, "items of fixed size came where strings were expected"));
-        };
-        let spans = read.chunk_span(at);
-        let mut count = 0u64;
-        let mut bytes = 0u64;
-        let item = |from: u64| {
-            let (a, b) = (chunk.offsets.get(from as usize)?, chunk.offsets.get(from as usize + 1)?);
-            chunk.bytes.get(*a as usize..*b as usize)
-        };
-        self.each(read, &spans, 0, 0, 0, &mut |from, _| {
-            count += 1;
-            bytes += item(from).map_or(0, |b| b.len() as u64);
-        })?;
-        let cost = count * size_of::<(u64, u32)>() as u64 + bytes;
-        let charge = self.budget.charge(cost, "strings")?;
-        let mut taken =
-            Taken { items: Vec::with_capacity(count as usize), bytes: Vec::with_capacity(bytes as usize) };
-        let mut whole = true;
-        self.each(read, &spans, 0, 0, 0, &mut |from, to| match item(from)
-            .and_then(|b| Some((b, u32::try_from(b.len()).ok()?)))
-        {
-            Some((text, len)) => {
-                taken.items.push((to, len));
-                taken.bytes.extend_from_slice(text);
-            }
-            None => whole = false,
-        })?;
-        if !whole {
-            return Err(
-                Error::new(Code::StringData, "a string lies outside of its chunk").element(&*read.array.path)
-            );
-        }
-        let mut all = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.0.push(taken);
-        all.1.absorb(charge);
-        Ok(())
-    }
-
-    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        // A writer leaves out chunks of a text column that are all ''; of names and categories it never does.
-        if self.lenient || may_be_absent(read.role) { Ok(()) } else { Err(missing(read, at)) }
     }
 }
 
