@@ -170,7 +170,7 @@ impl Simulated {
         match catalog.codec {
             Codec::None => {}
             Codec::Zstd => {
-                codecs.push(json!({"name": "zstd", "configuration": {"level": 1, "checksum": false}}))
+                codecs.push(json!({"name": "zstd", "configuration": {"level": 1, "checksum": false}}));
             }
             other => panic!("a simulated catalog has no {other:?}"),
         }

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example scale` prints a table of times beside their floors: every chunk of a column, or of
 //! `indptr`, that must be looked at, taken from the same store and decoded once with all cores. `scale growth CASE LAYOUT`
-//! runs one case in a process of its own and prints by how many bytes that grew. `LAZARR_CELLS` sets another size.
+//! runs one case in a process of its own and prints by how many bytes that grew. `scale table STORE obs` reads a table of a
+//! store to Arrow. `LAZARR_CELLS` sets another size.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement: what goes wrong ends it")]
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use lazarr::format::ArrayRef;
 use lazarr::format::codec::Scratch;
+use lazarr::format::shard::ShardIndex;
 use lazarr::plan::expr::{CmpOp, ColumnRef, Expr, Literal};
 use lazarr::{Call, Index, LazyAnnData, Options, Session, Step, reset_peak, resident};
 use lazarr_testkit::{Catalog, Codec, Rng, Simulated};
@@ -182,6 +184,78 @@ fn floor(case: Case, store: &Arc<Simulated>, cells: u64) {
     });
 }
 
+/// Every chunk of every array of a table fetched and decoded once, with all cores; strings are copied once more.
+fn table_floor(session: &Session, table: &lazarr::Element) {
+    let store = lazarr::store::LocalStore::open(session.url()).unwrap();
+    let io = lazarr::store::Io::new(Arc::new(store));
+    let arrays: Vec<ArrayRef> =
+        table.children().into_iter().flat_map(|(_, c)| c.arrays()).chain(names(table)).collect();
+    let keys: Vec<(ArrayRef, Vec<u64>)> = arrays
+        .iter()
+        .flat_map(|a| (0..a.shape[0].div_ceil(a.chunk_shape[0])).map(move |i| (a.clone(), vec![i])))
+        .collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                let (mut scratch, mut value, mut decoded) = (Scratch::default(), Vec::new(), Vec::new());
+                let mut kept: Vec<Vec<u8>> = Vec::new();
+                while let Some((array, at)) = keys.get(next.fetch_add(1, Relaxed)) {
+                    value.clear();
+                    let range = lazarr::store::ByteRange::All;
+                    let Some(found) =
+                        io.get(&array.chunk_key(at), &range, &mut |_| Ok(()), &mut value).unwrap()
+                    else {
+                        continue;
+                    };
+                    let inner = if array.sharding.is_some() {
+                        let index = value.len() - array.shard_index_bytes() as usize;
+                        let index = ShardIndex::parse(&value[index..], array, found.total).unwrap();
+                        let n = array.chunk_shape[0] / array.inner_shape()[0];
+                        (0..n).filter_map(|i| index.get(i).unwrap()).collect()
+                    } else {
+                        vec![0..value.len() as u64]
+                    };
+                    for range in inner {
+                        let encoded = &value[range.start as usize..range.end as usize];
+                        if let Some(bytes) = array.inner_bytes() {
+                            decoded.resize(bytes as usize, 0);
+                            array.chain.decode_into(encoded, &mut decoded, &mut scratch).unwrap();
+                        } else {
+                            let items = array.inner_len() as usize;
+                            let room = &mut |_| Ok(());
+                            let chunk =
+                                array.chain.decode_vlen_within(encoded, items, u64::MAX, &mut scratch, room);
+                            kept.push(chunk.unwrap().bytes.clone());
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// The arrays of a table's index.
+fn names(table: &lazarr::Element) -> Vec<ArrayRef> {
+    match &table.body {
+        lazarr::Body::DataFrame(frame) => frame.index.arrays(),
+        _ => Vec::new(),
+    }
+}
+
+/// A table of a store to Arrow, beside its floor.
+fn table(store: &str, path: &str) {
+    let session = Session::open(store, Options::default()).unwrap();
+    let element = session.element(path).unwrap();
+    let lazy = lazarr::Lazy::new(&session, &element);
+    let least = time(15, || table_floor(&session, &element));
+    let own = time(15, || {
+        let value = lazy.collect(&Call::default()).unwrap();
+        drop(lazarr::arrow::to_batch(value, path).unwrap());
+    });
+    println!("{path}: {own:.1} ms to Arrow, {least:.1} ms floor: {:.2}", own / least);
+}
+
 /// Milliseconds, the best of some runs after one that is not counted.
 fn time(runs: usize, f: impl Fn()) -> f64 {
     f();
@@ -215,6 +289,11 @@ fn main() {
         && what == "growth"
     {
         return growth(case, layout);
+    }
+    if let [what, store, path] = args.as_slice()
+        && what == "table"
+    {
+        return table(store, path);
     }
     let chosen = |name: &str| args.is_empty() || args.iter().any(|a| a == name);
     println!("| {} cells | layout | ms | floor ms | ms / floor | grows by MB |", cells());

@@ -55,14 +55,13 @@ fn by_code<const N: usize, T: PartialOrd + Copy + Default>(
     // One category, or all but one: compared, several rows at a time.
     let alone = if yes == 1 { Some(true) } else { (yes + 1 == lookup.len()).then_some(false) };
     let target = alone.and_then(|is| Some((code(lookup.iter().position(|x| *x == is)?)?, is)));
-    let mask = match target {
-        Some((target, is)) => words(items, |item| u8::from((narrow(item) == target) == is)),
-        None => {
-            let mut table: Vec<u8> = lookup.iter().map(|x| u8::from(*x)).collect();
-            table.push(0); // negative codes
-            let none = lookup.len();
-            words(items, |item| table[(wide(item) as u64).min(none as u64) as usize])
-        }
+    let mask = if let Some((target, is)) = target {
+        words(items, |item| u8::from((narrow(item) == target) == is))
+    } else {
+        let mut table: Vec<u8> = lookup.iter().map(|x| u8::from(*x)).collect();
+        table.push(0); // negative codes
+        let none = lookup.len() as u64;
+        words(items, |item| table[(wide(item) as u64).min(none) as usize])
     };
     let zero = T::default();
     let absent = items.iter().fold(false, |a, &item| a | (narrow(item) < zero));
