@@ -36,7 +36,7 @@ pub struct Profile {
 impl Profile {
     /// A local disk with a warm cache: a positioned read costs about two microseconds more than its bytes.
     pub const LOCAL: Self =
-        Self { latency: 2e-6, bandwidth: 8e9, max_request: 2 << 20, slots: 32, overhead: 0 };
+        Self { latency: 2e-6, bandwidth: 8e9, max_request: 256 << 10, slots: 32, overhead: 0 };
 
     /// The largest gap in bytes that is cheaper to read than to skip: two requests cost a second latency, one costs
     /// the gap. Each gap can be judged by itself, so that merging greedily gives the cheapest set of requests.

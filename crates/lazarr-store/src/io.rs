@@ -40,6 +40,12 @@ impl Io {
         Self { unlisted: true, ..self.clone() }
     }
 
+    /// The same store for the time of one call, see [`Store::for_call`].
+    #[must_use]
+    pub fn for_call(&self) -> Self {
+        Self { store: self.store.for_call().unwrap_or_else(|| self.store.clone()), ..self.clone() }
+    }
+
     /// What has passed.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter

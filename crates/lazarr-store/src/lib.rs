@@ -21,6 +21,7 @@ mod io;
 mod local;
 mod memory;
 mod meter;
+mod pread;
 mod store;
 mod zip;
 

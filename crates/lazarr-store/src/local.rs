@@ -1,13 +1,14 @@
 //! A directory as a store. Positioned reads only: a mapped file that shrinks would end the process.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lazarr_format::{Code, Error, Result};
 
+use crate::pread::read_at;
 use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 
 /// A directory of the local file system.
@@ -22,7 +23,16 @@ pub struct LocalStore {
     follow_links: bool,
     /// Folders in which no link was found that may not be followed.
     checked: Arc<RwLock<HashSet<String>>>,
+    /// In the store of one call: files of which a part was read, by key. Looked at again at each read, so that a file that
+    /// is changed in place is noticed; one that is replaced is read to the end as it was.
+    open: Option<Open>,
 }
+
+/// Files that are kept open, by key.
+type Open = Arc<RwLock<HashMap<String, Arc<File>>>>;
+
+/// So many files are kept open during a call.
+const OPEN: usize = 64;
 
 /// So many checked folders are remembered.
 const CHECKED: usize = 1 << 14;
@@ -48,7 +58,7 @@ impl LocalStore {
             .map_err(|e| io_error("the path cannot be made absolute", &path.display().to_string(), e))?;
         let real = fs::canonicalize(&root)
             .map_err(|e| io_error("the store cannot be looked at", &path.display().to_string(), e))?;
-        Ok(Self { root, real, follow_links: false, checked: Arc::default() })
+        Ok(Self { root, real, follow_links: false, checked: Arc::default(), open: None })
     }
 
     /// Whether links that lead out of the directory are followed.
@@ -124,6 +134,41 @@ impl LocalStore {
     }
 }
 
+impl LocalStore {
+    /// The file of a key, to be read; kept open in the store of one call, where `keep` says that it is read in parts.
+    fn file(&self, key: &str, keep: bool) -> Result<Option<Arc<File>>> {
+        let open = self.open.as_ref().filter(|_| keep);
+        if let Some(open) = open
+            && let Some(file) = open.read().unwrap_or_else(PoisonError::into_inner).get(key)
+        {
+            return Ok(Some(file.clone()));
+        }
+        let path = self.path(key)?;
+        // A pipe is not opened: that would wait for somebody who writes to it.
+        if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+            return Err(Error::new(
+                Code::StoreIo,
+                "there is a pipe, a socket or a device where a value should be",
+            )
+            .key(key)
+            .expected("a file"));
+        }
+        let file = match File::open(&path) {
+            Ok(f) => Arc::new(f),
+            Err(e) if is_absent(&e) => return Ok(None),
+            Err(e) => return Err(io_error("the file cannot be opened", key, e)),
+        };
+        if let Some(open) = open {
+            let mut open = open.write().unwrap_or_else(PoisonError::into_inner);
+            if open.len() >= OPEN {
+                open.clear();
+            }
+            open.insert(key.to_owned(), file.clone());
+        }
+        Ok(Some(file))
+    }
+}
+
 fn io_error(what: &str, key: &str, e: std::io::Error) -> Error {
     Error::new(Code::StoreIo, what.to_owned()).key(key).source(e)
 }
@@ -161,21 +206,7 @@ impl Store for LocalStore {
         reserve: Reserve<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Found>> {
-        let path = self.path(key)?;
-        // A pipe is not opened: that would wait for somebody who writes to it.
-        if fs::metadata(&path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-            return Err(Error::new(
-                Code::StoreIo,
-                "there is a pipe, a socket or a device where a value should be",
-            )
-            .key(key)
-            .expected("a file"));
-        }
-        let mut file = match File::open(&path) {
-            Ok(f) => f,
-            Err(e) if is_absent(&e) => return Ok(None),
-            Err(e) => return Err(io_error("the file cannot be opened", key, e)),
-        };
+        let Some(file) = self.file(key, *range != ByteRange::All)? else { return Ok(None) };
         let meta = file.metadata().map_err(|e| io_error("the file cannot be looked at", key, e))?;
         if meta.is_dir() {
             return Err(Error::new(Code::StoreIo, "there is a directory where a value should be").key(key));
@@ -195,17 +226,11 @@ impl Store for LocalStore {
         }
         let len = end - start;
         reserve(len)?;
-        if start > 0 {
-            file.seek(SeekFrom::Start(start)).map_err(|e| io_error("the file cannot be read", key, e))?;
-        }
         let before = out.len();
         out.try_reserve_exact(len as usize).map_err(|e| {
             Error::new(Code::OutOfMemory, format!("{len} bytes could not be allocated")).source(e)
         })?;
-        // `take` + `read_to_end` fills spare capacity without zeroing it first.
-        let got = file
-            .take(len)
-            .read_to_end(out)
+        let got = read_at(&file, start, len as usize, out)
             .map_err(|e| io_error("the file cannot be read", key, e).range(start..end))?;
         if got as u64 != len {
             out.truncate(before);
@@ -247,6 +272,10 @@ impl Store for LocalStore {
         listing.folders.sort_unstable();
         listing.files.sort_unstable();
         Ok(Some(listing))
+    }
+
+    fn for_call(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(Self { open: Some(Arc::default()), ..self.clone() }))
     }
 
     fn profile(&self) -> Profile {

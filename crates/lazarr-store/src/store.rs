@@ -1,6 +1,7 @@
 //! What a store can do.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use lazarr_format::Result;
 pub use lazarr_format::{ByteRange, Profile, Version};
@@ -46,6 +47,11 @@ pub trait Store: Send + Sync + Debug {
 
     /// The names below a prefix (empty for the root); `None` where the store cannot list.
     fn list(&self, prefix: &str) -> Result<Option<Listing>>;
+
+    /// The same store for the time of one call: it may keep files open that are read again. `None`: as it is.
+    fn for_call(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
 
     /// What reading costs here.
     fn profile(&self) -> Profile;

@@ -8,15 +8,21 @@ use lazarr_format::{Code, Error, Result};
 
 use crate::ledger::{Budget, Charge};
 
-/// The alignment of every buffer: enough for any item, and no more than the system's own. Above that, zeroed memory would be
-/// zeroed by hand, on one thread, before anything is read; so the threads that fill a result touch its pages first.
+/// The alignment of small buffers: enough for any item, and no more than the system's own. Above that, zeroed memory would
+/// be zeroed by hand, on one thread, before anything is read; so the threads that fill a result touch its pages first.
 const ALIGN: usize = 16;
+
+/// From this size on, a buffer is a mapping of its own, on huge pages where the system has them: filling a large result
+/// costs more in page faults than in decoding.
+const LARGE: usize = 4 << 20;
 
 /// Owned bytes, aligned to 16. Charged to the ledger until [`Buffer::release`].
 #[derive(Debug)]
 pub struct Buffer {
     ptr: NonNull<u8>,
     len: usize,
+    /// Whether this is a mapping.
+    mapped: bool,
     charge: Option<Charge>,
 }
 
@@ -38,12 +44,18 @@ impl Buffer {
         let no_memory = || Error::new(Code::OutOfMemory, format!("{len} bytes could not be allocated"));
         let size = usize::try_from(len).map_err(|_| no_memory())?;
         if size == 0 {
-            return Ok(Self { ptr: NonNull::dangling(), len: 0, charge: None });
+            return Ok(Self { ptr: NonNull::dangling(), len: 0, mapped: false, charge: None });
+        }
+        if size >= LARGE
+            && let Some(ptr) = pages::map(size)
+        {
+            return Ok(Self { ptr, len: size, mapped: true, charge: None });
         }
         let layout = Layout::from_size_align(size, ALIGN).map_err(|_| no_memory())?;
         // SAFETY: the layout has a size above zero.
         let ptr = unsafe { alloc_zeroed(layout) };
-        Ok(Self { ptr: NonNull::new(ptr).ok_or_else(no_memory)?, len: size, charge: None })
+        let ptr = NonNull::new(ptr).ok_or_else(no_memory)?;
+        Ok(Self { ptr, len: size, mapped: false, charge: None })
     }
 
     /// A copy of these bytes, charged first.
@@ -87,13 +99,15 @@ impl Buffer {
 
     /// A place that threads may write at together; see [`Target`].
     pub(crate) fn target(&mut self) -> Target {
-        Target { ptr: self.ptr, len: self.len }
+        Target { ptr: self.ptr, len: self.len, mapped: self.mapped }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.len > 0
+        if self.mapped {
+            pages::unmap(self.ptr, self.len);
+        } else if self.len > 0
             && let Ok(layout) = Layout::from_size_align(self.len, ALIGN)
         {
             // SAFETY: allocated with this very layout.
@@ -108,6 +122,7 @@ impl Drop for Buffer {
 pub(crate) struct Target {
     ptr: NonNull<u8>,
     len: usize,
+    mapped: bool,
 }
 
 // SAFETY: writes are disjoint, see `Target`.
@@ -116,6 +131,18 @@ unsafe impl Send for Target {}
 unsafe impl Sync for Target {}
 
 impl Target {
+    /// How many bytes there are whose pages are better made before they are written, by all threads together.
+    pub(crate) fn fresh_bytes(self) -> usize {
+        if self.mapped { self.len } else { 0 }
+    }
+
+    /// Makes the pages of some bytes of [`Target::fresh_bytes`]; what they hold stays as it is.
+    pub(crate) fn populate(self, start: usize, len: usize) {
+        if self.mapped && start < self.len {
+            pages::populate(self.ptr, start, len.min(self.len - start));
+        }
+    }
+
     /// A stretch to write to; `None` outside of the buffer.
     ///
     /// # Safety
@@ -128,4 +155,82 @@ impl Target {
         // SAFETY: in bounds; exclusiveness is the caller's promise.
         Some(unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr().add(start), len) })
     }
+}
+
+/// Memory of the system, mapped and unmapped by hand.
+#[cfg(target_os = "linux")]
+mod pages {
+    use std::ptr::{NonNull, null_mut};
+
+    const HUGE: usize = 2 << 20;
+
+    /// Zeroed memory that begins on a huge page and is on huge pages up to the last whole one; `None` where the system
+    /// gives none.
+    pub(super) fn map(len: usize) -> Option<NonNull<u8>> {
+        let room = len.checked_add(HUGE)?;
+        // SAFETY: a new private mapping, at a place of the system's choice.
+        let base = unsafe {
+            libc::mmap(
+                null_mut(),
+                room,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return None;
+        }
+        let before = base.addr().next_multiple_of(HUGE) - base.addr();
+        let end = before + pages_of(len);
+        // SAFETY: both stretches lie in the mapping just made, on whole pages, and nobody knows of them.
+        unsafe {
+            if before > 0 {
+                libc::munmap(base, before);
+            }
+            if end < pages_of(room) {
+                libc::munmap(base.byte_add(end), pages_of(room) - end);
+            }
+            let start = base.byte_add(before);
+            // A wish: without huge pages all goes on.
+            libc::madvise(start, len / HUGE * HUGE, libc::MADV_HUGEPAGE);
+            NonNull::new(start.cast())
+        }
+    }
+
+    pub(super) fn unmap(ptr: NonNull<u8>, len: usize) {
+        // SAFETY: mapped by `map` with this length; its owner is gone.
+        unsafe { libc::munmap(ptr.as_ptr().cast(), pages_of(len)) };
+    }
+
+    pub(super) fn populate(ptr: NonNull<u8>, start: usize, len: usize) {
+        let page = page();
+        let (from, to) = (start / page * page, pages_of(start + len));
+        // SAFETY: within the mapping. It makes pages and changes none; where the system cannot, writing makes them.
+        unsafe { libc::madvise(ptr.as_ptr().add(from).cast(), to - from, libc::MADV_POPULATE_WRITE) };
+    }
+
+    fn pages_of(len: usize) -> usize {
+        len.next_multiple_of(page())
+    }
+
+    fn page() -> usize {
+        // SAFETY: asks for a constant of the system.
+        usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096).max(4096)
+    }
+}
+
+/// Elsewhere every buffer is the allocator's.
+#[cfg(not(target_os = "linux"))]
+mod pages {
+    use std::ptr::NonNull;
+
+    pub(super) fn map(_: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
+    pub(super) fn unmap(_: NonNull<u8>, _: usize) {}
+
+    pub(super) fn populate(_: NonNull<u8>, _: usize, _: usize) {}
 }

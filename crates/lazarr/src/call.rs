@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Plan, StagePlan, Work};
+use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
+use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
@@ -54,11 +55,12 @@ impl<'a> Run<'a> {
         let io = match &call.meter {
             Some(meter) => session.io.with_meter(meter.clone()),
             None => session.io.clone(),
-        };
+        }
+        .for_call();
         let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
-        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
+        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill, threads };
         Self {
             session,
             io,
@@ -166,8 +168,17 @@ impl<'a> Run<'a> {
                     if !stage.last {
                         program.open(&self.cx)?;
                     }
-                    for read in &stage.reads {
-                        name(&exec, read, &mut reads)?;
+                    match program.lanes() {
+                        Some(lanes) => {
+                            for read in lanes.lanes.iter().flatten() {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
+                        None => {
+                            for read in &stage.reads {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
                     }
                     if !stage.last {
                         stages.push((i, stage));
@@ -217,12 +228,21 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
+                let lanes = program.lanes();
                 let arrays = stage
                     .reads
                     .iter()
-                    .map(|r| array_plan(&exec, r, resolve))
+                    .enumerate()
+                    .map(|(k, r)| match &lanes {
+                        Some(lanes) if resolve => lanes_plan(&exec, r, lanes, k),
+                        _ => array_plan(&exec, r, resolve),
+                    })
                     .collect::<Result<Vec<_>>>()
                     .map_err(at)?;
+                if let Some(lanes) = lanes {
+                    let chunks = lane_bytes(&exec, &stage.reads);
+                    per_thread = chunks.saturating_add(lanes.sums).max(per_thread);
+                }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
                     let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
                     index_bytes = index_bytes.saturating_add(bytes);
@@ -285,11 +305,13 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
     exec.poll()?;
     let mut jobs = Vec::new();
     for (i, stage) in stages {
+        // Where there are lanes there are no sinks.
         for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
             jobs.push(Job { read, sink });
         }
     }
-    exec.run(&jobs)
+    exec.run(&jobs)?;
+    stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }
 
 /// Adds arrays to the stage of a round: leaves of one element go out together.
@@ -332,20 +354,14 @@ const WALKED: u64 = 1 << 22;
 fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayPlan> {
     let array = &read.array;
     let chunks = read.chunk_count();
-    let chunks_total = array
-        .shape
-        .iter()
-        .zip(array.inner_shape())
-        .map(|(&s, &c)| s.div_ceil(c))
-        .fold(1, u64::saturating_mul);
-    let inner = array.inner_bytes();
+    let fixed = array.stored_size().is_some();
     let sharded = array.sharding.is_some();
     let shards = if sharded { read.shard_count() } else { 0 };
     let mut plan = ArrayPlan {
         path: array.path.clone(),
         shards: Amount::exact(shards),
         chunks: Amount::exact(chunks),
-        chunks_total,
+        chunks_total: array.inner_count(),
         ..ArrayPlan::default()
     };
     let mut unknown = 0;
@@ -358,15 +374,18 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
             }
         }
     }
-    let size = |n: u64| n.saturating_mul(inner.unwrap_or_else(|| array.inner_len().saturating_mul(24)));
+    let size = |items: u64| items.saturating_mul(array.stored_size().map_or(24, |n| n as u64));
     // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
     let walk = resolve && chunks <= WALKED;
     if !walk && (unknown > 0 || !sharded || resolve) {
         plan.index_requests = Amount::exact(unknown);
         plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
-        plan.fetch_bytes = Amount::estimate(size(chunks) / 2 + unknown * array.shard_index_bytes());
-        plan.decode_bytes =
-            if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
+        let decoded = size(match array.grid {
+            Some(_) => read.chunk_items(),
+            None => chunks.saturating_mul(array.inner_len()),
+        });
+        plan.fetch_bytes = Amount::estimate(decoded / 2 + unknown * array.shard_index_bytes());
+        plan.decode_bytes = if fixed { Amount::upper(decoded) } else { Amount::estimate(decoded) };
         return Ok(plan);
     }
     // Those that are not cached yet are read here. They are read again where they are not kept: absent shards, and what
@@ -382,6 +401,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
         Ok(state)
     };
     let (mut requests, mut fetch, mut decoded) = (0, 0, 0);
+    let items = |parts: &[Part]| parts.iter().map(|part| array.len_at(&part.at)).sum::<u64>();
     let mut stream = read.work(exec.profile());
     while let Some(work) = stream.next(&mut index)? {
         exec.poll()?;
@@ -392,12 +412,12 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
                 match range {
                     ByteRange::Range(r) => {
                         fetch += r.end - r.start;
-                        decoded += parts.len() as u64;
+                        decoded += items(&parts);
                     }
                     _ => {
                         if let Some(bytes) = exec.io.size(&key)? {
                             fetch += bytes;
-                            decoded += parts.len() as u64;
+                            decoded += items(&parts);
                         }
                     }
                 }
@@ -407,8 +427,25 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
     plan.index_requests = Amount::exact(again);
     plan.requests = Amount::exact(requests + again);
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
-    plan.decode_bytes =
-        if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    Ok(plan)
+}
+
+/// What one read costs that is cut into lanes: requests do not merge across these.
+fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -> Result<ArrayPlan> {
+    let mut plan = array_plan(exec, whole, false)?;
+    let mut sum = ArrayPlan::default();
+    for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
+        let lane = array_plan(exec, read, true)?;
+        sum.requests += lane.requests;
+        sum.index_requests += lane.index_requests;
+        sum.fetch_bytes += lane.fetch_bytes;
+        sum.decode_bytes += lane.decode_bytes;
+    }
+    plan.requests = sum.requests;
+    plan.index_requests = sum.index_requests;
+    plan.fetch_bytes = sum.fetch_bytes;
+    plan.decode_bytes = sum.decode_bytes;
     Ok(plan)
 }
 

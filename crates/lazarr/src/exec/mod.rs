@@ -5,24 +5,27 @@
 
 pub(crate) mod carry;
 pub(crate) mod convert;
+pub(crate) mod lanes;
 pub(crate) mod sink;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
 use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result, Version};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
 use lazarr_store::Io;
 
+use crate::buffer::Target;
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
 use carry::Carrying;
-use sink::{Items, Sink, filled};
+use sink::{Items, Sink, filled, wanted};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
 pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync + 'a);
@@ -64,7 +67,13 @@ struct Shared<'a, 'b> {
     /// There may be work again, or none will come.
     more: Condvar,
     stop: AtomicBool,
+    /// Results whose pages are made first, and how far that has come, in pieces.
+    fresh: Vec<Target>,
+    made: AtomicUsize,
 }
+
+/// So many bytes of a fresh result are made at a time: milliseconds.
+const PIECE: usize = 16 << 20;
 
 struct Source<'a, 'b> {
     jobs: std::iter::Enumerate<std::slice::Iter<'b, Job<'a>>>,
@@ -95,8 +104,13 @@ impl Exec<'_> {
         }
         let profile = self.profile();
         let source = Source { jobs: jobs.iter().enumerate(), open: Vec::new(), fetching: 0 };
-        let shared =
-            Shared { source: Mutex::new(source), more: Condvar::new(), stop: AtomicBool::new(false) };
+        let shared = Shared {
+            source: Mutex::new(source),
+            more: Condvar::new(),
+            stop: AtomicBool::new(false),
+            fresh: jobs.iter().filter_map(|j| j.sink.fresh()).filter(|t| t.fresh_bytes() > 0).collect(),
+            made: AtomicUsize::new(0),
+        };
         let chunks = jobs.iter().map(|j| j.read.chunk_count()).fold(0u64, u64::saturating_add);
         let threads = self.threads_for(jobs, chunks);
         let work = |is_caller: bool| -> Result<()> {
@@ -108,6 +122,16 @@ impl Exec<'_> {
             }
             result
         };
+        self.spread(threads, &shared.stop, &work)
+    }
+
+    /// Does the same on some threads, of which the caller's is one; the first error ends it.
+    fn spread(
+        &self,
+        threads: usize,
+        stop: &AtomicBool,
+        work: &(dyn Fn(bool) -> Result<()> + Sync),
+    ) -> Result<()> {
         if threads <= 1 {
             return work(true);
         }
@@ -127,7 +151,7 @@ impl Exec<'_> {
             {
                 std::thread::park_timeout(POLL);
                 result = self.poll();
-                shared.stop.fetch_or(result.is_err(), Relaxed);
+                stop.fetch_or(result.is_err(), Relaxed);
             }
             for helper in helpers {
                 let theirs = helper.join().unwrap_or_else(|_| {
@@ -203,6 +227,52 @@ impl Exec<'_> {
         Ok(())
     }
 
+    /// Makes one request: where its bytes begin in the value of the key, or `None` where there is none.
+    fn fetch(
+        &self,
+        read: &ArrayRead,
+        (key, range, version): (&str, &ByteRange, Option<Version>),
+        parts: &[Part],
+        encoded: &mut Vec<u8>,
+        charge: &mut Charge,
+    ) -> Result<Option<u64>> {
+        encoded.clear();
+        let element = &read.array.path;
+        let within = |bytes: u64| encoded_within(self.limits, bytes).map_err(|e| e.element(element).key(key));
+        // A chunk that is a value of its own tells its length when it is read.
+        let whole = parts.iter().any(|part| part.bytes.is_none());
+        parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
+        let reserve = &mut |n| {
+            if whole {
+                within(n)?;
+            }
+            charge.grow_to(n, "a request")
+        };
+        let found = self.io.get(key, range, reserve, encoded).map_err(|e| {
+            // Its index was within the shard when it was read.
+            if version.is_none() || e.code() != Code::ChunkLength {
+                return e;
+            }
+            self.indices.forget(key);
+            changed(key).source(e)
+        })?;
+        let Some(found) = found else {
+            if version.is_some() {
+                self.indices.forget(key);
+                return Err(changed(key));
+            }
+            return Ok(None);
+        };
+        if version.is_some_and(|v| v != found.version) {
+            self.indices.forget(key);
+            return Err(changed(key));
+        }
+        Ok(Some(match range {
+            ByteRange::Range(r) => r.start,
+            _ => 0,
+        }))
+    }
+
     /// The index of a shard, from the cache or the store.
     pub(crate) fn shard_index(&self, read: &ArrayRead, key: &str) -> Result<IndexState> {
         if let Some(state) = self.indices.get(key) {
@@ -275,6 +345,8 @@ struct Worker<'e, 'a> {
     decoded: Vec<u8>,
     encoded_charge: Charge,
     decoded_charge: Charge,
+    /// The items of a chunk that are wanted.
+    wanted: Vec<Range<usize>>,
 }
 
 impl<'e, 'a> Worker<'e, 'a> {
@@ -287,10 +359,12 @@ impl<'e, 'a> Worker<'e, 'a> {
             decoded: Vec::new(),
             encoded_charge: exec.budget.open(),
             decoded_charge: exec.budget.open(),
+            wanted: Vec::new(),
         }
     }
 
     fn run<'b>(&mut self, jobs: &'b [Job<'_>], shared: &Shared<'_, 'b>, profile: Profile) -> Result<()> {
+        self.make_pages(shared)?;
         let mut batch = Vec::new();
         loop {
             self.take(shared, jobs, profile, &mut batch)?;
@@ -305,6 +379,26 @@ impl<'e, 'a> Worker<'e, 'a> {
                 let job = &jobs[job];
                 self.act(job, work).map_err(|e| e.element(&*job.read.array.path))?;
             }
+        }
+    }
+
+    /// Makes the pages of fresh results: the system's page faults, one by one, would take longer than decoding.
+    fn make_pages(&self, shared: &Shared<'_, '_>) -> Result<()> {
+        loop {
+            let piece = shared.made.fetch_add(1, Relaxed);
+            let mut first = 0;
+            let found = shared.fresh.iter().find_map(|target| {
+                let pieces = target.fresh_bytes().div_ceil(PIECE);
+                let at = piece.checked_sub(first).filter(|at| *at < pieces);
+                first += pieces;
+                at.map(|at| (target, at))
+            });
+            let Some((target, at)) = found else { return Ok(()) };
+            if shared.stop.load(Relaxed) {
+                return Err(Error::new(Code::Interrupted, "stopped"));
+            }
+            self.check_interrupt()?;
+            target.populate(at * PIECE, PIECE);
         }
     }
 
@@ -382,44 +476,10 @@ impl<'e, 'a> Worker<'e, 'a> {
         match work {
             Work::Fill(chunks) => chunks.iter().try_for_each(|at| self.fill(job, at)),
             Work::Fetch { key, range, version, parts } => {
-                self.encoded.clear();
-                let limits = self.exec.limits;
-                let element = &job.read.array.path;
-                let within =
-                    |bytes: u64| encoded_within(limits, bytes).map_err(|e| e.element(element).key(&*key));
-                // A chunk that is a value of its own tells its length when it is read.
-                let whole = parts.iter().any(|part| part.bytes.is_none());
-                parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
-                let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let reserve = &mut |n| {
-                    if whole {
-                        within(n)?;
-                    }
-                    charge.grow_to(n, "a request")
-                };
-                let found = self.exec.io.get(&key, &range, reserve, encoded);
-                let found = found.map_err(|e| {
-                    // Its index was within the shard when it was read.
-                    if version.is_none() || e.code() != Code::ChunkLength {
-                        return e;
-                    }
-                    self.exec.indices.forget(&key);
-                    changed(&key).source(e)
-                })?;
-                let Some(found) = found else {
-                    if version.is_some() {
-                        self.exec.indices.forget(&key);
-                        return Err(changed(&key));
-                    }
+                let (encoded, charge) = (&mut self.encoded, &mut self.encoded_charge);
+                let base = self.exec.fetch(job.read, (&key, &range, version), &parts, encoded, charge)?;
+                let Some(base) = base else {
                     return parts.iter().try_for_each(|p| self.fill(job, &p.at));
-                };
-                if version.is_some_and(|v| v != found.version) {
-                    self.exec.indices.forget(&key);
-                    return Err(changed(&key));
-                }
-                let base = match range {
-                    ByteRange::Range(r) => r.start,
-                    _ => 0,
                 };
                 parts.iter().try_for_each(|part| {
                     self.decode(job, part).map_err(|e| {
@@ -440,8 +500,8 @@ impl<'e, 'a> Worker<'e, 'a> {
         let encoded =
             encoded.ok_or_else(|| Error::new(Code::Internal, "a chunk lies outside of its request"))?;
         let chain = &read.array.chain;
-        let Some(bytes) = read.array.inner_bytes() else {
-            let items = read.array.inner_len() as usize;
+        let Some(bytes) = read.array.bytes_at(&part.at) else {
+            let items = read.array.len_at(&part.at) as usize;
             let limits = self.exec.limits;
             let most = self.exec.budget.left();
             let (charge, before) = (&mut self.decoded_charge, self.scratch.held_bytes());
@@ -462,11 +522,19 @@ impl<'e, 'a> Worker<'e, 'a> {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
+            job.sink.check(read, out)?;
             return self.keep(read, &part.at, &Items::Fixed(out));
         }
         self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
         resize(&mut self.decoded, bytes)?;
         let out = &mut self.decoded[..bytes as usize];
+        // What the next block needs is kept whole.
+        let kept = self.exec.carrying.is_some_and(|c| c.wants(read, &part.at, bytes, self.exec.budget));
+        if job.sink.partial() && !kept && wanted(read, &part.at, &mut self.wanted) {
+            chain.decode_some(encoded, out, &self.wanted, &mut self.scratch)?;
+            self.exec.io.meter().add_chunk(bytes);
+            return job.sink.place(read, &part.at, Items::Fixed(out));
+        }
         chain.decode_into(encoded, out, &mut self.scratch)?;
         self.exec.io.meter().add_chunk(bytes);
         let out = &self.decoded[..bytes as usize];
@@ -487,7 +555,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.exec.verify(&job.read.array)?;
         self.exec.io.meter().add_filled();
         let read = job.read;
-        let items = read.array.inner_len();
+        let items = read.array.len_at(at);
         match &read.array.fill {
             Fill::Vlen(item) => {
                 let bytes = items.saturating_mul(item.len() as u64 + 8).saturating_add(8);

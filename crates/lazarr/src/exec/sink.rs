@@ -32,6 +32,46 @@ pub(crate) trait Sink: Sync {
         let _ = (read, at);
         None
     }
+
+    /// Checks what was decoded to the place that [`Sink::direct`] gave.
+    fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
+        let _ = (read, items);
+        Ok(())
+    }
+
+    /// Whether `place` looks at nothing but what the placements want, so that the rest need not be decoded.
+    fn partial(&self) -> bool {
+        false
+    }
+
+    /// A result that is filled all over: its pages are made by all threads together before anything is read.
+    fn fresh(&self) -> Option<Target> {
+        None
+    }
+}
+
+/// The items of a chunk that are wanted, as ranges of their positions in it, ascending; `false` where they are not told as
+/// ranges (then `out` means nothing).
+pub(crate) fn wanted(read: &ArrayRead, at: &[u64], out: &mut Vec<Range<usize>>) -> bool {
+    out.clear();
+    let Some(axis) = read.axes.first() else { return false };
+    if !Gather::contiguous_below(read, 0) {
+        return false;
+    }
+    let below = read.array.inner_shape()[1..].iter().product::<u64>() as usize;
+    let start = read.array.cut(0).start(at[0]);
+    let mut ascends = true;
+    let told = axis.runs(read.chunk_span(at)[0].clone(), &mut |run: Run| {
+        let from = (run.src - start) as usize * below;
+        let to = from + run.len as usize * below;
+        match out.last_mut() {
+            Some(last) if from < last.start => ascends = false,
+            Some(last) if from <= last.end => last.end = last.end.max(to),
+            _ => out.push(from..to),
+        }
+        Ok(())
+    });
+    told.is_ok() && ascends
 }
 
 /// What an absent chunk means to a sink.
@@ -44,12 +84,6 @@ pub(crate) fn may_be_absent(role: Role) -> bool {
 
 /// The error for a chunk that is nowhere and must be somewhere.
 pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
-    let shard: Vec<u64> = at
-        .iter()
-        .zip(read.array.inner_shape())
-        .zip(&read.array.chunk_shape)
-        .map(|((&a, &inner), &outer)| a * inner / outer)
-        .collect();
     let what = match read.role {
         Role::Data => "stored values of a sparse matrix",
         Role::Names => "names or strings",
@@ -59,7 +93,7 @@ pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
     };
     Error::new(Code::MissingChunk, format!("a chunk with {what} is missing, and the fill value cannot stand for it"))
         .element(&*read.array.path)
-        .key(read.array.chunk_key(&shard))
+        .key(read.array.chunk_key(&read.array.shard_of(at)))
         .expected(format!("inner chunk {at:?}"))
         .help("The store is incomplete: copy it again from its source, or read with missing=\"fill\" to take the fill value")
 }
@@ -78,6 +112,13 @@ pub(crate) fn illegal(convert: &Convert, code: Code, read: &ArrayRead, bad: BadI
         .element(&*read.array.path)
         .expected(format!("{low} to {high}"))
         .found(bad.value.to_string())
+}
+
+/// Which chunk is placed, and the items that it holds along each axis.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    at: &'a [u64],
+    spans: &'a [Range<u64>],
 }
 
 /// Gathers fixed-size items into a result.
@@ -112,7 +153,7 @@ impl Gather {
     fn descend(
         &self,
         read: &ArrayRead,
-        spans: &[Range<u64>],
+        chunk: Chunk<'_>,
         items: &[u8],
         axis: usize,
         from: u64,
@@ -121,12 +162,11 @@ impl Gather {
         if axis == read.axes.len() {
             return self.copy(read, items, from, to, 1);
         }
-        let span = &spans[axis];
-        let width = read.array.inner_shape()[axis];
-        let start = span.start / width * width;
+        let span = &chunk.spans[axis];
+        let width = read.array.cut(axis).len(chunk.at[axis]);
         let last = axis + 1 == read.axes.len();
         read.axes[axis].runs(span.clone(), &mut |run: Run| {
-            let from = from * width + (run.src - start);
+            let from = from * width + (run.src - span.start);
             let to = to * self.out_shape[axis] + run.dst;
             if last {
                 return self.copy(read, items, from, to, run.len);
@@ -135,14 +175,14 @@ impl Gather {
                 let below: u64 = self.out_shape[axis + 1..].iter().product();
                 return self.copy(read, items, from * below, to * below, run.len * below);
             }
-            (0..run.len).try_for_each(|i| self.descend(read, spans, items, axis + 1, from + i, to + i))
+            (0..run.len).try_for_each(|i| self.descend(read, chunk, items, axis + 1, from + i, to + i))
         })
     }
 
     /// Whether chunk and result hold the same whole rows below this axis.
     fn contiguous_below(read: &ArrayRead, axis: usize) -> bool {
         (axis + 1..read.axes.len()).all(|k| {
-            read.array.inner_shape()[k] == read.array.shape[k]
+            read.array.cut(k).is_whole(read.array.shape[k])
                 && read.axes[k].is_identity_range() == Some(0..read.array.shape[k])
         })
     }
@@ -153,7 +193,7 @@ impl Sink for Gather {
         let Items::Fixed(items) = items else {
             return Err(Error::new(Code::Internal, "strings came where items of fixed size were expected"));
         };
-        self.descend(read, &read.chunk_span(at), items, 0, 0, 0)
+        self.descend(read, Chunk { at, spans: &read.chunk_span(at) }, items, 0, 0, 0)
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
@@ -169,14 +209,29 @@ impl Sink for Gather {
         if allowed { Ok(()) } else { Err(missing(read, at)) }
     }
 
+    fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
+        self.convert.check(items).map_err(|bad| illegal(&self.convert, self.code, read, bad))
+    }
+
+    fn partial(&self) -> bool {
+        true
+    }
+
+    fn fresh(&self) -> Option<Target> {
+        Some(self.target)
+    }
+
     fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
-        let Convert::Copy { size } = self.convert else { return None };
+        if !self.convert.is_same() {
+            return None;
+        }
+        let size = self.convert.stored_size();
         if read.axes.is_empty() || !Self::contiguous_below(read, 0) {
             return None;
         }
         let wanted = read.axes[0].is_identity_range()?;
-        let rows = read.array.inner_shape()[0];
-        let start = at[0] * rows;
+        let cut = read.array.cut(0);
+        let (rows, start) = (cut.len(at[0]), cut.start(at[0]));
         if start < wanted.start || start + rows > wanted.end {
             return None;
         }

@@ -365,8 +365,8 @@ impl Recipe {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),
                 Leaf::Sparse(s) => Value::Sparse(s),
-                Leaf::Starts(_) | Leaf::Scanned => {
-                    return Err(Error::new(Code::Internal, "what was read is not a value"));
+                Leaf::Starts(_) | Leaf::Sums(_) | Leaf::Scanned => {
+                    return Err(Error::new(Code::Internal, "row starts and sums are not values"));
                 }
             },
             Self::Texts(inner) => texts(inner.make(leaves, cx)?, cx)?,

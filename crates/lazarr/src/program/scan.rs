@@ -175,7 +175,7 @@ impl ScanSink {
 impl Sink for ScanSink {
     fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
         let span = read.chunk_span(at)[0].clone();
-        let start = at[0] * read.array.inner_shape()[0];
+        let start = read.array.cut(0).start(at[0]);
         let mut runs = Vec::new();
         read.axes[0].runs(span, &mut |run| {
             runs.push(run);

@@ -139,11 +139,12 @@ struct GatherVlen {
 }
 
 impl GatherVlen {
-    /// Calls `f(place in the chunk, destination, items)` for what is wanted of a chunk, run by run.
+    /// Calls `f(place in the chunk, destination, items)` for what is wanted of a chunk (which, and the items that it holds
+    /// along each axis), run by run.
     fn each(
         &self,
         read: &ArrayRead,
-        spans: &[Range<u64>],
+        chunk: (&[u64], &[Range<u64>]),
         axis: usize,
         from: u64,
         to: u64,
@@ -152,16 +153,15 @@ impl GatherVlen {
         if axis == read.axes.len() {
             return f(from, to, 1);
         }
-        let span = &spans[axis];
-        let width = read.array.inner_shape()[axis];
-        let start = span.start / width * width;
+        let span = &chunk.1[axis];
+        let width = read.array.cut(axis).len(chunk.0[axis]);
         read.axes[axis].runs(span.clone(), &mut |run: Run| {
-            let from = from * width + (run.src - start);
+            let from = from * width + (run.src - span.start);
             let to = to * self.out_shape[axis] + run.dst;
             if axis + 1 == read.axes.len() {
                 return f(from, to, run.len);
             }
-            (0..run.len).try_for_each(|i| self.each(read, spans, axis + 1, from + i, to + i, f))
+            (0..run.len).try_for_each(|i| self.each(read, chunk, axis + 1, from + i, to + i, f))
         })
     }
 }
@@ -172,10 +172,11 @@ impl Sink for GatherVlen {
             return Err(Error::new(Code::Internal, "items of fixed size came where strings were expected"));
         };
         let spans = read.chunk_span(at);
+        let here = (at, &spans[..]);
         let offsets = |from: u64, len: u64| chunk.offsets.get(from as usize..=(from + len) as usize);
         let (mut runs, mut items, mut bytes) = (0u64, 0, 0);
         let located = |e: Error| e.element(&*read.array.path);
-        self.each(read, &spans, 0, 0, 0, &mut |from, _, len| {
+        self.each(read, here, 0, 0, 0, &mut |from, _, len| {
             let offsets = offsets(from, len).ok_or_else(outside)?;
             runs += 1;
             items += len;
@@ -190,7 +191,7 @@ impl Sink for GatherVlen {
             lens: Vec::with_capacity(items as usize),
             bytes: Vec::with_capacity(bytes as usize),
         };
-        self.each(read, &spans, 0, 0, 0, &mut |from, to, len| take(chunk, &mut taken, from, to, len))
+        self.each(read, here, 0, 0, 0, &mut |from, to, len| take(chunk, &mut taken, from, to, len))
             .map_err(located)?;
         let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         all.0.push(taken);
