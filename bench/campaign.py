@@ -59,6 +59,13 @@ CAMPAIGNS: dict[str, Campaign] = {
         program="cargo",
         recorded=True,
     ),
+    "scale": Campaign(
+        "a simulated catalog of 10^8 cells: times beside the floors of what must be read, and growth",
+        10,
+        ("run", "--quiet", "--release", "--package", "lazarr", "--example", "scale"),
+        program="cargo",
+        recorded=True,
+    ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
         "lazarr beside its peers on 200,000 cells; writes bench/RESULTS-full.md",
@@ -66,7 +73,7 @@ CAMPAIGNS: dict[str, Campaign] = {
         ("bench/run.py", "--full", "--out", str(HERE / "RESULTS-full.md")),
     ),
 }
-DEFAULT = ("bench", "random", "predicates", "mutation")
+DEFAULT = ("bench", "random", "predicates", "mutation", "scale")
 
 
 def commit() -> str:

@@ -9,7 +9,7 @@ use lazarr::{Body, Code, Element, Error, Step, Value, decoded_bytes};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
-use crate::args::{Limits, Meter, bools, ints, run};
+use crate::args::{Limits, Meter, bools, ints, mask, run};
 use crate::error::{OrRaise, raise};
 use crate::predicate::{On, Predicate, literal};
 use crate::session::Session;
@@ -243,7 +243,7 @@ impl Lazy {
     }
 
     fn mask(&self, axis: usize, items: &Bound<'_, PyAny>) -> PyResult<Self> {
-        self.pick(axis, Step::Mask(bools(items)?))
+        self.pick(axis, mask(items, self.0.shape().get(axis).copied().flatten(), self.path())?)
     }
 
     fn labels(&self, axis: usize, items: Vec<String>) -> PyResult<Self> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lazarr::Step;
 use pyo3::prelude::*;
 
-use crate::args::{Limits, Meter, bools, ints, run};
+use crate::args::{Limits, Meter, bools, ints, mask, run};
 use crate::error::OrRaise;
 use crate::lazy::{Lazy, kind, plan_text};
 use crate::predicate::Predicate;
@@ -73,7 +73,7 @@ impl LazyAnnData {
     }
 
     fn mask(&self, axis: usize, items: &Bound<'_, PyAny>) -> PyResult<Self> {
-        self.pick(axis, Step::Mask(bools(items)?))
+        self.pick(axis, mask(items, self.0.shape().get(axis).copied().flatten(), self.path())?)
     }
 
     fn labels(&self, axis: usize, items: Vec<String>) -> PyResult<Self> {
