@@ -49,7 +49,9 @@ pub(crate) trait Sink: Sync {
 /// ranges (then `out` means nothing).
 pub(crate) fn wanted(read: &ArrayRead, at: &[u64], out: &mut Vec<Range<usize>>) -> bool {
     out.clear();
-    let (Some(axis), Some(&rows)) = (read.axes.first(), read.array.inner_shape().first()) else { return false };
+    let (Some(axis), Some(&rows)) = (read.axes.first(), read.array.inner_shape().first()) else {
+        return false;
+    };
     if !Gather::contiguous_below(read, 0) {
         return false;
     }
