@@ -37,7 +37,7 @@ $(DEMO): | venv-demo
 .PHONY: test
 test: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest
 
-## bench: lazarr beside its peers; BENCH_ARGS="--cells 50000" or "--full"
+## bench: lazarr beside the floor and its peers; BENCH_ARGS="--full", or "--engines lazarr,floor --workloads random"
 .PHONY: bench
 bench: venv-bench
 	@tools/build_ext.sh || echo "bench: no extension module, lazarr is left out"

@@ -1,4 +1,4 @@
-"""The readers that are compared, each with its own best way to say the same seven things.
+"""The readers that are compared, each with its own best way to say the same things.
 
 An engine opens a store and answers workloads; what it answers is brought to one canonical form by the
 worker, outside the clock. Indexing happens inside the clock: that is what a user waits for.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -23,24 +24,16 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+CATEGORY = "Plasmacytoid dendritic cell"
 PIPELINES: dict[str, str | None] = {
     "default": None,
     "Fused": "zarr.core.codec_pipeline.FusedCodecPipeline",
     "zarrs": "zarrs.ZarrsCodecPipeline",
 }
 
-WORKLOADS: dict[str, str] = {
-    "open": "open",
-    "rows": "1,000 contiguous rows",
-    "random": "1,000 random rows",
-    "category": "rows of one category (2.5 %)",
-    "gene": "one gene",
-    "head": "obs head (100)",
-    "all": "all of X",
-}
-
-CATEGORY = "Plasmacytoid dendritic cell"
-GENE = "CD3D"
+# What a reader of the store offers; the others have a store of their own.
+COUNTS = ("open", "rows", "random", "repeats", "category", "gene_rare", "gene_some", "gene_most", "mean_var")
+TABLES = ("pca", "layer", "obs_pandas", "head")
 
 
 @dataclass
@@ -103,13 +96,29 @@ class CountingStore(LocalStore):
         return super().list_dir(prefix)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
     """The store and the selections of one run, fixed beforehand and equal for all engines."""
 
     path: Path
-    contiguous: slice
-    random: np.ndarray
+    facts: dict[str, Any]
+    threads: int | None = None
+
+    def rows(self, name: str) -> slice | np.ndarray:
+        rows = self.facts["rows"][name]
+        if isinstance(rows, dict):
+            return slice(rows["start"], rows["stop"])
+        return np.array(rows, dtype=np.int64)
+
+    def gene(self, workload: str) -> str:
+        name: str = self.facts["genes"][workload.removeprefix("gene_")]["name"]
+        return name
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """Every third cell."""
+        chosen: np.ndarray = np.arange(self.facts["cells"]) % 3 == 0
+        return chosen
 
 
 class Engine(ABC):
@@ -134,7 +143,7 @@ class Engine(ABC):
 
     def offers(self, workload: str) -> bool:
         """Whether this engine has the workload at all."""
-        return workload in WORKLOADS
+        return workload in (*COUNTS, *TABLES, "all")
 
     def counts(self) -> bool:
         """Whether the requests of this engine can be counted."""
@@ -151,27 +160,85 @@ class Lazarr(Engine):
 
     def open(self, task: Task, *, counting: bool = False) -> Any:
         del counting  # lz.measure() does it
-        return self.lz.open(task.path)
+        return self.lz.open(task.path, threads=task.threads)
 
     def shape(self, handle: Any) -> tuple[int, int]:
         n_obs, n_vars = handle.shape
         return n_obs, n_vars
 
+    def offers(self, workload: str) -> bool:
+        if workload == "mean_var":
+            return hasattr(self.lz.SparseElement, "mean_var")
+        return super().offers(workload) or workload in ("obs_arrow", "mask", "plan")
+
     def run(self, workload: str, handle: Any, task: Task) -> Any:
         match workload:
-            case "rows":
-                return handle.X[task.contiguous].to_memory()
-            case "random":
-                return handle.X[task.random].to_memory()
+            case "rows" | "random" | "repeats":
+                return handle.X[task.rows(workload)].to_memory()
             case "category":
                 return handle[handle.obs["cell_type"] == CATEGORY].X.to_memory()
-            case "gene":
-                return handle[:, [GENE]].X.to_memory()
+            case "gene_rare" | "gene_some" | "gene_most":
+                return handle[:, [task.gene(workload)]].X.to_memory()
+            case "mean_var":
+                return tuple(handle.X.mean_var(axis=0))
+            case "pca":
+                return handle.obsm["X_pca"][task.rows("random")].to_memory()
+            case "layer":
+                return handle.layers["dense"][task.rows("random")].to_memory()
+            case "obs_arrow":
+                return handle.obs.to_arrow()
+            case "obs_pandas":
+                return handle.obs.to_memory()
             case "head":
                 return handle.obs["batch"][:100].to_memory()
             case "all":
                 return handle.X.to_memory()
+            case "mask":
+                return handle[task.mask]
+            case "plan":
+                return handle.X.plan(resolve=True)
         raise ValueError(workload)
+
+
+class LazarrArrow(Lazarr):
+    """What a user would do without lazarr's own conversion to pandas: the measure of that one."""
+
+    def offers(self, workload: str) -> bool:
+        return workload == "obs_pandas"
+
+    def run(self, workload: str, handle: Any, task: Task) -> Any:
+        del workload, task
+        return handle.obs.to_arrow().to_pandas()
+
+
+def sums(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and sums of squares per gene, in double precision."""
+    return (
+        np.asarray(x.sum(axis=0, dtype=np.float64)).ravel(),
+        np.asarray(x.astype(np.float64).power(2).sum(axis=0)).ravel(),
+    )
+
+
+def moments(n: int, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = first / n
+    return mean, second / n - mean**2
+
+
+def mean_var(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    return moments(x.shape[0], *sums(x))
+
+
+def streamed_mean_var(x: Any, step: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Over blocks of rows, as a careful user of `sparse_dataset` would."""
+    parts = [sums(x[start : start + step]) for start in range(0, x.shape[0], step)]
+    return moments(x.shape[0], *(np.sum(part, axis=0) for part in zip(*parts, strict=True)))
+
+
+def lazy_mean_var(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Dask over its own blocks, each reduced where it is read."""
+    dask = importlib.import_module("dask")
+    parts = [dask.delayed(sums)(block) for block in x.to_delayed().ravel()]
+    return moments(x.shape[0], *(np.sum(part, axis=0) for part in zip(*dask.compute(*parts), strict=True)))
 
 
 class Peer(Engine):
@@ -217,14 +284,20 @@ class ReadLazy(Peer):
 
     def run(self, workload: str, handle: Any, task: Task) -> Any:
         match workload:
-            case "rows":
-                return handle.X[task.contiguous].compute()
-            case "random":
-                return handle.X[task.random].compute()
+            case "rows" | "random" | "repeats":
+                return handle.X[task.rows(workload)].compute()
             case "category":
                 return handle[(handle.obs["cell_type"] == CATEGORY).to_numpy()].X.compute()
-            case "gene":
-                return handle[:, [GENE]].X.compute()
+            case "gene_rare" | "gene_some" | "gene_most":
+                return handle[:, [task.gene(workload)]].X.compute()
+            case "mean_var":
+                return lazy_mean_var(handle.X)
+            case "pca":
+                return handle.obsm["X_pca"][task.rows("random")].compute()
+            case "layer":
+                return handle.layers["dense"][task.rows("random")].compute()
+            case "obs_pandas":
+                return handle.obs.to_memory()
             case "head":
                 return handle.obs["batch"][:100].to_numpy()
             case "all":
@@ -233,7 +306,7 @@ class ReadLazy(Peer):
 
 
 class SparseDataset(Peer):
-    """`anndata.io.sparse_dataset` over X; the filter column is read whole by `read_elem`."""
+    """`anndata.io.sparse_dataset` over X; tables are read whole by `read_elem`, dense arrays by zarr."""
 
     def __init__(self, pipeline: str) -> None:
         super().__init__("sparse_dataset", pipeline)
@@ -247,20 +320,26 @@ class SparseDataset(Peer):
         return n_obs, n_vars
 
     def offers(self, workload: str) -> bool:
-        return workload in WORKLOADS and workload != "head"
+        return super().offers(workload) and workload != "head"
 
     def run(self, workload: str, handle: Any, task: Task) -> Any:
         x, group = handle
         match workload:
-            case "rows":
-                return x[task.contiguous]
-            case "random":
-                return x[task.random]
+            case "rows" | "random" | "repeats":
+                return x[task.rows(workload)]
             case "category":
                 return x[np.asarray(ad.io.read_elem(group["obs/cell_type"]) == CATEGORY)]
-            case "gene":
+            case "gene_rare" | "gene_some" | "gene_most":
                 names = ad.io.read_elem(group[f"var/{group['var'].attrs['_index']}"])
-                return x[:, np.flatnonzero(names == GENE)]
+                return x[:, np.flatnonzero(names == task.gene(workload))]
+            case "mean_var":
+                return streamed_mean_var(x)
+            case "pca":
+                return group["obsm/X_pca"].oindex[task.rows("random")]
+            case "layer":
+                return group["layers/dense"].oindex[task.rows("random")]
+            case "obs_pandas":
+                return ad.io.read_elem(group["obs"])
             case "all":
                 return x.to_memory()
         raise ValueError(workload)
@@ -280,31 +359,27 @@ class Eager(Peer):
         return n_obs, n_vars
 
     def offers(self, workload: str) -> bool:
-        return workload in WORKLOADS and workload != "open"
+        return super().offers(workload) and workload != "open"
 
     def run(self, workload: str, handle: Any, task: Task) -> Any:
         adata = ad.read_zarr(handle)
         match workload:
-            case "rows":
-                return adata.X[task.contiguous]
-            case "random":
-                return adata.X[task.random]
+            case "rows" | "random" | "repeats":
+                return adata.X[task.rows(workload)]
             case "category":
                 return adata.X[(adata.obs["cell_type"] == CATEGORY).to_numpy()]
-            case "gene":
-                return adata.X[:, [adata.var_names.get_loc(GENE)]]
+            case "gene_rare" | "gene_some" | "gene_most":
+                return adata.X[:, [adata.var_names.get_loc(task.gene(workload))]]
+            case "mean_var":
+                return mean_var(adata.X)
+            case "pca":
+                return adata.obsm["X_pca"][task.rows("random")]
+            case "layer":
+                return adata.layers["dense"][task.rows("random")]
+            case "obs_pandas":
+                return adata.obs
             case "head":
                 return adata.obs["batch"].iloc[:100]
             case "all":
                 return adata.X
         raise ValueError(workload)
-
-
-def engines() -> list[Engine]:
-    """All readers, in the order of the tables."""
-    return [
-        Lazarr("lazarr"),
-        *(ReadLazy(p) for p in PIPELINES),
-        *(SparseDataset(p) for p in PIPELINES),
-        *(Eager(p) for p in PIPELINES),
-    ]

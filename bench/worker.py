@@ -1,4 +1,8 @@
-"""One engine, one workload, one store, in a process of its own: measure and print one line of JSON."""
+"""One engine, one workload, one store, in a process of its own: measure and print one line of JSON.
+
+With `--serve` the job comes on standard input, and after the first call each line `go` is one further call
+(lockstep.py).
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,8 @@ import anndata  # noqa: F401
 import numpy as np
 import pandas as pd
 import scipy.sparse
-from engines import CountingStore, Task, Traffic, engines
-
-# Below this a call is repeated as asked; slow ones are repeated less, and the table says how often.
-PATIENCE_S = 20.0
+from engines import CountingStore, Task, Traffic
+from readers import engines
 
 
 def status_bytes(field: str) -> int | None:
@@ -76,8 +78,22 @@ def digest(result: Any) -> str:
         csr = result.tocsr()
         parts = (crc(csr.indptr, "<i8"), crc(csr.indices, "<i8"), crc(csr.data, "<f8"))
         return f"csr {csr.shape} {csr.nnz} " + " ".join(f"{p:08x}" for p in parts)
+    if isinstance(result, tuple) and all(isinstance(x, np.ndarray) for x in result):
+        # Sums in another order differ in their last digits.
+        return f"moments {[len(x) for x in result]} " + " ".join(f"{float(np.sum(x)):.7g}" for x in result)
     if isinstance(result, tuple):
         return f"shape {tuple(int(x) for x in result)}"
+    if isinstance(result, np.ndarray) and result.ndim == 2:
+        return f"dense {result.shape} {crc(np.ascontiguousarray(result).ravel(), '<f8'):08x}"
+    if isinstance(result, pd.DataFrame):
+        parts = " ".join(digest(result[name])[-8:] for name in sorted(result.columns))
+        return f"table {result.shape} {digest(result.index)[-8:]} {parts}"
+    if hasattr(result, "to_pandas"):
+        return f"arrow {result.shape} {digest(result.to_pandas())}"
+    if hasattr(result, "shape"):
+        return f"view {tuple(result.shape)}"
+    if hasattr(result, "to_dict"):
+        return f"plan {result.chunks.as_count} chunks"
     values = np.asarray(pd.Series(result).astype(object).to_numpy(), dtype=str)
     return f"column {len(values)} {zlib.crc32(chr(10).join(values.tolist()).encode()):08x}"
 
@@ -90,69 +106,122 @@ def size_of(result: Any) -> int:
     if isinstance(result, pd.Series | pd.Index | pd.Categorical):
         usage: Any = result.memory_usage()
         return int(usage)
+    if isinstance(result, pd.DataFrame):
+        return int(result.memory_usage().sum())
+    if hasattr(result, "to_pandas"):
+        return int(result.nbytes)
     return 0
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
+class Subject:
+    """An engine with its handle, ready to do its workload again and again."""
+
+    def __init__(self, engine: Any, job: dict[str, Any]) -> None:
+        self.engine = engine
+        self.workload: str = job["workload"]
+        self.task = Task(Path(job["path"]), job["facts"], job.get("threads"))
+        if self.workload == "mask":
+            _ = self.task.mask
+        # Opened outside the clock, but for the workload that is the opening.
+        self.handle = None if self.workload == "open" else engine.open(self.task)
+
+    def call(self) -> Any:
+        if self.workload == "open":
+            return self.engine.open(self.task)
+        return self.engine.run(self.workload, self.handle, self.task)
+
+    def canonical(self, result: Any) -> str:
+        return digest(self.engine.shape(result) if self.workload == "open" else result)
+
+    def first(self) -> dict[str, Any]:
+        """The first call: what it takes, and what it does to the process."""
+        gc.collect()
+        before = status_bytes("VmRSS") or peak_bytes()
+        exact = reset_peak()
+        io_before = kernel_reads()
+        started = time.perf_counter()
+        result = self.call()
+        first = time.perf_counter() - started
+        io_after = kernel_reads()
+        growth = max(peak_bytes() - before, 0)
+        answer: dict[str, Any] = {
+            "first_s": first,
+            "growth_bytes": growth,
+            "growth_exact": exact,
+            "result_bytes": size_of(result),
+            "digest": self.canonical(result),
+            "kernel_reads": None,
+            "kernel_bytes": None,
+            "requests": None,
+            "request_bytes": None,
+        }
+        if io_before is not None and io_after is not None:
+            answer["kernel_reads"] = io_after[0] - io_before[0]
+            answer["kernel_bytes"] = io_after[1] - io_before[1]
+        return answer
+
+    def again(self, check: str | None = None) -> tuple[float, float]:
+        """A further call: its seconds, and the processor's. The result is let go outside of the clock."""
+        gc.collect()
+        processor = time.process_time()
+        started = time.perf_counter()
+        result = self.call()
+        seconds = time.perf_counter() - started
+        processor = time.process_time() - processor
+        if check is not None and self.canonical(result) != check:
+            raise ValueError("the second answer differs from the first")
+        del result
+        return seconds, processor
+
+
+def subject(job: dict[str, Any]) -> Subject | str:
+    """The engine at its work, or the reason why not."""
     engine = next(e for e in engines() if e.name == job["engine"])
     if missing := engine.prepare():
-        return {"skipped": missing}
-    workload: str = job["workload"]
-    if not engine.offers(workload):
-        return {"skipped": "it has no such thing"}
-    task = Task(Path(job["path"]), slice(*job["contiguous"]), np.array(job["random"], dtype=np.int64))
+        return missing
+    if not engine.offers(job["workload"]):
+        return "it has no such thing"
+    return Subject(engine, job)
 
-    # Opened outside the clock, but for the workload that is the opening.
-    handle = None if workload == "open" else engine.open(task)
 
-    def call() -> Any:
-        return engine.open(task) if workload == "open" else engine.run(workload, handle, task)
-
-    def canonical(result: Any) -> str:
-        return digest(engine.shape(result) if workload == "open" else result)
-
-    gc.collect()
-    before = status_bytes("VmRSS") or peak_bytes()
-    exact = reset_peak()
-    io_before = kernel_reads()
-    started = time.perf_counter()
-    result = call()
-    first = time.perf_counter() - started
-    io_after = kernel_reads()
-    growth = max(peak_bytes() - before, 0)
-    check = canonical(result)
-    result_bytes = size_of(result)
-    del result
-
-    repeat: int = job["repeat"]
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    made = subject(job)
+    if isinstance(made, str):
+        return {"skipped": made}
+    answer = made.first()
     times: list[float] = []
-    while len(times) < repeat and (len(times) < 1 or sum(times) + first < PATIENCE_S):
-        gc.collect()
-        started = time.perf_counter()
-        result = call()
-        times.append(time.perf_counter() - started)
-        if len(times) == 1 and canonical(result) != check:
-            return {"error": "the second answer differs from the first"}
-        del result
-
-    answer: dict[str, Any] = {
-        "best_s": min(times),
-        "first_s": first,
-        "repeats": len(times),
-        "growth_bytes": growth,
-        "growth_exact": exact,
-        "result_bytes": result_bytes,
-        "digest": check,
-        "kernel_reads": None,
-        "kernel_bytes": None,
-        "requests": None,
-        "request_bytes": None,
-    }
-    if io_before is not None and io_after is not None:
-        answer["kernel_reads"] = io_after[0] - io_before[0]
-        answer["kernel_bytes"] = io_after[1] - io_before[1]
-    count_requests(engine, workload, task, answer)
+    # Slow ones are repeated less, and the table says how often.
+    while len(times) < job["repeat"] and (not times or sum(times) + answer["first_s"] < job["patience_s"]):
+        times.append(made.again(None if times else answer["digest"])[0])
+    answer |= {"best_s": min(times), "repeats": len(times)}
+    count_requests(made.engine, made.workload, made.task, answer)
     return answer
+
+
+def serve() -> None:
+    """Runs by turns with others, as lockstep.py says."""
+    out = sys.stdout
+
+    def say(answer: dict[str, Any]) -> None:
+        print(json.dumps(answer), file=out, flush=True)
+
+    with contextlib.redirect_stdout(sys.stderr):
+        made = subject(json.loads(sys.stdin.readline()))
+        if isinstance(made, str):
+            say({"skipped": made})
+            return
+        answer = made.first()
+        say(answer)
+        check: str | None = answer["digest"]
+        for line in sys.stdin:
+            if line.strip() == "go":
+                seconds, processor = made.again(check)
+                say({"seconds": seconds, "cpu": processor})
+                check = None
+            else:
+                counts: dict[str, Any] = {}
+                count_requests(made.engine, made.workload, made.task, counts)
+                say(counts)
 
 
 def count_requests(engine: Any, workload: str, task: Task, answer: dict[str, Any]) -> None:
@@ -174,12 +243,15 @@ def count_requests(engine: Any, workload: str, task: Task, answer: dict[str, Any
 
 
 def main() -> int:
-    job = json.loads(sys.argv[1])
-    # Only the answer goes to standard output, whatever a library prints.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        answer = measure(job)
-    print(json.dumps(answer))
+        if sys.argv[1] == "--serve":
+            serve()
+            return 0
+        # Only the answer goes to standard output, whatever a library prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = measure(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        print(json.dumps(answer))
     return 0
 
 

@@ -26,7 +26,8 @@ def code_of(text: str) -> str:
 def main() -> int:
     problems: list[str] = []
     allowed: set[str] = set()
-    roots = [p for p in (ROOT / "crates", ROOT / "python" / "src", ROOT / "fuzz") if p.is_dir()]
+    folders = (ROOT / "crates", ROOT / "python" / "src", ROOT / "fuzz", ROOT / "bench" / "floor")
+    roots = [p for p in folders if p.is_dir()]
     for path in sorted(p for root in roots for p in root.rglob("*.rs") if "target" not in p.parts):
         name = path.relative_to(ROOT).as_posix()
         code = code_of(path.read_text(encoding="utf-8"))

@@ -160,7 +160,10 @@ class Element(Lazy):
 
     @property
     def arrays(self) -> list[dict[str, Any]]:
-        """The stored arrays: path, shape, dtype, chunks, inner chunks, shards, codec, decoded bytes."""
+        """The stored arrays: path, shape, dtype, chunks, inner chunks, shards, codec, decoded bytes.
+
+        Where the chunks of an array have several shapes (``rectilinear``), the longest along each axis are given.
+        """
         return self._native.arrays()
 
     def __len__(self) -> int:

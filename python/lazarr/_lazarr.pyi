@@ -150,7 +150,7 @@ class Lazy:
     def error(self) -> str | None:
         """Why a broken element cannot be read."""
     def arrays(self) -> list[dict[str, Any]]:
-        """path, shape, dtype (name), chunks, inner, shards (bool), codec, decoded_bytes of each stored array."""
+        """path, shape, dtype (name), chunks, inner, rectilinear (bool), shards (bool), codec, decoded_bytes of each stored array."""
     def attributes(self) -> str: ...
     def decoded_bytes(self) -> tuple[int, str]:
         """Bytes of all its arrays once decoded, and how far to trust it (exact, upper, estimate)."""

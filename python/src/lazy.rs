@@ -180,6 +180,7 @@ impl Lazy {
             item.set_item("dtype", a.dtype.to_string())?;
             item.set_item("chunks", PyTuple::new(py, &a.chunk_shape)?)?;
             item.set_item("inner", PyTuple::new(py, a.inner_shape())?)?;
+            item.set_item("rectilinear", a.grid.is_some())?;
             item.set_item("shards", a.sharding.is_some())?;
             item.set_item("codec", &a.codec_name)?;
             let bytes = a.len().and_then(|n| n.checked_mul(a.dtype.item_size()? as u64));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Plan, StagePlan, Work};
+use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
@@ -395,20 +395,14 @@ const WALKED: u64 = 1 << 22;
 fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(ArrayPlan, Option<u64>)> {
     let array = &read.array;
     let chunks = read.chunk_count();
-    let chunks_total = array
-        .shape
-        .iter()
-        .zip(array.inner_shape())
-        .map(|(&s, &c)| s.div_ceil(c))
-        .fold(1, u64::saturating_mul);
-    let inner = array.inner_bytes();
+    let fixed = array.stored_size().is_some();
     let sharded = array.sharding.is_some();
     let shards = if sharded { read.shard_count() } else { 0 };
     let mut plan = ArrayPlan {
         path: array.path.clone(),
         shards: Amount::exact(shards),
         chunks: Amount::exact(chunks),
-        chunks_total,
+        chunks_total: array.inner_count(),
         ..ArrayPlan::default()
     };
     let mut unknown = 0;
@@ -421,15 +415,18 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
             }
         }
     }
-    let size = |n: u64| n.saturating_mul(inner.unwrap_or_else(|| array.inner_len().saturating_mul(24)));
+    let size = |items: u64| items.saturating_mul(array.stored_size().map_or(24, |n| n as u64));
     // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
     let walk = resolve && chunks <= WALKED;
     if !walk && (unknown > 0 || !sharded || resolve) {
         plan.index_requests = Amount::exact(unknown);
         plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
-        plan.fetch_bytes = Amount::estimate(size(chunks) / 2 + unknown * array.shard_index_bytes());
-        plan.decode_bytes =
-            if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
+        let decoded = size(match array.grid {
+            Some(_) => read.chunk_items(),
+            None => chunks.saturating_mul(array.inner_len()),
+        });
+        plan.fetch_bytes = Amount::estimate(decoded / 2 + unknown * array.shard_index_bytes());
+        plan.decode_bytes = if fixed { Amount::upper(decoded) } else { Amount::estimate(decoded) };
         return Ok((plan, None));
     }
     // Those that are not cached yet are read here. They are read again where they are not kept: absent shards, and what
@@ -445,6 +442,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
         Ok(state)
     };
     let (mut requests, mut fetch, mut decoded, mut largest) = (0, 0, 0, 0);
+    let items = |parts: &[Part]| parts.iter().map(|part| array.len_at(&part.at)).sum::<u64>();
     let mut stream = read.work(exec.profile());
     while let Some(work) = stream.next(&mut index)? {
         exec.poll()?;
@@ -456,13 +454,13 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
                     ByteRange::Range(r) => {
                         fetch += r.end - r.start;
                         largest = largest.max(r.end - r.start);
-                        decoded += parts.len() as u64;
+                        decoded += items(&parts);
                     }
                     _ => {
                         if let Some(bytes) = exec.io.size(&key)? {
                             fetch += bytes;
                             largest = largest.max(bytes);
-                            decoded += parts.len() as u64;
+                            decoded += items(&parts);
                         }
                     }
                 }
@@ -472,8 +470,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
     plan.index_requests = Amount::exact(again);
     plan.requests = Amount::exact(requests + again);
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
-    plan.decode_bytes =
-        if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
     Ok((plan, Some(largest)))
 }
 

@@ -45,7 +45,8 @@ impl Threads {
                 Some(n) => n.saturating_add(profile.overhead.saturating_mul(2)),
                 None => all.saturating_sub(decoded),
             };
-            out.guessed |= array.inner_bytes().is_none() || request.is_none();
+            // Of chunks of several lengths the longest is meant.
+            out.guessed |= array.inner_bytes().is_none() || request.is_none() || array.grid.is_some();
             out.encoded = out.encoded.max(encoded);
             if chunks > 0 {
                 out.decoded = out.decoded.max(decoded);
@@ -82,7 +83,7 @@ fn scratch_chunks(read: &ArrayRead) -> u64 {
             && read.axes[k].is_identity_range() == Some(0..array.shape[k])
     });
     match axis.is_identity_range() {
-        Some(range) if same && whole => {
+        Some(range) if same && whole && array.grid.is_none() => {
             let edges =
                 u64::from(!range.start.is_multiple_of(length)) + u64::from(!range.end.is_multiple_of(length));
             edges.min(chunks)

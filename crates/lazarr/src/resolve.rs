@@ -46,7 +46,8 @@ fn cuts(base: &Index, columns: &[Element], run: &Run<'_>) -> Option<(u64, u64)> 
     let (start, 1, _) = base.as_range()? else { return None };
     let arrays: Vec<_> = columns.iter().flat_map(own_arrays).collect();
     let step = arrays.iter().try_fold(1u64, |l, a| {
-        let chunk = *a.inner_shape().first()?;
+        // Blocks at the edges of a rectilinear grid would differ.
+        let chunk = *a.inner_shape().first().filter(|_| a.grid.is_none())?;
         let lcm = l / gcd(l, chunk) * chunk;
         (lcm <= 4 * BLOCK).then_some(lcm)
     });

@@ -295,6 +295,15 @@ impl Plan {
         self.steps.is_empty() && matches!(&self.items, Items::Fixed { swap: Swap::Not, transpose: None, .. })
     }
 
+    pub(super) fn suits_any_shape(&self) -> bool {
+        match &self.items {
+            Items::Fixed { transpose, .. }
+            | Items::Filtered { transpose, .. }
+            | Items::Vlen { transpose, .. } => transpose.is_none(),
+            Items::Rare(_) => false,
+        }
+    }
+
     pub(super) fn validates(&self) -> bool {
         self.steps.iter().any(Step::validates)
     }

@@ -182,6 +182,12 @@ impl Chain {
         self.plan.is_plain_copy()
     }
 
+    /// Whether chunks of any shape are decoded: where the order of items or a codec depends on the shape, those of
+    /// [`ChunkSpec::shape`] alone.
+    pub fn suits_any_shape(&self) -> bool {
+        self.plan.suits_any_shape()
+    }
+
     /// Whether stored bytes that were changed so that the items change are noticed when they are decoded, because a
     /// checksum of the items or of something they are made from is among the codecs (`crc32c`, `zstd` with `checksum`,
     /// `gzip`, `zlib`, …).

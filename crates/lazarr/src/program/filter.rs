@@ -227,7 +227,7 @@ impl Sink for Search {
         let Items::Fixed(items) = items else {
             return Err(Error::new(Code::Internal, "strings came where indices were expected"));
         };
-        let start = at[0] * read.array.inner_shape()[0];
+        let start = read.array.cut(0).start(at[0]);
         let span = read.chunk_span(at)[0].clone();
         // Negative numbers become huge ones, which lie outside of every matrix.
         let (mut found, mut charge) = match &read.array.dtype {

@@ -47,7 +47,7 @@ impl Sink for PtrSink {
     fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
         if let Items::Fixed(bytes) = &items {
             let span = &read.chunk_span(at)[0];
-            let start = at[0] * read.array.inner_shape()[0];
+            let start = read.array.cut(0).start(at[0]);
             let size = self.gather.convert.stored_size();
             let last = span.end.saturating_sub(start + 1) as usize * size;
             // A start that is wrong may be the end of a selected row and still lie after its beginning: what stands
@@ -70,7 +70,7 @@ impl Sink for PtrSink {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        let start = at[0] * read.array.inner_shape()[0];
+        let start = read.array.cut(0).start(at[0]);
         // The last start is the number of stored values: only where there are none can it be absent.
         if read.chunk_span(at)[0].end == read.array.shape[0] && self.gather.convert.bounds().1 > 0 {
             return Err(missing(read, at));
@@ -238,11 +238,13 @@ impl RowStarts {
         if seen.stored.is_some_and(|start| start < absent) {
             return Err(gap(&self.sparse));
         }
-        let chunk = self.sparse.indptr.inner_len().max(1);
-        let _held = cx.budget.charge(absent / chunk * 8, "the row starts before an absent chunk")?;
-        let touched = |start: u64| self.windows.next_from(start).is_some_and(|item| item < start + chunk);
-        let items: Vec<u64> =
-            (0..absent / chunk).filter(|c| !touched(c * chunk)).map(|c| (c + 1) * chunk - 1).collect();
+        let cut = self.sparse.indptr.cut(0);
+        let before = cut.of(absent);
+        let _held = cx.budget.charge(before * 8, "the row starts before an absent chunk")?;
+        let touched = |chunk: u64| {
+            self.windows.next_from(cut.start(chunk)).is_some_and(|item| item < cut.start(chunk + 1))
+        };
+        let items: Vec<u64> = (0..before).filter(|c| !touched(*c)).map(|c| cut.start(c + 1) - 1).collect();
         Ok((!items.is_empty()).then(|| Index::positions(items)))
     }
 
