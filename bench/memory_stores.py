@@ -1,11 +1,10 @@
-"""The stores of the memory campaigns: every kind of element, large enough that results are more than noise."""
+"""The stores of the memory campaigns: every kind of element, and results that are more than noise."""
 
 from __future__ import annotations
 
 import shutil
 import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
@@ -13,6 +12,9 @@ import pandas as pd
 import scipy.sparse as sp
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VERSION = "1"
 """Stores of another version are made anew."""
