@@ -3,8 +3,8 @@
 
 `cases` collects many selections of many stores, each in a process of its own (forked from one that has
 scipy, pandas and anndata imported, after a small read of the same kind), and compares the growth of the
-process with the size of the result and with the plan. `limits` and `streams` run workloads under limits,
-each in a fresh process. `small` is a fixed share of all of them for the test suite.
+process with the size of the result and with the plan. `limits` and `streams` run workloads under limits, as
+forked, without a small read before. `small` is a fixed share of all of them for the test suite.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from memory_cell import SEED, forked, fresh, imported
+from memory_cell import SEED, forked, imported
 from memory_stores import LAYOUTS, build, stores
 
 HERE = Path(__file__).resolve().parent
@@ -146,7 +146,7 @@ def run_limits(count: int | None, only: str) -> int:
     rows = []
     todo = [(w, limit) for w in WORKLOADS for limit in LIMITS if only in f"{w[0]} {w[1]} {w[2]}"]
     for (store, what, verb), limit in todo[:count]:
-        out = fresh({"store": str(paths[store]), "what": what, "verb": verb, "limit": limit * MB})
+        out = forked({"store": str(paths[store]), "what": what, "verb": verb, "limit": limit * MB})
         wrong, grew = "", out.get("growth", 0)
         if "crashed" in out:
             wrong = f"crashed: {out['text']}"
@@ -185,16 +185,16 @@ def run_streams(only: str) -> int:
         if only not in name:
             continue
         base = {"store": str(path), "what": "a.X"}
-        whole = fresh(base)
+        whole = forked(base)
         inner = 2 * whole["chunk"] * whole["used_threads"]
         limit = max(whole["growth"] // 8, inner + 64 * MB)
-        free = min((fresh({**base, "verb": "stream"}) for _ in range(3)), key=lambda r: r["seconds"])
+        free = min((forked({**base, "verb": "stream"}) for _ in range(3)), key=lambda r: r["seconds"])
         tight = min(
-            (fresh({**base, "verb": "stream", "limit": limit}) for _ in range(3)),
+            (forked({**base, "verb": "stream", "limit": limit}) for _ in range(3)),
             key=lambda r: r.get("seconds", 9e9),
         )
         bytes_of = [
-            fresh({**base, "verb": "digest", **more}).get("result") for more in ({}, {"limit": limit})
+            forked({**base, "verb": "digest", **more}).get("result") for more in ({}, {"limit": limit})
         ]
         ratio = tight["seconds"] / free["seconds"]
         same = None not in bytes_of and bytes_of[0][1:] == bytes_of[1][1:]

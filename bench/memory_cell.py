@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""One verb on one selection, and by how much the process grows in it: a line of JSON."""
+"""One verb on one selection, in a process of its own, and by how much that grows in it."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ import gc
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import time
 import warnings
@@ -190,23 +188,8 @@ def forked(spec: dict[str, Any]) -> dict[str, Any]:
     return json.loads(text) if code == 0 else {**spec, "crashed": code}
 
 
-def fresh(spec: dict[str, Any]) -> dict[str, Any]:
-    """A cell in a process of its own from the start."""
-    done = subprocess.run(
-        [sys.executable, __file__, json.dumps(spec)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        return {**spec, "crashed": done.returncode, "text": done.stderr[-2000:]}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def imported() -> None:
     """What every cell has imported before it is measured."""
     import anndata  # noqa: F401
     import pandas as pd  # noqa: F401
     import scipy.sparse  # noqa: F401
-
-
-if __name__ == "__main__":
-    imported()
-    print(json.dumps(cell(json.loads(sys.argv[1]))))

@@ -12,7 +12,7 @@ use lazarr_store::{Audit, Io, Meter};
 use crate::exec::carry::Carrying;
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
-use crate::need::{PROCESS, Threads};
+use crate::need::Threads;
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
 use crate::session::{Missing, Session};
 use crate::value::Value;
@@ -322,8 +322,10 @@ impl<'a> Run<'a> {
         plan.total();
         // What later stages decode is not known where they are guessed.
         let threads = threads.at_best(if guessed { Mark::Estimate } else { Mark::Exact });
-        plan.peak_bytes =
-            plan.output_bytes + beside + threads + Amount::exact(index_bytes.saturating_add(PROCESS));
+        plan.peak_bytes = plan.output_bytes
+            + beside
+            + threads
+            + Amount::exact(index_bytes.saturating_add(Plan::PROCESS_BYTES));
         Ok(plan)
     }
 

@@ -1,13 +1,9 @@
-//! What reading takes beside the result: what the threads hold, and what the process itself takes.
+//! What the threads hold beside the result.
 
 use lazarr_format::DataType;
 use lazarr_plan::{Amount, ArrayRead, Mark, Role};
 
 use crate::exec::{Exec, thread_bytes};
-
-/// What a call takes of the process whatever it reads: threads, contexts of decoders, code that is run for the first time,
-/// and what the allocator keeps of buffers that have grown.
-pub(crate) const PROCESS: u64 = 14 << 20;
 
 /// What the threads hold at once while the reads of one stage run.
 #[derive(Default)]
