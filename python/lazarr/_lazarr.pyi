@@ -193,6 +193,13 @@ class Lazy:
         """Text and JSON."""
     def collect(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """See `lazarr._convert`: a tree of tuples."""
+    def plan_mean_var(
+        self, axis: int, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[str, str]: ...
+    def mean_var(
+        self, axis: int, ddof: int, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[Any, Any]:
+        """Two float64 arrays."""
     def stream(
         self,
         rows: int | None,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use lazarr::plan::Mark;
 use lazarr::plan::expr::{ColumnRef, Expr};
-use lazarr::{Body, Code, Element, Error, Step, decoded_bytes};
+use lazarr::{Body, Code, Element, Error, Step, Value, decoded_bytes};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
@@ -348,6 +348,35 @@ impl Lazy {
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = Limits::new(memory_limit, threads, meter);
         value(py, run(py, &limits, |call| self.0.collect(call))?)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]
+    fn plan_mean_var(
+        &self,
+        py: Python<'_>,
+        axis: usize,
+        resolve: bool,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(String, String)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        Ok(plan_text(&run(py, &limits, |call| self.0.plan_mean_var(call, axis, resolve))?))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]
+    fn mean_var<'py>(
+        &self,
+        py: Python<'py>,
+        axis: usize,
+        ddof: u64,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let found = run(py, &limits, |call| self.0.mean_var(call, axis, ddof))?;
+        Ok((value(py, Value::Dense(found.mean))?, value(py, Value::Dense(found.var))?))
     }
 
     fn stream(

@@ -43,6 +43,8 @@ pub struct ArrayRead {
     pub role: Role,
     /// Inner chunks that the reader holds already, decoded, ascending: they are not fetched again.
     pub held: Vec<Coord>,
+    /// Whether chunks come in the order of the array, however they lie in their shards.
+    pub ordered: bool,
 }
 
 /// Steps through the touched cells of a grid, in C order.
@@ -194,7 +196,7 @@ const BATCH: usize = 4096;
 impl ArrayRead {
     /// Items of an array, nothing held.
     pub fn new(array: &ArrayRef, axes: Vec<Arc<dyn Placement>>, role: Role) -> Self {
-        Self { array: array.clone(), axes, role, held: Vec::new() }
+        Self { array: array.clone(), axes, role, held: Vec::new(), ordered: false }
     }
 
     /// The touched shards (chunks, where the array is not sharded).
@@ -381,7 +383,8 @@ impl<'a> WorkStream<'a> {
     /// Takes the next chunks of the open shard and merges them into requests.
     fn batch(&mut self) -> Result<()> {
         let Some(shard) = &mut self.open else { return Ok(()) };
-        let mut parts: Vec<(Range<u64>, Coord)> = Vec::new();
+        let ordered = self.read.ordered;
+        let mut parts: Vec<(Option<Range<u64>>, Coord)> = Vec::new();
         let mut fill = Vec::new();
         let mut last = true;
         for at in shard.inner.by_ref() {
@@ -395,21 +398,31 @@ impl<'a> WorkStream<'a> {
                     .map_err(|e| e.element(&*self.read.array.path).key(&*shard.key))?,
             };
             match range {
-                Some(range) => parts.push((range, at)),
-                None => fill.push(at),
+                None if !ordered => fill.push(at),
+                range => parts.push((range, at)),
             }
             if parts.len() + fill.len() == BATCH {
                 last = false;
                 break;
             }
         }
-        parts.sort_unstable_by_key(|(range, _)| (range.start, range.end));
+        if !ordered {
+            parts.sort_unstable_by_key(|(range, _)| range.as_ref().map(|r| (r.start, r.end)));
+        }
         let version = match &shard.index {
             IndexState::Present(_, version) => Some(*version),
             IndexState::Absent => None,
         };
         for (range, at) in parts {
+            let Some(range) = range else {
+                match self.ready.last_mut() {
+                    Some(Work::Fill(more)) => more.push(at),
+                    _ => self.ready.push(Work::Fill(vec![at])),
+                }
+                continue;
+            };
             if let Some(Work::Fetch { range: ByteRange::Range(open), parts, .. }) = self.ready.last_mut()
+                && range.start >= open.start
                 && range.start.saturating_sub(open.end) <= self.profile.max_gap()
                 && range.end.max(open.end) - open.start <= self.profile.max_request
             {

@@ -10,6 +10,7 @@ use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, P
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
+use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
 use crate::need::Threads;
@@ -59,8 +60,8 @@ impl<'a> Run<'a> {
         .for_call();
         let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
-        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
+        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill, threads };
         Self {
             session,
             io,
@@ -166,7 +167,12 @@ impl<'a> Run<'a> {
         let least = held.clone().filter(|a| a.mark == Mark::Exact).map(|a| a.value);
         let least = least.fold(0, u64::saturating_add);
         let last = stages.iter().all(|(_, s)| s.last);
+        let lanes = stages.iter().filter_map(|(i, s)| {
+            let lanes = want.leaves[*i].1.lanes()?;
+            Some(lane_bytes(exec, &s.reads).saturating_add(lanes.sums))
+        });
         let one = thread_bytes(stages.iter().flat_map(|(_, s)| &s.reads), exec.profile());
+        let one = lanes.max().unwrap_or(0).max(one);
         let indices = stages.iter().flat_map(|(_, s)| &s.reads).map(|r| r.array.shard_index_bytes()).max();
         let rest = Amount {
             value: one + indices.unwrap_or(0),
@@ -224,8 +230,17 @@ impl<'a> Run<'a> {
                     if !stage.last {
                         program.open(&self.cx)?;
                     }
-                    for read in &stage.reads {
-                        name(&exec, read, &mut reads)?;
+                    match program.lanes() {
+                        Some(lanes) => {
+                            for read in lanes.lanes.iter().flatten() {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
+                        None => {
+                            for read in &stage.reads {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
                     }
                     if !stage.last {
                         stages.push((i, stage));
@@ -275,11 +290,20 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
+                let lanes = program.lanes();
                 let mut arrays = Vec::with_capacity(stage.reads.len());
-                for read in &stage.reads {
-                    let (array, largest) = array_plan(&exec, read, resolve).map_err(at)?;
+                for (k, read) in stage.reads.iter().enumerate() {
+                    let (array, largest) = match &lanes {
+                        Some(lanes) if resolve => (lanes_plan(&exec, read, lanes, k).map_err(at)?, None),
+                        _ => array_plan(&exec, read, resolve).map_err(at)?,
+                    };
                     arrays.push(array);
                     requests.push(largest);
+                }
+                if let Some(lanes) = lanes {
+                    let bytes = lane_bytes(&exec, &stage.reads).saturating_add(lanes.sums);
+                    let all = bytes.saturating_mul(self.threads as u64);
+                    threads = worse(threads, Amount::upper(all));
                 }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
                     let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
@@ -345,11 +369,13 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
     exec.poll()?;
     let mut jobs = Vec::new();
     for (i, stage) in stages {
+        // Where there are lanes there are no sinks.
         for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
             jobs.push(Job { read, sink });
         }
     }
-    exec.run(&jobs)
+    exec.run(&jobs)?;
+    stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }
 
 /// The larger number, trusted no further than either.
@@ -474,6 +500,24 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
     plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
     Ok((plan, Some(largest)))
+}
+
+/// What one read costs that is cut into lanes: requests do not merge across these.
+fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -> Result<ArrayPlan> {
+    let (mut plan, _) = array_plan(exec, whole, false)?;
+    let mut sum = ArrayPlan::default();
+    for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
+        let (lane, _) = array_plan(exec, read, true)?;
+        sum.requests += lane.requests;
+        sum.index_requests += lane.index_requests;
+        sum.fetch_bytes += lane.fetch_bytes;
+        sum.decode_bytes += lane.decode_bytes;
+    }
+    plan.requests = sum.requests;
+    plan.index_requests = sum.index_requests;
+    plan.fetch_bytes = sum.fetch_bytes;
+    plan.decode_bytes = sum.decode_bytes;
+    Ok(plan)
 }
 
 /// Lists the reads of one array, shard indices included.

@@ -5,6 +5,7 @@
 
 pub(crate) mod carry;
 pub(crate) mod convert;
+pub(crate) mod lanes;
 pub(crate) mod sink;
 
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use lazarr_format::codec::Scratch;
 use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result, Version};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
 use lazarr_store::Io;
 
@@ -120,6 +121,16 @@ impl Exec<'_> {
             }
             result
         };
+        self.spread(threads, &shared.stop, &work)
+    }
+
+    /// Does the same on some threads, of which the caller's is one; the first error ends it.
+    fn spread(
+        &self,
+        threads: usize,
+        stop: &AtomicBool,
+        work: &(dyn Fn(bool) -> Result<()> + Sync),
+    ) -> Result<()> {
         if threads <= 1 {
             return work(true);
         }
@@ -139,7 +150,7 @@ impl Exec<'_> {
             {
                 std::thread::park_timeout(POLL);
                 result = self.poll();
-                shared.stop.fetch_or(result.is_err(), Relaxed);
+                stop.fetch_or(result.is_err(), Relaxed);
             }
             for helper in helpers {
                 let theirs = helper.join().unwrap_or_else(|_| {
@@ -214,6 +225,52 @@ impl Exec<'_> {
         }
         verified.insert(array.path.clone());
         Ok(())
+    }
+
+    /// Makes one request: where its bytes begin in the value of the key, or `None` where there is none.
+    fn fetch(
+        &self,
+        read: &ArrayRead,
+        (key, range, version): (&str, &ByteRange, Option<Version>),
+        parts: &[Part],
+        encoded: &mut Vec<u8>,
+        charge: &mut Charge,
+    ) -> Result<Option<u64>> {
+        encoded.clear();
+        let element = &read.array.path;
+        let within = |bytes: u64| encoded_within(self.limits, bytes).map_err(|e| e.element(element).key(key));
+        // A chunk that is a value of its own tells its length when it is read.
+        let whole = parts.iter().any(|part| part.bytes.is_none());
+        parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
+        let reserve = &mut |n| {
+            if whole {
+                within(n)?;
+            }
+            charge.grow_to(n, "a request")
+        };
+        let found = self.io.get(key, range, reserve, encoded).map_err(|e| {
+            // Its index was within the shard when it was read.
+            if version.is_none() || e.code() != Code::ChunkLength {
+                return e;
+            }
+            self.indices.forget(key);
+            changed(key).source(e)
+        })?;
+        let Some(found) = found else {
+            if version.is_some() {
+                self.indices.forget(key);
+                return Err(changed(key));
+            }
+            return Ok(None);
+        };
+        if version.is_some_and(|v| v != found.version) {
+            self.indices.forget(key);
+            return Err(changed(key));
+        }
+        Ok(Some(match range {
+            ByteRange::Range(r) => r.start,
+            _ => 0,
+        }))
     }
 
     /// The index of a shard, from the cache or the store.
@@ -419,44 +476,10 @@ impl<'e, 'a> Worker<'e, 'a> {
         match work {
             Work::Fill(chunks) => chunks.iter().try_for_each(|at| self.fill(job, at)),
             Work::Fetch { key, range, version, parts } => {
-                self.encoded.clear();
-                let limits = self.exec.limits;
-                let element = &job.read.array.path;
-                let within =
-                    |bytes: u64| encoded_within(limits, bytes).map_err(|e| e.element(element).key(&*key));
-                // A chunk that is a value of its own tells its length when it is read.
-                let whole = parts.iter().any(|part| part.bytes.is_none());
-                parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
-                let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let reserve = &mut |n| {
-                    if whole {
-                        within(n)?;
-                    }
-                    charge.grow_to(n, "a request")
-                };
-                let found = self.exec.io.get(&key, &range, reserve, encoded);
-                let found = found.map_err(|e| {
-                    // Its index was within the shard when it was read.
-                    if version.is_none() || e.code() != Code::ChunkLength {
-                        return e;
-                    }
-                    self.exec.indices.forget(&key);
-                    changed(&key).source(e)
-                })?;
-                let Some(found) = found else {
-                    if version.is_some() {
-                        self.exec.indices.forget(&key);
-                        return Err(changed(&key));
-                    }
+                let (encoded, charge) = (&mut self.encoded, &mut self.encoded_charge);
+                let base = self.exec.fetch(job.read, (&key, &range, version), &parts, encoded, charge)?;
+                let Some(base) = base else {
                     return parts.iter().try_for_each(|p| self.fill(job, &p.at));
-                };
-                if version.is_some_and(|v| v != found.version) {
-                    self.exec.indices.forget(&key);
-                    return Err(changed(&key));
-                }
-                let base = match range {
-                    ByteRange::Range(r) => r.start,
-                    _ => 0,
                 };
                 parts.iter().try_for_each(|part| {
                     self.decode(job, part).map_err(|e| {

@@ -7,9 +7,12 @@
 pub(crate) mod fields;
 mod filter;
 mod fixed;
+mod matches;
+mod moments;
 mod recipe;
 mod room;
 mod rows;
+mod search;
 mod sparse;
 mod starts;
 mod take;
@@ -20,9 +23,11 @@ use std::sync::Arc;
 use lazarr_format::Result;
 use lazarr_plan::{Amount, ArrayRead, Index, Placement, StagePlan};
 
+use crate::exec::lanes::Lanes;
 use crate::exec::sink::Sink;
 use crate::ledger::Budget;
 
+pub(crate) use moments::{Matrix, Moments, Sums, is_number};
 pub use recipe::describe;
 pub(crate) use recipe::{Recipe, Want, broken};
 pub(crate) use rows::RowStarts;
@@ -47,6 +52,8 @@ pub(crate) struct Cx {
     pub(crate) budget: Budget,
     /// Whether absent chunks are the fill value wherever they are.
     pub(crate) lenient: bool,
+    /// Threads that read.
+    pub(crate) threads: usize,
 }
 
 /// One leaf of an element that is read: an array, or the three arrays of a sparse matrix.
@@ -66,6 +73,11 @@ pub(crate) trait Program: Send {
     /// Where the reads of the stage go, in their order. Only between `open` and the next `next`.
     fn sinks(&self) -> Vec<&dyn Sink> {
         Vec::new()
+    }
+
+    /// The reads of the stage cut into lanes, where these are walked instead. Only after the `next` that named the stage.
+    fn lanes(&self) -> Option<Lanes<'_>> {
+        None
     }
 
     /// The stages after the one that `next` named, from averages.
@@ -97,6 +109,8 @@ pub(crate) enum Leaf {
     Sparse(crate::value::SparseMatrix),
     /// The row starts of a window of a stream.
     Starts(Box<rows::RowStarts>),
+    /// Sums instead of items.
+    Sums(Sums),
 }
 
 /// An index as a placement.

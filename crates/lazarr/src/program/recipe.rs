@@ -358,7 +358,9 @@ impl Recipe {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),
                 Leaf::Sparse(s) => Value::Sparse(s),
-                Leaf::Starts(_) => return Err(Error::new(Code::Internal, "row starts are not a value")),
+                Leaf::Starts(_) | Leaf::Sums(_) => {
+                    return Err(Error::new(Code::Internal, "row starts and sums are not values"));
+                }
             },
             Self::Texts(inner) => texts(inner.make(leaves, cx)?, cx)?,
             Self::Codes(codes) => Value::Categorical {
