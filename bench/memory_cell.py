@@ -102,17 +102,23 @@ def elements(adata: Any) -> Iterator[Any]:
         yield from (table[name] for name in table.columns)
 
 
-def streamed(what: Any, reference: bool) -> tuple[int, int, str]:
-    """Goes through the blocks: how many, their bytes, and what identifies those."""
-    blocks, total, h = 0, 0, [hashlib.blake2b(digest_size=8) for _ in range(2)]
+def streamed(what: Any, digests: bool) -> tuple[Any, ...]:
+    """Goes through the blocks: how many, their bytes, and with `digests` what identifies those."""
+    blocks, total, added = 0, 0, 0.0
+    states = [hashlib.blake2b(digest_size=8) for _ in range(2)]
     for _, _, block in what.iter_rows():
         blocks += 1
         total += block.data.nbytes + block.indices.nbytes
-        # Of csc, blocks of other sizes have their values in another order.
-        for state, part in zip(h, (block.data, block.indices), strict=True):
-            if reference:
+        if digests:
+            added += float(block.data.sum(dtype="f8"))
+            for state, part in zip(states, (block.data, block.indices), strict=True):
                 state.update(memoryview(part).cast("B"))
-    return blocks, total, "".join(state.hexdigest() for state in h)
+    return blocks, total, added, *(state.hexdigest() for state in states)
+
+
+def reduced(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What identifies the arrays that a reduction gives."""
+    return len(arrays), *(hashlib.blake2b(a.tobytes(), digest_size=8).hexdigest() for a in arrays)
 
 
 def cell(spec: dict[str, Any]) -> dict[str, Any]:
@@ -149,18 +155,19 @@ def cell(spec: dict[str, Any]) -> dict[str, Any]:
             "collect": what.to_memory,
             "stream": lambda: streamed(what, False),
             "digest": lambda: streamed(what, True),
+            "mean_var": lambda: reduced(what.mean_var(axis=0)),
         }
         result = None
         with Growth() as growth:
             try:
-                result = (calls.get(verb) or (lambda: getattr(what, verb)(axis=0)))()
+                result = calls[verb]()
             except lz.LazarrError as e:
                 out["error"], out["text"] = str(e.code), str(e)
         out.update(growth=growth.peak, left=growth.end, seconds=growth.seconds)
         if verb == "collect":
             out["result"] = size(result)
         else:
-            out["result"] = result if isinstance(result, tuple) else None
+            out["result"] = result
     return out
 
 
