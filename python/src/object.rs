@@ -11,7 +11,7 @@ use crate::error::OrRaise;
 use crate::lazy::{Lazy, kind, plan_text};
 use crate::predicate::Predicate;
 use crate::session::Session;
-use crate::value::value;
+use crate::value::within;
 
 /// A whole AnnData and what is selected of it; axis 0 is obs, 1 is var.
 #[pyclass(frozen, module = "lazarr._lazarr")]
@@ -130,7 +130,8 @@ impl LazyAnnData {
         skip_broken: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = Limits { skip_broken, ..Limits::new(memory_limit, threads, meter) };
-        value(py, run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?)
+        let read = run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?;
+        within(py, self.0.session(), &limits, read)
     }
 
     fn state(&self) -> String {
