@@ -162,7 +162,7 @@ class Element(Lazy):
     def arrays(self) -> list[dict[str, Any]]:
         """The stored arrays: path, shape, dtype, chunks, inner chunks, shards, codec, decoded bytes.
 
-        Where the chunks of an array have several shapes (``rectilinear``), the longest along each axis are given.
+        Where chunks have several shapes (``rectilinear``), they are the longest along each axis.
         """
         return self._native.arrays()
 

@@ -9,11 +9,11 @@ use lazarr::{Body, Code, Element, Error, Step, Value, decoded_bytes};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
-use crate::args::{Limits, Meter, bools, ints, run};
+use crate::args::{Limits, Meter, bools, ints, mask, run};
 use crate::error::{OrRaise, raise};
 use crate::predicate::{On, Predicate, literal};
 use crate::session::Session;
-use crate::value::{dtype, nullable, value};
+use crate::value::{dtype, nullable, value, within};
 
 /// An element and what is selected of it.
 #[pyclass(frozen, module = "lazarr._lazarr")]
@@ -243,7 +243,7 @@ impl Lazy {
     }
 
     fn mask(&self, axis: usize, items: &Bound<'_, PyAny>) -> PyResult<Self> {
-        self.pick(axis, Step::Mask(bools(items)?))
+        self.pick(axis, mask(items, self.0.shape().get(axis).copied().flatten(), self.path())?)
     }
 
     fn labels(&self, axis: usize, items: Vec<String>) -> PyResult<Self> {
@@ -347,7 +347,8 @@ impl Lazy {
         meter: Option<&Meter>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = Limits::new(memory_limit, threads, meter);
-        value(py, run(py, &limits, |call| self.0.collect(call))?)
+        let read = run(py, &limits, |call| self.0.collect(call))?;
+        within(py, self.0.session(), &limits, read)
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]

@@ -15,13 +15,17 @@ import zarr
 from grids import RECTILINEAR, one_row_chunks, random_codecs, random_grid
 from same import same
 from stores import WORDS, in_memory, numbers, read, selection
+from test_random import StableNumpy
 from zarr.codecs import TransposeCodec
 
 import lazarr as lz
 
 
 @pytest.fixture(autouse=True)
-def _switch():
+def _switch(monkeypatch):
+    monkeypatch.setattr(
+        "scipy.sparse._compressed.np", StableNumpy()
+    )  # columns that are picked twice, in order
     with warnings.catch_warnings(), zarr.config.set(RECTILINEAR):
         warnings.simplefilter("ignore")
         yield
@@ -98,7 +102,7 @@ def test_forms_of_edges(tmp_path):
         try:
             theirs = zarr.open_array(tmp_path / "a.zarr", mode="r")[:]
         except Exception:  # noqa: BLE001 - the grid, or chunks of another length than it says
-            with pytest.raises(lz.Error):
+            with pytest.raises(lz.LazarrError):
                 lz.open(str(tmp_path / "a.zarr")).to_memory()
             continue
         taken += 1
@@ -108,12 +112,16 @@ def test_forms_of_edges(tmp_path):
 
 def test_what_is_not_read(tmp_path):
     zarr.create_array(
-        tmp_path / "t.zarr", shape=(6, 6), dtype="i4", chunks=[[1, 5], 3], filters=[TransposeCodec(order=(1, 0))]
+        tmp_path / "t.zarr",
+        shape=(6, 6),
+        dtype="i4",
+        chunks=[[1, 5], 3],
+        filters=[TransposeCodec(order=(1, 0))],
     )[...] = 1
-    with pytest.raises(lz.Error, match="transpose"):
+    with pytest.raises(lz.LazarrError, match="transpose"):
         lz.open(str(tmp_path / "t.zarr")).to_memory()
     zarr.create_array(tmp_path / "s.zarr", shape=(6,), dtype="i4", chunks=(1,), shards=[[2, 4]])[...] = 1
-    with pytest.raises(lz.Error, match="shards"):
+    with pytest.raises(lz.LazarrError, match="shards"):
         lz.open(str(tmp_path / "s.zarr")).to_memory()
 
 
@@ -144,11 +152,11 @@ def test_one_row_chunks(name, number, seed, tmp_path):
     same(ours.to_memory(), theirs, "all")
     stored = np.diff(adata.X.indptr)
     if number < 5:
-        arrays = {a["path"]: a for a in ours.X.arrays()}
+        arrays = {a["path"]: a for a in ours.X.arrays}
         assert arrays["X/data"]["rectilinear"]
         assert arrays["X/data"]["chunks"] == (stored.max(),)
         assert f"chunks up to {stored.max()}" in repr(ours.X)
-    for k in range(12):
+    for k in range(6):
         a, b = selection(rng, theirs.obs_names), selection(rng, theirs.var_names)
         view = ours[a, b]
         expected = theirs[in_memory(a, theirs.obs_names), in_memory(b, theirs.var_names)]
@@ -165,7 +173,7 @@ def test_one_row_chunks(name, number, seed, tmp_path):
 def test_a_row_is_its_chunk(tmp_path):
     adata = cells(np.random.default_rng(3))
     one_row_chunks(adata, tmp_path / "s.zarr")
-    ours = lz.open(str(tmp_path / "s.zarr"))
+    ours = lz.open(str(tmp_path / "s.zarr"), audit=False)  # an audit reads the index of a shard again
     stored = np.diff(adata.X.indptr)
     for row in (np.flatnonzero(stored)[2], np.flatnonzero(stored == 0)[0]):
         plan = ours.X[int(row)].plan(resolve=True)
@@ -184,13 +192,15 @@ def test_missing_and_damaged_chunks(tmp_path):
     row = int(np.flatnonzero(np.diff(adata.X.indptr))[5])
     stored = (chunks / "5").read_bytes()
     (chunks / "5").unlink()
-    with pytest.raises(lz.Error, match="X/data/c/5"):
+    with pytest.raises(lz.LazarrError, match="X/data/c/5"):
         lz.open(str(tmp_path / "s.zarr")).X[row].to_memory()
     # A chunk of another row has another length.
-    other = next(i for i in range(20) if len(adata.X.getrow(i).data) not in {0, len(adata.X.getrow(row).data)})
+    other = next(
+        i for i in range(20) if len(adata.X.getrow(i).data) not in {0, len(adata.X.getrow(row).data)}
+    )
     place = int((np.diff(adata.X.indptr)[:other] > 0).sum())
     shutil.copy(chunks / str(place), chunks / "5")
-    with pytest.raises(lz.Error):
+    with pytest.raises(lz.LazarrError):
         lz.open(str(tmp_path / "s.zarr")).X[row].to_memory()
     (chunks / "5").write_bytes(stored)
     same(lz.open(str(tmp_path / "s.zarr")).X.to_memory(), sp.csr_matrix(adata.X))

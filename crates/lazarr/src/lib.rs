@@ -24,6 +24,7 @@ mod inventory;
 mod lazy;
 mod ledger;
 mod memory;
+mod need;
 mod object;
 mod program;
 mod reduce;

@@ -30,11 +30,13 @@ mod checksum;
 mod deflate;
 mod filter;
 mod lz4;
+mod part;
 mod rare;
 mod shuffle;
 mod step;
 mod swap;
 mod transpose;
+mod unshuffle;
 mod vlen;
 mod zstd;
 
@@ -65,7 +67,8 @@ pub struct Scratch {
 impl Scratch {
     /// The bytes that the buffers hold on to between chunks (decoder contexts, about 200 KiB, not counted).
     pub fn held_bytes(&self) -> u64 {
-        (self.front.capacity() + self.back.capacity() + self.plane.capacity()) as u64
+        let block = self.contexts.block.capacity();
+        (self.front.capacity() + self.back.capacity() + self.plane.capacity() + block) as u64
     }
 }
 
@@ -138,8 +141,7 @@ impl Chain {
         wanted: &[Range<usize>],
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let _ = wanted;
-        self.plan.decode_into(encoded, out, scratch)
+        self.plan.decode_some(encoded, out, wanted, scratch)
     }
 
     /// Decodes a chunk of `items` variable-length items; refuses one whose decompressed form (a length of 4 bytes and

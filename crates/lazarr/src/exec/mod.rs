@@ -111,8 +111,7 @@ impl Exec<'_> {
             fresh: jobs.iter().filter_map(|j| j.sink.fresh()).filter(|t| t.fresh_bytes() > 0).collect(),
             made: AtomicUsize::new(0),
         };
-        let chunks = jobs.iter().map(|j| j.read.chunk_count()).fold(0u64, u64::saturating_add);
-        let threads = self.threads_for(jobs, chunks);
+        let threads = self.threads_of(jobs.iter().map(|j| j.read));
         let work = |is_caller: bool| -> Result<()> {
             let mut worker = Worker::new(self, is_caller);
             let result = worker.run(jobs, &shared, profile);
@@ -169,15 +168,16 @@ impl Exec<'_> {
     }
 
     /// As many threads as there is work for, and as the budget can feed.
-    fn threads_for(&self, jobs: &[Job<'_>], chunks: u64) -> usize {
-        let bytes: u64 = jobs
-            .iter()
-            .map(|j| j.read.chunk_count().saturating_mul(j.read.array.inner_bytes().unwrap_or(1 << 16)))
+    pub(crate) fn threads_of<'r>(&self, reads: impl Iterator<Item = &'r ArrayRead> + Clone) -> usize {
+        let chunks = reads.clone().map(ArrayRead::chunk_count).fold(0u64, u64::saturating_add);
+        let bytes: u64 = reads
+            .clone()
+            .map(|r| r.chunk_count().saturating_mul(r.array.inner_bytes().unwrap_or(1 << 16)))
             .fold(0, u64::saturating_add);
         if chunks < 2 || bytes < 128 << 10 {
             return 1; // a thread costs more than it brings
         }
-        let need = thread_bytes(jobs.iter().map(|j| j.read), self.profile()).max(1);
+        let need = thread_bytes(reads, self.profile()).max(1);
         let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
         self.threads.min(fits).min(chunks.try_into().unwrap_or(usize::MAX)).max(1)
     }

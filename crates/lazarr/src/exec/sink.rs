@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "threads write disjoint stretches of one result")]
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use lazarr_format::codec::Vlen;
 use lazarr_format::{Code, Error, Result};
@@ -99,6 +98,22 @@ pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
         .help("The store is incomplete: copy it again from its source, or read with missing=\"fill\" to take the fill value")
 }
 
+/// The error for an item that is not legal.
+pub(crate) fn illegal(convert: &Convert, code: Code, read: &ArrayRead, bad: BadItem) -> Error {
+    let (low, high) = convert.bounds();
+    let what = match code {
+        Code::SparseIndices => "an index lies outside of the matrix",
+        Code::CategoryCode => "a code points at no category",
+        Code::SparseIndptr => "a row start lies outside of the stored values",
+        Code::ChunkDecode => "a boolean is neither 0 nor 1",
+        _ => "a value is out of range",
+    };
+    Error::new(code, what)
+        .element(&*read.array.path)
+        .expected(format!("{low} to {high}"))
+        .found(bad.value.to_string())
+}
+
 /// Which chunk is placed, and the items that it holds along each axis.
 #[derive(Clone, Copy)]
 struct Chunk<'a> {
@@ -131,22 +146,7 @@ impl Gather {
             return Err(Error::new(Code::Internal, "a run lies outside of its chunk or result")
                 .element(&*read.array.path));
         };
-        self.convert.run(src, dst).map_err(|bad| self.illegal(read, bad))
-    }
-
-    fn illegal(&self, read: &ArrayRead, bad: BadItem) -> Error {
-        let (low, high) = self.convert.bounds();
-        let what = match self.code {
-            Code::SparseIndices => "an index lies outside of the matrix",
-            Code::CategoryCode => "a code points at no category",
-            Code::SparseIndptr => "a row start lies outside of the stored values",
-            Code::ChunkDecode => "a boolean is neither 0 nor 1",
-            _ => "a value is out of range",
-        };
-        Error::new(self.code, what)
-            .element(&*read.array.path)
-            .expected(format!("{low} to {high}"))
-            .found(bad.value.to_string())
+        self.convert.run(src, dst).map_err(|bad| illegal(&self.convert, self.code, read, bad))
     }
 
     /// Copies the wanted items below one axis.
@@ -210,7 +210,7 @@ impl Sink for Gather {
     }
 
     fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
-        self.convert.check(items).map_err(|bad| self.illegal(read, bad))
+        self.convert.check(items).map_err(|bad| illegal(&self.convert, self.code, read, bad))
     }
 
     fn partial(&self) -> bool {
@@ -241,95 +241,6 @@ impl Sink for Gather {
             self.target
                 .stretch(((start - wanted.start) * below) as usize * size, (rows * below) as usize * size)
         }
-    }
-}
-
-/// The strings taken from one chunk, in order of source, with where each goes.
-pub(crate) struct Taken {
-    /// Destination and length of each item.
-    pub(crate) items: Vec<(u64, u32)>,
-    /// Their bytes, one after the other.
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// Gathers variable-length items: their size is unknown before, so each chunk's are kept until all are there.
-pub(crate) struct GatherVlen {
-    pub(crate) budget: crate::ledger::Budget,
-    pub(crate) out_shape: Vec<u64>,
-    pub(crate) lenient: bool,
-    pub(crate) taken: Mutex<(Vec<Taken>, crate::ledger::Charge)>,
-}
-
-impl GatherVlen {
-    fn each(
-        &self,
-        read: &ArrayRead,
-        chunk: Chunk<'_>,
-        axis: usize,
-        from: u64,
-        to: u64,
-        f: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        if axis == read.axes.len() {
-            f(from, to);
-            return Ok(());
-        }
-        let span = &chunk.spans[axis];
-        let width = read.array.cut(axis).len(chunk.at[axis]);
-        read.axes[axis].runs(span.clone(), &mut |run: Run| {
-            (0..run.len).try_for_each(|i| {
-                let from = from * width + (run.src - span.start) + i;
-                self.each(read, chunk, axis + 1, from, to * self.out_shape[axis] + run.dst + i, f)
-            })
-        })
-    }
-}
-
-impl Sink for GatherVlen {
-    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
-        let Items::Vlen(chunk) = items else {
-            return Err(Error::new(Code::Internal, "items of fixed size came where strings were expected"));
-        };
-        let spans = read.chunk_span(at);
-        let here = Chunk { at, spans: &spans };
-        let mut count = 0u64;
-        let mut bytes = 0u64;
-        let item = |from: u64| {
-            let (a, b) = (chunk.offsets.get(from as usize)?, chunk.offsets.get(from as usize + 1)?);
-            chunk.bytes.get(*a as usize..*b as usize)
-        };
-        self.each(read, here, 0, 0, 0, &mut |from, _| {
-            count += 1;
-            bytes += item(from).map_or(0, |b| b.len() as u64);
-        })?;
-        let cost = count * size_of::<(u64, u32)>() as u64 + bytes;
-        let charge = self.budget.charge(cost, "strings")?;
-        let mut taken =
-            Taken { items: Vec::with_capacity(count as usize), bytes: Vec::with_capacity(bytes as usize) };
-        let mut whole = true;
-        self.each(read, here, 0, 0, 0, &mut |from, to| match item(from)
-            .and_then(|b| Some((b, u32::try_from(b.len()).ok()?)))
-        {
-            Some((text, len)) => {
-                taken.items.push((to, len));
-                taken.bytes.extend_from_slice(text);
-            }
-            None => whole = false,
-        })?;
-        if !whole {
-            return Err(
-                Error::new(Code::StringData, "a string lies outside of its chunk").element(&*read.array.path)
-            );
-        }
-        let mut all = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.0.push(taken);
-        all.1.absorb(charge);
-        Ok(())
-    }
-
-    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        // A writer leaves out chunks of a text column that are all ''; of names and categories it never does.
-        if self.lenient || may_be_absent(read.role) { Ok(()) } else { Err(missing(read, at)) }
     }
 }
 

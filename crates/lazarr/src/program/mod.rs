@@ -12,6 +12,7 @@ mod moments;
 mod recipe;
 mod room;
 mod rows;
+mod scan;
 mod search;
 mod sparse;
 mod starts;
@@ -31,6 +32,7 @@ pub(crate) use moments::{Matrix, Moments, Sums, is_number};
 pub use recipe::describe;
 pub(crate) use recipe::{Recipe, Want, broken};
 pub(crate) use rows::RowStarts;
+pub(crate) use scan::{Column, Scan, Visit};
 pub(crate) use sparse::{SparseRows, index_width};
 pub(crate) use starts::Starts;
 pub(crate) use take::take_major;
@@ -109,6 +111,8 @@ pub(crate) enum Leaf {
     Sparse(crate::value::SparseMatrix),
     /// The row starts of a window of a stream.
     Starts(Box<rows::RowStarts>),
+    /// Nothing: it was looked through.
+    Scanned,
     /// Sums instead of items.
     Sums(Sums),
 }
