@@ -156,6 +156,7 @@ ONLY = {
     "inner16k": ["random", "all"],
     "inner64k": ["rows", "random", "all"],
     "blosc-zstd": ["rows", "random", "all"],
+    "rows": ["random", "all"],
     "gzip": ["random", "all"],
     "uncompressed": ["random", "all"],
 }

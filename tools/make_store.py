@@ -89,6 +89,8 @@ class Layout:
     index_dtype: str
     inner: int | None
     shard: int | None
+    rows: bool = False
+    """A chunk a row, each an object of its own: a rectilinear grid, which shards cannot have."""
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -101,6 +103,7 @@ LAYOUTS: dict[str, Layout] = {
     "inner4k": Layout(codec="blosc-lz4", index_dtype="uint16", inner=4_096, shard=64 << 20),
     "inner16k": Layout(codec="blosc-lz4", index_dtype="uint16", inner=16_384, shard=64 << 20),
     "inner64k": Layout(codec="blosc-lz4", index_dtype="uint16", inner=65_536, shard=64 << 20),
+    "rows": Layout(codec="blosc-lz4", index_dtype="uint16", inner=None, shard=None, rows=True),
     # The other codecs, at the size of a training loader's chunks.
     "blosc-zstd": Layout(codec="blosc-zstd", index_dtype="uint16", inner=139_264, shard=None),
     "gzip": Layout(codec="gzip", index_dtype="uint16", inner=139_264, shard=None),
@@ -499,6 +502,21 @@ def write_store(
     return int(sums["nnz"])
 
 
+def write_rows(x: zarr.Group, name: str, dtype: str, layout: Layout, old: zarr.Group) -> None:
+    """An array of X with a chunk a row. A row without values has no chunk: no length is zero."""
+    lengths = np.diff(old["indptr"][:])
+    with zarr.config.set({"array.rectilinear_chunks": True}):
+        array = x.create_array(
+            name,
+            shape=old[name].shape,
+            dtype=dtype,
+            chunks=[lengths[lengths > 0].tolist()],
+            compressors=compressor(layout.codec, np.dtype(dtype).itemsize),
+            fill_value=0,
+        )
+        array[:] = old[name][:].astype(dtype)
+
+
 def relayout(source: Path, out: Path, layout: Layout) -> int:
     """A store like another one, but for the layout of X: minutes of drawing are saved. Its non-zeros."""
     shutil.copytree(source, out)
@@ -508,6 +526,9 @@ def relayout(source: Path, out: Path, layout: Layout) -> int:
     nnz = int(old["data"].shape[0])
     for name, dtype in (("data", "float32"), ("indices", layout.index_dtype)):
         del x[name]
+        if layout.rows:
+            write_rows(x, name, dtype, layout, old)
+            continue
         writer = Appender(x, name, dtype, layout, max(nnz, 1))
         for start in range(0, nnz, 1 << 25):
             writer.append(old[name][start : start + (1 << 25)])
@@ -566,6 +587,7 @@ def main(argv: list[str] | None = None) -> int:
         index_dtype=args.index_dtype or base.index_dtype,
         inner=args.inner or base.inner,
         shard=args.shard or base.shard,
+        rows=base.rows,
     )
     use_fastest_pipeline()
     started = time.perf_counter()
