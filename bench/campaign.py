@@ -59,6 +59,31 @@ CAMPAIGNS: dict[str, Campaign] = {
         program="cargo",
         recorded=True,
     ),
+    "scale": Campaign(
+        "a simulated catalog of 10^8 cells: times beside the floors of what must be read, and growth",
+        10,
+        ("run", "--quiet", "--release", "--package", "lazarr", "--example", "scale"),
+        program="cargo",
+        recorded=True,
+    ),
+    "memory-cases": Campaign(
+        "248 stores x selections: growth of the process beside the result and the plan",
+        6,
+        ("bench/memory.py", "cases"),
+        recorded=True,
+    ),
+    "memory-limits": Campaign(
+        "60 workloads x limits, each a process of its own: it grows by no more, and refuses only what is due",
+        6,
+        ("bench/memory.py", "limits"),
+        recorded=True,
+    ),
+    "memory-streams": Campaign(
+        "X in blocks of rows under an eighth of what collecting takes, beside the same without a limit",
+        6,
+        ("bench/memory.py", "streams"),
+        recorded=True,
+    ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
         "lazarr beside its peers on 200,000 cells; writes bench/RESULTS-full.md",
@@ -66,7 +91,7 @@ CAMPAIGNS: dict[str, Campaign] = {
         ("bench/run.py", "--full", "--out", str(HERE / "RESULTS-full.md")),
     ),
 }
-DEFAULT = ("bench", "random", "predicates", "mutation")
+DEFAULT = ("bench", "random", "predicates", "mutation", "scale")
 
 
 def commit() -> str:

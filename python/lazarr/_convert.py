@@ -164,7 +164,12 @@ def _new_strings() -> bool:
     pd = pandas()
     if int(pd.__version__.split(".")[0]) < 3:
         return False
-    return bool(pd.Index(["a"]).dtype == "str")
+    try:
+        from pandas._config import using_string_dtype
+    except ImportError:
+        # Making one tells as well, but makes pyarrow load what it has for pandas: milliseconds and megabytes.
+        return bool(pd.Index(["a"]).dtype == "str")
+    return bool(using_string_dtype())
 
 
 def _arrow_strings(value: tuple[Any, ...], mask: np.ndarray[Any, Any] | None, na_value: Any) -> Any:
@@ -268,6 +273,8 @@ def frame(value: tuple[Any, ...], *, text_index: bool = False, cut: bool = False
 def text(index: Any) -> Any:
     """An index of names; numbers are spelled."""
     pd = pandas()
+    if isinstance(index.dtype, pd.StringDtype):
+        return index
     if not pd.api.types.is_string_dtype(index[~index.isna()]) or pd.api.types.is_integer_dtype(index):
         kind = pd.StringDtype(na_value=index.array.dtype.na_value) if _new_strings() else str
         return index.astype(kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 import numpy as np
 
@@ -160,7 +160,10 @@ class Element(Lazy):
 
     @property
     def arrays(self) -> list[dict[str, Any]]:
-        """The stored arrays: path, shape, dtype, chunks, inner chunks, shards, codec, decoded bytes."""
+        """The stored arrays: path, shape, dtype, chunks, inner chunks, shards, codec, decoded bytes.
+
+        Where chunks have several shapes (``rectilinear``), they are the longest along each axis.
+        """
         return self._native.arrays()
 
     def __len__(self) -> int:
@@ -257,6 +260,57 @@ class _Turnable(Element):
         if self._transposed:
             index = tuple(reversed(_index.unpack(index, self.ndim)))
         return super().__getitem__(index)
+
+    def plan(
+        self, *, resolve: bool = False, verb: Literal["to_memory", "mean_var"] = "to_memory", axis: int = 0
+    ) -> Plan:
+        """What a verb would cost. Reads nothing, or with `resolve` what is small and makes it exact.
+
+        Parameters
+        ----------
+        resolve
+            Make the small reads that exact numbers need.
+        verb
+            Which one: ``"to_memory"``, or ``"mean_var"`` along `axis`.
+        axis
+            Of ``"mean_var"``.
+        """
+        if verb == "to_memory":
+            return super().plan(resolve=resolve)
+        if verb != "mean_var":
+            msg = f"a plan is made for verb='to_memory' or verb='mean_var', not {verb!r}"
+            raise type_error(msg)
+        plan = Plan(*self._native.plan_mean_var(self._stored_axis(axis), resolve, *call()))
+        note_plan(plan)
+        return plan
+
+    def mean_var(
+        self, axis: int = 0, *, ddof: int = 0
+    ) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+        """Mean and variance in float64, from one pass over what is selected; nothing of it is kept.
+
+        What a sparse matrix does not store is 0. The result is the same for any number of threads.
+
+        Parameters
+        ----------
+        axis
+            0 for those of each column over the rows, as of each gene over the cells; 1 for those of each row.
+        ddof
+            The variance is divided by the number of values less this, as in numpy.
+        """
+        if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
+            msg = f"ddof is an integer from 0 on, not {ddof!r}"
+            raise type_error(msg)
+        with inside(self.path):
+            mean, var = self._native.mean_var(self._stored_axis(axis), ddof, *call())
+        return _convert.array(mean), _convert.array(var)
+
+    def _stored_axis(self, axis: int) -> int:
+        if isinstance(axis, bool) or not _index.is_integer(axis) or axis not in {-2, -1, 0, 1}:
+            msg = f"axis is 0 (over the rows) or 1 (over the columns), not {axis!r}"
+            raise index_error(msg)
+        axis = int(axis) % 2
+        return 1 - axis if self._transposed else axis
 
 
 class DenseElement(_Turnable):
@@ -381,6 +435,10 @@ class BrokenElement(Element):
         self._raise()
 
     def iter_rows(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Every use is its error."""
+        self._raise()
+
+    def mean_var(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Every use is its error."""
         self._raise()
 

@@ -150,7 +150,7 @@ class Lazy:
     def error(self) -> str | None:
         """Why a broken element cannot be read."""
     def arrays(self) -> list[dict[str, Any]]:
-        """path, shape, dtype (name), chunks, inner, shards (bool), codec, decoded_bytes of each stored array."""
+        """path, shape, dtype (name), chunks, inner, rectilinear (bool), shards (bool), codec, decoded_bytes of each stored array."""
     def attributes(self) -> str: ...
     def decoded_bytes(self) -> tuple[int, str]:
         """Bytes of all its arrays once decoded, and how far to trust it (exact, upper, estimate)."""
@@ -193,6 +193,13 @@ class Lazy:
         """Text and JSON."""
     def collect(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """See `lazarr._convert`: a tree of tuples."""
+    def plan_mean_var(
+        self, axis: int, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[str, str]: ...
+    def mean_var(
+        self, axis: int, ddof: int, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[Any, Any]:
+        """Two float64 arrays."""
     def stream(
         self,
         rows: int | None,

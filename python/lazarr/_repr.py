@@ -50,7 +50,7 @@ def chunks(native: _lazarr.Lazy) -> str:
     if largest["shards"]:
         inner = " × ".join(f"{n:,}" for n in largest["inner"])
         return f"chunks {inner} in shards {outer}"
-    return f"chunks {outer}"
+    return f"chunks up to {outer}" if largest["rectilinear"] else f"chunks {outer}"
 
 
 def line(x: Any) -> str:

@@ -95,8 +95,8 @@ pub(crate) fn run<T: Send>(
     .or_raise()
 }
 
-/// A copy of the items of a C-contiguous 1-d numpy array of this type.
-fn items<T: Copy>(array: &Bound<'_, PyAny>, typestr: &str) -> PyResult<Vec<T>> {
+/// Calls `f` with the items of a C-contiguous 1-d numpy array of this type.
+fn with_items<T: Copy, R>(array: &Bound<'_, PyAny>, typestr: &str, f: impl FnOnce(&[T]) -> R) -> PyResult<R> {
     let interface = array.getattr("__array_interface__")?;
     let interface = interface.cast::<PyDict>().map_err(PyErr::from)?;
     let get = |name: &str| {
@@ -114,20 +114,37 @@ fn items<T: Copy>(array: &Bound<'_, PyAny>, typestr: &str) -> PyResult<Vec<T>> {
         )));
     }
     if shape[0] == 0 {
-        return Ok(Vec::new());
+        return Ok(f(&[]));
     }
     // SAFETY: the interface promises `shape[0]` items of this type at `address`, alive as long as `array` is; the GIL is
     // held, so that nothing changes them meanwhile. numpy aligns items of its own arrays.
-    Ok(unsafe { std::slice::from_raw_parts(address as *const T, shape[0]) }.to_vec())
+    Ok(f(unsafe { std::slice::from_raw_parts(address as *const T, shape[0]) }))
 }
 
 /// Positions, from an int64 array.
 pub(crate) fn ints(array: &Bound<'_, PyAny>) -> PyResult<Step> {
-    Ok(Step::Ints(items::<i64>(array, "<i8")?.into()))
+    Ok(Step::Ints(with_items::<i64, _>(array, "<i8", |items| items.into())?))
 }
 
 /// The items of a bool array.
 pub(crate) fn bools(array: &Bound<'_, PyAny>) -> PyResult<Arc<[bool]>> {
     // Any byte but 0 is true: a bool of another value would be undefined.
-    Ok(items::<u8>(array, "|b1")?.into_iter().map(|b| b != 0).collect())
+    with_items::<u8, _>(array, "|b1", |items| items.iter().map(|b| *b != 0).collect())
+}
+
+/// A mask of an axis of `n` items, packed at once: a bit an item, shared by all elements of the view. Where the length of
+/// the axis is not known yet the mask waits as it is.
+pub(crate) fn mask(array: &Bound<'_, PyAny>, n: Option<u64>, element: &str) -> PyResult<Step> {
+    let Some(n) = n else { return Ok(Step::Mask(bools(array)?)) };
+    let index = with_items::<u8, _>(array, "|b1", |items| {
+        let word = |some: &[u8]| {
+            let mut bytes = [0u8; 64];
+            bytes.iter_mut().zip(some).for_each(|(to, b)| *to = u8::from(*b != 0));
+            // The lowest bits of eight bytes, side by side: each is moved to the top byte, at a place of its own.
+            let eight = |e: &[u8; 8]| u64::from_le_bytes(*e).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+            bytes.as_chunks::<8>().0.iter().rev().fold(0u64, |word, e| word << 8 | eight(e))
+        };
+        lazarr::Index::mask_bits(items.chunks(64).map(word).collect(), items.len() as u64, n)
+    })?;
+    index.map(Step::Index).map_err(|e| e.element(element)).or_raise()
 }

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use lazarr::plan::Mark;
 use lazarr::plan::expr::{ColumnRef, Expr};
-use lazarr::{Body, Code, Element, Error, Step, decoded_bytes};
+use lazarr::{Body, Code, Element, Error, Step, Value, decoded_bytes};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyList, PyTuple};
 
-use crate::args::{Limits, Meter, bools, ints, run};
+use crate::args::{Limits, Meter, bools, ints, mask, run};
 use crate::error::{OrRaise, raise};
 use crate::predicate::{On, Predicate, literal};
 use crate::session::Session;
-use crate::value::{dtype, nullable, value};
+use crate::value::{dtype, nullable, value, within};
 
 /// An element and what is selected of it.
 #[pyclass(frozen, module = "lazarr._lazarr")]
@@ -180,6 +180,7 @@ impl Lazy {
             item.set_item("dtype", a.dtype.to_string())?;
             item.set_item("chunks", PyTuple::new(py, &a.chunk_shape)?)?;
             item.set_item("inner", PyTuple::new(py, a.inner_shape())?)?;
+            item.set_item("rectilinear", a.grid.is_some())?;
             item.set_item("shards", a.sharding.is_some())?;
             item.set_item("codec", &a.codec_name)?;
             let bytes = a.len().and_then(|n| n.checked_mul(a.dtype.item_size()? as u64));
@@ -242,7 +243,7 @@ impl Lazy {
     }
 
     fn mask(&self, axis: usize, items: &Bound<'_, PyAny>) -> PyResult<Self> {
-        self.pick(axis, Step::Mask(bools(items)?))
+        self.pick(axis, mask(items, self.0.shape().get(axis).copied().flatten(), self.path())?)
     }
 
     fn labels(&self, axis: usize, items: Vec<String>) -> PyResult<Self> {
@@ -346,7 +347,37 @@ impl Lazy {
         meter: Option<&Meter>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = Limits::new(memory_limit, threads, meter);
-        value(py, run(py, &limits, |call| self.0.collect(call))?)
+        let read = run(py, &limits, |call| self.0.collect(call))?;
+        within(py, self.0.session(), &limits, read)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]
+    fn plan_mean_var(
+        &self,
+        py: Python<'_>,
+        axis: usize,
+        resolve: bool,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(String, String)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        Ok(plan_text(&run(py, &limits, |call| self.0.plan_mean_var(call, axis, resolve))?))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]
+    fn mean_var<'py>(
+        &self,
+        py: Python<'py>,
+        axis: usize,
+        ddof: u64,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let found = run(py, &limits, |call| self.0.mean_var(call, axis, ddof))?;
+        Ok((value(py, Value::Dense(found.mean))?, value(py, Value::Dense(found.var))?))
     }
 
     fn stream(

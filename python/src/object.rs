@@ -6,12 +6,12 @@ use std::sync::Arc;
 use lazarr::Step;
 use pyo3::prelude::*;
 
-use crate::args::{Limits, Meter, bools, ints, run};
+use crate::args::{Limits, Meter, bools, ints, mask, run};
 use crate::error::OrRaise;
 use crate::lazy::{Lazy, kind, plan_text};
 use crate::predicate::Predicate;
 use crate::session::Session;
-use crate::value::value;
+use crate::value::within;
 
 /// A whole AnnData and what is selected of it; axis 0 is obs, 1 is var.
 #[pyclass(frozen, module = "lazarr._lazarr")]
@@ -73,7 +73,7 @@ impl LazyAnnData {
     }
 
     fn mask(&self, axis: usize, items: &Bound<'_, PyAny>) -> PyResult<Self> {
-        self.pick(axis, Step::Mask(bools(items)?))
+        self.pick(axis, mask(items, self.0.shape().get(axis).copied().flatten(), self.path())?)
     }
 
     fn labels(&self, axis: usize, items: Vec<String>) -> PyResult<Self> {
@@ -130,7 +130,8 @@ impl LazyAnnData {
         skip_broken: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = Limits { skip_broken, ..Limits::new(memory_limit, threads, meter) };
-        value(py, run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?)
+        let read = run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?;
+        within(py, self.0.session(), &limits, read)
     }
 
     fn state(&self) -> String {

@@ -1,10 +1,15 @@
 //! Results as Python sees them: trees of tuples over buffers that numpy takes without a copy.
 
+use std::sync::Arc;
+
 use lazarr::format::anndata::NullableKind;
 use lazarr::{DataType, Dense, Strings, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::args::Limits;
+use crate::error::OrRaise;
 
 /// Bytes of a result.
 #[pyclass(frozen, module = "lazarr._lazarr")]
@@ -60,6 +65,33 @@ fn text(py: Python<'_>, s: Strings) -> PyResult<Bound<'_, PyAny>> {
 fn named(py: Python<'_>, parts: Vec<(String, Value)>) -> PyResult<Bound<'_, PyList>> {
     let parts = parts.into_iter().map(|(n, v)| Ok((n, value(py, v)?))).collect::<PyResult<Vec<_>>>()?;
     PyList::new(py, parts)
+}
+
+/// Bytes that the texts of a value take as Python's objects: names and categories stay as they are.
+pub(crate) fn objects_bytes(v: &Value) -> u64 {
+    // The head of a `str`, its place in a list and in an array, and what rounding takes.
+    const EACH: u64 = 72;
+    match v {
+        Value::Strings(s) => {
+            (s.offsets.len() as u64 / 8).saturating_sub(1).saturating_mul(EACH) + s.bytes.len() as u64
+        }
+        Value::Table(t) => t.columns.iter().map(|(_, c)| objects_bytes(c)).sum(),
+        Value::Map(parts) => parts.iter().map(|(_, p)| objects_bytes(p)).sum(),
+        _ => 0,
+    }
+}
+
+/// A value as a tree of tuples, where the limit leaves room for its texts, too.
+pub(crate) fn within<'py>(
+    py: Python<'py>,
+    session: &lazarr::Session,
+    limits: &Limits,
+    v: Value,
+) -> PyResult<Bound<'py, PyAny>> {
+    let limit = limits.memory.unwrap_or_else(|| session.memory_limit());
+    let budget = lazarr::Budget::new(lazarr::Ledger::process(), limit, Arc::default());
+    budget.charge(objects_bytes(&v), "text as objects of Python").or_raise()?;
+    value(py, v)
 }
 
 /// A value as a tree of tuples; see `lazarr._convert`.

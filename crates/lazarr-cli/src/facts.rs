@@ -98,27 +98,32 @@ pub(crate) fn amount_json(amount: Amount) -> Value {
     serde_json::to_value(amount).unwrap_or_default()
 }
 
-fn grid_count(shape: &[u64], chunk: &[u64]) -> u64 {
-    shape.iter().zip(chunk).fold(1, |n, (&s, &c)| n.saturating_mul(s.div_ceil(c.max(1))))
+fn shard_count(array: &ArrayRef) -> u64 {
+    array.grid_shape().into_iter().fold(1, u64::saturating_mul)
 }
 
-/// `12 of 1,000 × 200`: how many, and the shape of one.
-fn grid_text(shape: &[u64], chunk: &[u64]) -> String {
-    let count = human_count(grid_count(shape, chunk));
-    if chunk.is_empty() { count } else { format!("{count} of {}", shape_text(chunk)) }
+/// `12 of 1,000 × 200`: how many, and the shape of one; `12 of up to …` on a rectilinear grid.
+fn grid_text(count: u64, chunk: &[u64], rectilinear: bool) -> String {
+    let count = human_count(count);
+    let of = if rectilinear { "of up to" } else { "of" };
+    if chunk.is_empty() { count } else { format!("{count} {of} {}", shape_text(chunk)) }
 }
 
 fn array_json(array: &ArrayRef) -> Value {
-    json!({
+    let mut json = json!({
         "path": array.path,
         "shape": array.shape,
         "dtype": array.dtype.to_string(),
         "chunk_shape": array.inner_shape(),
-        "chunks": grid_count(&array.shape, array.inner_shape()),
+        "chunks": array.inner_count(),
         "shard_shape": array.sharding.as_ref().map(|_| &array.chunk_shape),
-        "shards": array.sharding.as_ref().map(|_| grid_count(&array.shape, &array.chunk_shape)),
+        "shards": array.sharding.as_ref().map(|_| shard_count(array)),
         "codec": array.codec_name,
-    })
+    });
+    if array.grid.is_some() {
+        json["rectilinear"] = json!(true);
+    }
+    json
 }
 
 /// An element for programs: what it is and the arrays that are its own.
@@ -182,8 +187,9 @@ pub(crate) fn write_named(
 
 fn table_row(name: &str, element: &Element) -> Vec<String> {
     let array = main_array(element);
-    let chunks = array.map(|a| grid_text(&a.shape, a.inner_shape()));
-    let shards = array.filter(|a| a.sharding.is_some()).map(|a| grid_text(&a.shape, &a.chunk_shape));
+    let chunks = array.map(|a| grid_text(a.inner_count(), a.inner_shape(), a.grid.is_some()));
+    let shards =
+        array.filter(|a| a.sharding.is_some()).map(|a| grid_text(shard_count(a), &a.chunk_shape, false));
     let decoded = match &element.body {
         Body::Broken(_) | Body::Null => String::new(),
         _ => decoded_bytes(element).bytes(),

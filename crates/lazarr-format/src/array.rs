@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::codec::Chain;
-use crate::{DataType, Field, KeyEncoding};
+use crate::grid::{Axis, Grid};
+use crate::{Cut, DataType, Field, KeyEncoding};
 
 /// The value of items that are in no chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +54,11 @@ pub struct ArrayMeta {
     pub dtype: DataType,
     /// Set where this is one field of an array of structs ([`ArrayMeta::field`]); `fill` and `chain` are of whole items.
     pub part: Option<Part>,
-    /// The shape of a chunk: of a shard, where the array is sharded. Same rank as `shape`, no zeros.
+    /// The shape of a chunk: of a shard, where the array is sharded; of a rectilinear grid the longest along each axis.
+    /// Same rank as `shape`, no zeros.
     pub chunk_shape: Vec<u64>,
+    /// How the axes are cut where chunks have several shapes; never of a sharded array.
+    pub grid: Option<Arc<Grid>>,
     /// How the keys of chunks are spelled.
     pub keys: KeyEncoding,
     /// The shards' layout, where the array is sharded.
@@ -70,7 +74,7 @@ pub struct ArrayMeta {
 }
 
 impl ArrayMeta {
-    /// The shape of the unit of decoding.
+    /// The shape of the unit of decoding: of a rectilinear grid the longest along each axis.
     pub fn inner_shape(&self) -> &[u64] {
         self.sharding.as_ref().map_or(&self.chunk_shape, |s| &s.inner_shape)
     }
@@ -85,7 +89,50 @@ impl ArrayMeta {
         self.shape.contains(&0)
     }
 
-    /// Items in an inner chunk (always the full chunk: edges are padded).
+    /// How an axis is cut into inner chunks.
+    pub fn cut(&self, axis: usize) -> Cut<'_> {
+        match &self.grid {
+            Some(grid) => grid.axes.get(axis).map_or(Cut::Every(1), Axis::cut),
+            None => Cut::Every(self.inner_shape().get(axis).copied().unwrap_or(1)),
+        }
+    }
+
+    /// How an axis is cut into chunks (shards).
+    pub fn shard_cut(&self, axis: usize) -> Cut<'_> {
+        match &self.grid {
+            Some(_) => self.cut(axis),
+            None => Cut::Every(self.chunk_shape.get(axis).copied().unwrap_or(1)),
+        }
+    }
+
+    /// Number of inner chunks in the whole array.
+    pub fn inner_count(&self) -> u64 {
+        let along = self.shape.iter().enumerate().map(|(axis, &n)| self.cut(axis).count(n));
+        along.fold(1, u64::saturating_mul)
+    }
+
+    /// Items in the inner chunk at this place of the grid, as it is stored.
+    pub fn len_at(&self, at: &[u64]) -> u64 {
+        match &self.grid {
+            Some(_) => at.iter().enumerate().map(|(axis, &chunk)| self.cut(axis).len(chunk)).product(),
+            None => self.inner_len(),
+        }
+    }
+
+    /// Decoded bytes of the inner chunk at this place of the grid; `None` for variable-length items.
+    pub fn bytes_at(&self, at: &[u64]) -> Option<u64> {
+        Some(self.len_at(at) * self.stored_size()? as u64)
+    }
+
+    /// The place of the chunk (shard) that holds an inner chunk.
+    pub fn shard_of(&self, at: &[u64]) -> Vec<u64> {
+        let shard = at.iter().zip(self.inner_shape().iter().zip(&self.chunk_shape));
+        shard
+            .map(|(&at, (&inner, &outer))| if self.grid.is_some() { at } else { at * inner / outer })
+            .collect()
+    }
+
+    /// Items in an inner chunk (always the full chunk: edges are padded); in the largest of a rectilinear grid.
     pub fn inner_len(&self) -> u64 {
         self.inner_shape().iter().product()
     }
@@ -95,7 +142,7 @@ impl ArrayMeta {
         self.part.as_ref().map_or_else(|| self.dtype.item_size(), |part| Some(part.stored))
     }
 
-    /// Decoded bytes of an inner chunk; `None` for variable-length items.
+    /// Decoded bytes of an inner chunk, of the largest where they differ; `None` for variable-length items.
     pub fn inner_bytes(&self) -> Option<u64> {
         Some(self.inner_len() * self.stored_size()? as u64)
     }
@@ -116,7 +163,7 @@ impl ArrayMeta {
 
     /// Chunks (shards) along each axis.
     pub fn grid_shape(&self) -> Vec<u64> {
-        self.shape.iter().zip(&self.chunk_shape).map(|(&s, &c)| s.div_ceil(c)).collect()
+        self.shape.iter().enumerate().map(|(axis, &n)| self.shard_cut(axis).count(n)).collect()
     }
 
     /// The key of the chunk (shard) at this place of the grid.

@@ -25,6 +25,8 @@ fn open(map: &Map<String, Value>, format: u8) -> lazarr_format::Result<Element> 
                 a.len(),
                 a.inner_bytes(),
                 a.grid_shape(),
+                a.inner_count(),
+                a.len_at(&a.grid_shape()),
                 a.shard_index_bytes(),
                 a.chunk_key(&a.grid_shape()),
             );
@@ -33,6 +35,10 @@ fn open(map: &Map<String, Value>, format: u8) -> lazarr_format::Result<Element> 
     let root = build(&h)?;
     let _ = (root.shape(), root.arrays().len(), format!("{:?}", root.children().len()));
     Ok(root)
+}
+
+fn rectilinear(chunk_shapes: &Value) -> Value {
+    json!({"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": chunk_shapes}})
 }
 
 /// Walks to a random place of the document and puts something else there.
@@ -98,6 +104,8 @@ fn replacement() -> impl Strategy<Value = Value> {
         prop::collection::vec(any::<u64>(), 0..5).prop_map(Value::from),
         Just(json!([0, 0])),
         Just(json!({"name": "regular", "configuration": {"chunk_shape": [u64::MAX]}})),
+        Just(rectilinear(&json!([[[1, u64::MAX], 2, [u64::MAX, 1]]]))),
+        Just(rectilinear(&json!([[3, 1, 4], 2]))),
         Just(json!([["a", "<i4"], ["b", ">f8"]])),
         Just(json!({"name": "struct", "configuration": {"fields": [["a", "int8"], ["b", "r64"]]}})),
     ]

@@ -26,6 +26,15 @@ fn check_array(array: &ArrayMeta) {
         (fill, size) => panic!("{fill:?} for items of {size:?} bytes"),
     }
     assert_eq!(array.grid_shape().len(), rank);
+    assert!(array.grid.is_none() || array.sharding.is_none());
+    for (axis, (&length, &longest)) in array.shape.iter().zip(array.inner_shape()).enumerate() {
+        let cut = array.cut(axis);
+        for item in [0, length / 2, length.saturating_sub(1)].into_iter().filter(|item| *item < length) {
+            let chunk = cut.of(item);
+            assert!(chunk < cut.count(length) && cut.len(chunk) <= longest);
+            assert!(cut.start(chunk) <= item && cut.end(chunk).is_none_or(|end| item < end));
+        }
+    }
     let key = array.chunk_key(&vec![0; rank]);
     assert!(!key.contains("..") || array.path.contains(".."), "{key}");
 }

@@ -82,6 +82,8 @@ fn metadata() -> Vec<Seed> {
         v3("shape", json!([5, -3])),
         v3("chunk_grid", json!({"name": "regular", "configuration": {"chunk_shape": [0, 3]}})),
         v3("chunk_grid", json!({"name": "regular", "configuration": {"chunk_shape": [1u64 << 40, 3]}})),
+        v3("chunk_grid", json!({"name": "rectilinear", "configuration": {"kind": "inline",
+            "chunk_shapes": [[1, [3, 2]], 3]}})),
         v3("data_type", json!({"name": "numpy.datetime64", "configuration": {"unit": "s", "scale_factor": 1}})),
         v3("data_type", json!({"name": "fixed_length_utf32", "configuration": {"length_bytes": 1u64 << 33}})),
         v3("fill_value", json!("0x7fc00000")),

@@ -158,7 +158,7 @@ pub struct Plan {
     pub decode_bytes: Amount,
     /// Bytes of the results, in all.
     pub output_bytes: Amount,
-    /// The most memory at once.
+    /// The most memory at once: by how much the process grows.
     pub peak_bytes: Amount,
     /// The limit that holds, in bytes.
     pub memory_limit: u64,
@@ -199,6 +199,10 @@ impl ElementPlan {
 impl Plan {
     /// The version of the JSON schema; a field may be added without a new one, never removed.
     pub const SCHEMA: &'static str = "lazarr-plan/1";
+
+    /// What a call takes of the process whatever it reads, and is in every peak: threads, contexts of decoders, code that
+    /// runs for the first time, and what the allocator keeps of buffers that have grown. The ledger does not count it.
+    pub const PROCESS_BYTES: u64 = 14 << 20;
 
     /// Adds up the elements; `overhead` is what the threads take beside the results.
     pub fn total(&mut self) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ArrayRef, ByteRange, Code, Error, Profile, Result, Version};
+use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Cut, Error, Profile, Result, Version};
 use smallvec::SmallVec;
 
 use crate::Placement;
@@ -43,12 +43,14 @@ pub struct ArrayRead {
     pub role: Role,
     /// Inner chunks that the reader holds already, decoded, ascending: they are not fetched again.
     pub held: Vec<Coord>,
+    /// Whether chunks come in the order of the array, however they lie in their shards.
+    pub ordered: bool,
 }
 
 /// Steps through the touched cells of a grid, in C order.
 pub struct GridWalk<'a> {
     axes: &'a [Arc<dyn Placement>],
-    cell: SmallVec<[u64; 4]>,
+    cell: SmallVec<[Cut<'a>; 4]>,
     bounds: SmallVec<[Range<u64>; 4]>,
     at: Coord,
     state: Walk,
@@ -68,14 +70,23 @@ impl<'a> GridWalk<'a> {
         cell: &[u64],
         bounds: Option<SmallVec<[Range<u64>; 4]>>,
     ) -> Self {
+        Self::over(axes, cell.iter().map(|&c| Cut::Every(c)).collect(), bounds)
+    }
+
+    /// The same of axes that may be cut into cells of several lengths.
+    pub fn over(
+        axes: &'a [Arc<dyn Placement>],
+        cell: SmallVec<[Cut<'a>; 4]>,
+        bounds: Option<SmallVec<[Range<u64>; 4]>>,
+    ) -> Self {
         let bounds = bounds.unwrap_or_else(|| axes.iter().map(|_| 0..u64::MAX).collect());
-        Self { axes, cell: cell.into(), bounds, at: SmallVec::new(), state: Walk::Fresh }
+        Self { axes, cell, bounds, at: SmallVec::new(), state: Walk::Fresh }
     }
 
     fn step(&self, axis: usize, from: u64) -> Option<u64> {
         let bounds = &self.bounds[axis];
         let item = self.axes[axis].next_from(from.max(bounds.start))?;
-        (item < bounds.end).then(|| item / self.cell[axis])
+        (item < bounds.end).then(|| self.cell[axis].of(item))
     }
 
     fn advance(&mut self) -> Option<()> {
@@ -87,8 +98,7 @@ impl<'a> GridWalk<'a> {
             return Some(());
         }
         for axis in (0..self.axes.len()).rev() {
-            let next =
-                (self.at[axis] + 1).checked_mul(self.cell[axis]).and_then(|from| self.step(axis, from));
+            let next = self.cell[axis].end(self.at[axis]).and_then(|from| self.step(axis, from));
             if let Some(next) = next {
                 self.at[axis] = next;
                 return Some(());
@@ -112,18 +122,36 @@ impl Iterator for GridWalk<'_> {
     }
 }
 
-/// How many cells of this length a placement touches.
-pub fn touched(placement: &dyn Placement, cell: u64) -> u64 {
+/// How many cells of an axis that is cut so a placement touches.
+pub fn touched<'c>(placement: &dyn Placement, cell: impl Into<Cut<'c>>) -> u64 {
+    let cell = cell.into();
     if let Some(range) = placement.is_identity_range() {
-        return if range.is_empty() { 0 } else { (range.end - 1) / cell - range.start / cell + 1 };
+        return if range.is_empty() { 0 } else { cell.of(range.end - 1) - cell.of(range.start) + 1 };
     }
     let mut count = 0;
     let mut from = Some(0u64);
     while let Some(item) = from.and_then(|f| placement.next_from(f)) {
         count += 1;
-        from = (item / cell + 1).checked_mul(cell);
+        from = cell.end(cell.of(item));
     }
     count
+}
+
+/// How many items the cells hold that a placement touches.
+fn touched_items(placement: &dyn Placement, cell: Cut<'_>) -> u64 {
+    if let Cut::Every(length) = cell {
+        return touched(placement, cell).saturating_mul(length);
+    }
+    if let Some(range) = placement.is_identity_range().filter(|range| !range.is_empty()) {
+        return cell.start(cell.of(range.end - 1) + 1) - cell.start(cell.of(range.start));
+    }
+    let mut items = 0;
+    let mut from = Some(0u64);
+    while let Some(item) = from.and_then(|f| placement.next_from(f)) {
+        items += cell.len(cell.of(item));
+        from = cell.end(cell.of(item));
+    }
+    items
 }
 
 /// One inner chunk in a request.
@@ -168,26 +196,33 @@ const BATCH: usize = 4096;
 impl ArrayRead {
     /// Items of an array, nothing held.
     pub fn new(array: &ArrayRef, axes: Vec<Arc<dyn Placement>>, role: Role) -> Self {
-        Self { array: array.clone(), axes, role, held: Vec::new() }
+        Self { array: array.clone(), axes, role, held: Vec::new(), ordered: false }
     }
 
     /// The touched shards (chunks, where the array is not sharded).
     pub fn shards(&self) -> GridWalk<'_> {
-        GridWalk::new(&self.axes, &self.array.chunk_shape, None)
+        GridWalk::over(&self.axes, cuts(&self.array, ArrayMeta::shard_cut), None)
     }
 
     /// Number of touched shards (chunks).
     pub fn shard_count(&self) -> u64 {
-        self.count(&self.array.chunk_shape)
+        self.count(ArrayMeta::shard_cut)
     }
 
     /// Number of touched inner chunks.
     pub fn chunk_count(&self) -> u64 {
-        self.count(self.array.inner_shape())
+        self.count(ArrayMeta::cut)
     }
 
-    fn count(&self, cell: &[u64]) -> u64 {
-        self.axes.iter().zip(cell).map(|(p, &c)| touched(&**p, c)).fold(1, u64::saturating_mul)
+    /// Number of items in the touched inner chunks, as they are stored.
+    pub fn chunk_items(&self) -> u64 {
+        let each = self.axes.iter().enumerate().map(|(k, p)| touched_items(&**p, self.array.cut(k)));
+        each.fold(1, u64::saturating_mul)
+    }
+
+    fn count(&self, cut: impl Fn(&ArrayMeta, usize) -> Cut<'_>) -> u64 {
+        let each = self.axes.iter().enumerate().map(|(k, p)| touched(&**p, cut(&self.array, k)));
+        each.fold(1, u64::saturating_mul)
     }
 
     fn holds(&self, at: &Coord) -> bool {
@@ -202,13 +237,13 @@ impl ArrayRead {
 
     /// The items along each axis that an inner chunk holds, clipped to the array.
     pub fn chunk_span(&self, at: &[u64]) -> SmallVec<[Range<u64>; 4]> {
-        span(at, self.array.inner_shape(), &self.array.shape)
+        span(&self.array, at, ArrayMeta::cut)
     }
 
     /// The touched inner chunks of a shard.
     fn inner(&self, shard: &[u64]) -> GridWalk<'_> {
-        let bounds = span(shard, &self.array.chunk_shape, &self.array.shape);
-        GridWalk::new(&self.axes, self.array.inner_shape(), Some(bounds))
+        let bounds = span(&self.array, shard, ArrayMeta::shard_cut);
+        GridWalk::over(&self.axes, cuts(&self.array, ArrayMeta::cut), Some(bounds))
     }
 
     /// The number of an inner chunk within its shard.
@@ -237,12 +272,22 @@ impl ArrayRead {
     }
 }
 
-fn span(at: &[u64], cell: &[u64], shape: &[u64]) -> SmallVec<[Range<u64>; 4]> {
-    at.iter()
-        .zip(cell)
-        .zip(shape)
-        .map(|((&a, &c), &s)| (a * c).min(s)..(a + 1).saturating_mul(c).min(s))
-        .collect()
+/// How the axes of an array are cut.
+fn cuts<'a>(array: &'a ArrayMeta, cut: impl Fn(&'a ArrayMeta, usize) -> Cut<'a>) -> SmallVec<[Cut<'a>; 4]> {
+    (0..array.shape.len()).map(|axis| cut(array, axis)).collect()
+}
+
+fn span<'a>(
+    array: &'a ArrayMeta,
+    at: &[u64],
+    cut: impl Fn(&'a ArrayMeta, usize) -> Cut<'a>,
+) -> SmallVec<[Range<u64>; 4]> {
+    let axes = at.iter().zip(&array.shape).enumerate();
+    axes.map(|(axis, (&at, &length))| {
+        let cut = cut(array, axis);
+        cut.start(at).min(length)..cut.end(at).unwrap_or(u64::MAX).min(length)
+    })
+    .collect()
 }
 
 /// The requests of one array, merged where that is cheaper, in batches.
@@ -338,7 +383,8 @@ impl<'a> WorkStream<'a> {
     /// Takes the next chunks of the open shard and merges them into requests.
     fn batch(&mut self) -> Result<()> {
         let Some(shard) = &mut self.open else { return Ok(()) };
-        let mut parts: Vec<(Range<u64>, Coord)> = Vec::new();
+        let ordered = self.read.ordered;
+        let mut parts: Vec<(Option<Range<u64>>, Coord)> = Vec::new();
         let mut fill = Vec::new();
         let mut last = true;
         for at in shard.inner.by_ref() {
@@ -352,21 +398,31 @@ impl<'a> WorkStream<'a> {
                     .map_err(|e| e.element(&*self.read.array.path).key(&*shard.key))?,
             };
             match range {
-                Some(range) => parts.push((range, at)),
-                None => fill.push(at),
+                None if !ordered => fill.push(at),
+                range => parts.push((range, at)),
             }
             if parts.len() + fill.len() == BATCH {
                 last = false;
                 break;
             }
         }
-        parts.sort_unstable_by_key(|(range, _)| (range.start, range.end));
+        if !ordered {
+            parts.sort_unstable_by_key(|(range, _)| range.as_ref().map(|r| (r.start, r.end)));
+        }
         let version = match &shard.index {
             IndexState::Present(_, version) => Some(*version),
             IndexState::Absent => None,
         };
         for (range, at) in parts {
+            let Some(range) = range else {
+                match self.ready.last_mut() {
+                    Some(Work::Fill(more)) => more.push(at),
+                    _ => self.ready.push(Work::Fill(vec![at])),
+                }
+                continue;
+            };
             if let Some(Work::Fetch { range: ByteRange::Range(open), parts, .. }) = self.ready.last_mut()
+                && range.start >= open.start
                 && range.start.saturating_sub(open.end) <= self.profile.max_gap()
                 && range.end.max(open.end) - open.start <= self.profile.max_request
             {

@@ -98,6 +98,75 @@ fn a_walk_steps_on_each_touched_cell_once() {
     }
 }
 
+/// An array on a grid with these edges.
+fn rectilinear(shape: &[u64], edges: &[Vec<u64>]) -> ArrayRef {
+    let meta = json!({
+        "zarr_format": 3, "node_type": "array", "shape": shape, "data_type": "int32", "fill_value": 0,
+        "chunk_grid": {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": edges}},
+        "chunk_key_encoding": {"name": "default"},
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+    });
+    Arc::new(array_v3("a", meta.as_object().unwrap(), &Limits::default()).unwrap())
+}
+
+#[test]
+fn a_walk_over_edges_steps_on_each_touched_chunk_once() {
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let rank = rng.within(1..4) as usize;
+        let shape: Vec<u64> = (0..rank).map(|_| rng.within(1..40)).collect();
+        let edges: Vec<Vec<u64>> = (shape.iter())
+            .map(|&n| {
+                let mut edges = Vec::new();
+                while edges.iter().sum::<u64>() < n {
+                    edges.push(rng.within(1..10));
+                }
+                edges
+            })
+            .collect();
+        let array = rectilinear(&shape, &edges);
+        let axes: Vec<Index> = shape.iter().map(|&n| index(&mut rng, n)).collect();
+        let read =
+            ArrayRead::new(&array, axes.iter().map(|i| Arc::new(i.clone()) as _).collect(), Role::Values);
+        let of = |axis: usize, item: u64| {
+            let mut end = 0;
+            edges[axis].iter().position(|edge| {
+                end += edge;
+                item < end
+            })
+        };
+        let (mut expected, mut items) = (vec![Vec::new()], 1);
+        for (axis, index) in axes.iter().enumerate() {
+            let chunks: BTreeSet<u64> = index.iter().map(|i| of(axis, i).unwrap() as u64).collect();
+            items *= chunks.iter().map(|&k| edges[axis][k as usize]).sum::<u64>();
+            let each =
+                |at: Vec<u64>| chunks.iter().map(|&i| [at.clone(), vec![i]].concat()).collect::<Vec<_>>();
+            expected = expected.into_iter().flat_map(each).collect();
+        }
+        let found: Vec<Vec<u64>> = read.shards().map(|at| at.to_vec()).collect();
+        assert_eq!(found, expected, "seed {seed}: {edges:?}");
+        assert_eq!((read.chunk_count(), read.shard_count()), (found.len() as u64, found.len() as u64));
+        assert_eq!(read.chunk_items(), items, "seed {seed}: {edges:?}");
+        let mut asked = Vec::new();
+        let mut stream =
+            read.work(Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1, overhead: 0 });
+        while let Some(work) = stream.next(&mut |_, _| panic!("there are no shards")).unwrap() {
+            let Work::Fetch { key, range: ByteRange::All, parts, .. } = work else { panic!("{work:?}") };
+            assert_eq!(key, array.chunk_key(&parts[0].at));
+            asked.push(parts[0].at.to_vec());
+        }
+        assert_eq!(asked, expected);
+        for at in &found {
+            assert!(read.touches_chunk(at));
+            for (axis, span) in read.chunk_span(at).into_iter().enumerate() {
+                let k = at[axis] as usize;
+                let start: u64 = edges[axis][..k].iter().sum();
+                assert_eq!(span, start..(start + edges[axis][k]).min(shape[axis]), "seed {seed}");
+            }
+        }
+    }
+}
+
 fn array(shape: &[u64], shard: &[u64], inner: &[u64]) -> ArrayRef {
     let bytes = json!({"name": "bytes", "configuration": {"endian": "little"}});
     let meta = json!({

@@ -25,8 +25,11 @@ pub struct LocalStore {
     checked: Arc<RwLock<HashSet<String>>>,
     /// In the store of one call: files of which a part was read, by key. Looked at again at each read, so that a file that
     /// is changed in place is noticed; one that is replaced is read to the end as it was.
-    open: Option<Arc<RwLock<HashMap<String, Arc<File>>>>>,
+    open: Option<Open>,
 }
+
+/// Files that are kept open, by key.
+type Open = Arc<RwLock<HashMap<String, Arc<File>>>>;
 
 /// So many files are kept open during a call.
 const OPEN: usize = 64;

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Plan, StagePlan, Work};
+use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
+use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
+use crate::need::Threads;
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
 use crate::session::{Missing, Session};
 use crate::value::Value;
@@ -58,8 +60,8 @@ impl<'a> Run<'a> {
         .for_call();
         let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
-        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill };
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
+        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill, threads };
         Self {
             session,
             io,
@@ -120,6 +122,7 @@ impl<'a> Run<'a> {
     fn execute(&self, io: &Io, make: Make<'_>) -> Result<(Recipe, Vec<Option<Leaf>>)> {
         let (mut want, recipe) = make()?;
         let exec = self.exec(io);
+        let before = self.cx.budget.limit().saturating_sub(self.cx.budget.left());
         let mut paths = Vec::new();
         loop {
             let mut stages = Vec::new();
@@ -132,14 +135,19 @@ impl<'a> Run<'a> {
                         let some = stage.reads.iter().filter(|r| r.chunk_count() > 0);
                         paths.extend(some.map(|r| r.array.path.clone()));
                     }
-                    program.open(&self.cx).map_err(|e| e.element(&**path))?;
                     stages.push((i, stage));
                 }
+            }
+            self.refuse(&exec, &want, &stages, before)?;
+            for (i, _) in &stages {
+                let (label, program) = &mut want.leaves[*i];
+                let path = &want.labels[*label].path;
+                program.open(&self.cx).map_err(|e| e.element(&**path))?;
             }
             if stages.is_empty() {
                 break;
             }
-            run_stages(&exec, &want, &stages)?;
+            run_stages(&exec, &want, &stages).map_err(|e| self.enough(e, &exec, &want, &stages, before))?;
         }
         if let Some(carrying) = &self.carrying {
             carrying.commit(paths.iter().map(String::as_str));
@@ -150,6 +158,61 @@ impl<'a> Run<'a> {
             leaves.push(Some(program.finish(&self.cx).map_err(|e| e.element(&**path))?));
         }
         Ok((recipe, leaves))
+    }
+
+    /// What is known to be needed, and what would be enough: the results, what is held beside them, and one thread. The
+    /// first has only what cannot be less.
+    fn needs(&self, exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> (u64, Amount) {
+        let held = want.leaves.iter().flat_map(|(_, p)| [p.output(), p.beside()]);
+        let least = held.clone().filter(|a| a.mark == Mark::Exact).map(|a| a.value);
+        let least = least.fold(0, u64::saturating_add);
+        let last = stages.iter().all(|(_, s)| s.last);
+        let lanes = stages.iter().filter_map(|(i, s)| {
+            let lanes = want.leaves[*i].1.lanes()?;
+            Some(lane_bytes(exec, &s.reads).saturating_add(lanes.sums))
+        });
+        let one = thread_bytes(stages.iter().flat_map(|(_, s)| &s.reads), exec.profile());
+        let one = lanes.max().unwrap_or(0).max(one);
+        let indices = stages.iter().flat_map(|(_, s)| &s.reads).map(|r| r.array.shard_index_bytes()).max();
+        let rest = Amount {
+            value: one + indices.unwrap_or(0),
+            mark: if last { Mark::Exact } else { Mark::Estimate },
+        };
+        (least, held.sum::<Amount>() + rest)
+    }
+
+    /// Ends at once what cannot fit, whatever comes, and says what would be enough.
+    fn refuse(&self, exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)], before: u64) -> Result<()> {
+        let (least, enough) = self.needs(exec, want, stages);
+        if before.saturating_add(least) <= self.cx.budget.limit() {
+            return Ok(());
+        }
+        Err(self.cx.budget.refusal(
+            least,
+            before,
+            before.saturating_add(enough.value.max(least)),
+            "what is read",
+        ))
+    }
+
+    /// The error of what did not fit, with a limit that would have been enough for all, where that is known.
+    fn enough(
+        &self,
+        e: Error,
+        exec: &Exec<'_>,
+        want: &Want,
+        stages: &[(usize, Stage)],
+        before: u64,
+    ) -> Error {
+        let (least, enough) = self.needs(exec, want, stages);
+        if e.code() != Code::MemoryLimit || enough.mark != Mark::Exact {
+            return e;
+        }
+        let more = before.saturating_add(enough.value);
+        if more <= self.cx.budget.limit() {
+            return e; // others took it
+        }
+        self.cx.budget.refusal(least, before, more, "what is read, and reading it,").source(e)
     }
 
     /// Every read that an execution makes, in stages: those before the last are made to know the next.
@@ -167,8 +230,17 @@ impl<'a> Run<'a> {
                     if !stage.last {
                         program.open(&self.cx)?;
                     }
-                    for read in &stage.reads {
-                        name(&exec, read, &mut reads)?;
+                    match program.lanes() {
+                        Some(lanes) => {
+                            for read in lanes.lanes.iter().flatten() {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
+                        None => {
+                            for read in &stage.reads {
+                                name(&exec, read, &mut reads)?;
+                            }
+                        }
                     }
                     if !stage.last {
                         stages.push((i, stage));
@@ -203,11 +275,11 @@ impl<'a> Run<'a> {
             .collect();
         let mut open: Vec<bool> = vec![true; want.leaves.len()];
         let mut round = 0;
-        let (mut per_thread, mut index_bytes) = (0, 0u64);
+        let (mut threads, mut index_bytes) = (Amount::default(), 0u64);
         let mut guessed = false;
         loop {
             let mut stages = Vec::new();
-            let mut together = Vec::new();
+            let (mut together, mut requests) = (Vec::new(), Vec::new());
             for (i, (label, program)) in want.leaves.iter_mut().enumerate() {
                 if !open[i] {
                     continue;
@@ -218,12 +290,21 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
-                let arrays = stage
-                    .reads
-                    .iter()
-                    .map(|r| array_plan(&exec, r, resolve))
-                    .collect::<Result<Vec<_>>>()
-                    .map_err(at)?;
+                let lanes = program.lanes();
+                let mut arrays = Vec::with_capacity(stage.reads.len());
+                for (k, read) in stage.reads.iter().enumerate() {
+                    let (array, largest) = match &lanes {
+                        Some(lanes) if resolve => (lanes_plan(&exec, read, lanes, k).map_err(at)?, None),
+                        _ => array_plan(&exec, read, resolve).map_err(at)?,
+                    };
+                    arrays.push(array);
+                    requests.push(largest);
+                }
+                if let Some(lanes) = lanes {
+                    let bytes = lane_bytes(&exec, &stage.reads).saturating_add(lanes.sums);
+                    let all = bytes.saturating_mul(self.threads as u64);
+                    threads = worse(threads, Amount::upper(all));
+                }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
                     let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
                     index_bytes = index_bytes.saturating_add(bytes);
@@ -241,7 +322,7 @@ impl<'a> Run<'a> {
                     stages.push((i, stage));
                 }
             }
-            per_thread = thread_bytes(together.iter(), exec.profile()).max(per_thread);
+            threads = worse(threads, Threads::of(&exec, &together, &requests).bytes());
             if stages.is_empty() {
                 break;
             }
@@ -264,9 +345,11 @@ impl<'a> Run<'a> {
         plan.elements = elements;
         plan.total();
         // What later stages decode is not known where they are guessed.
-        let mark = if guessed { Mark::Estimate } else { Mark::Upper };
-        let threads = per_thread.saturating_mul(self.threads as u64).saturating_add(index_bytes);
-        plan.peak_bytes = plan.output_bytes + beside + Amount { value: threads, mark };
+        let threads = threads.at_best(if guessed { Mark::Estimate } else { Mark::Exact });
+        plan.peak_bytes = plan.output_bytes
+            + beside
+            + threads
+            + Amount::exact(index_bytes.saturating_add(Plan::PROCESS_BYTES));
         Ok(plan)
     }
 
@@ -286,11 +369,18 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
     exec.poll()?;
     let mut jobs = Vec::new();
     for (i, stage) in stages {
+        // Where there are lanes there are no sinks.
         for (read, sink) in stage.reads.iter().zip(want.leaves[*i].1.sinks()) {
             jobs.push(Job { read, sink });
         }
     }
-    exec.run(&jobs)
+    exec.run(&jobs)?;
+    stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
+}
+
+/// The larger number, trusted no further than either.
+fn worse(a: Amount, b: Amount) -> Amount {
+    a.max(b).at_best(a.mark.max(b.mark))
 }
 
 /// Adds arrays to the stage of a round: leaves of one element go out together.
@@ -329,24 +419,18 @@ const MANY: u64 = 1 << 20;
 /// So many chunks are walked for exact numbers: seconds.
 const WALKED: u64 = 1 << 22;
 
-/// What one read costs.
-fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayPlan> {
+/// What one read costs, and its largest request, where its requests were walked.
+fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(ArrayPlan, Option<u64>)> {
     let array = &read.array;
     let chunks = read.chunk_count();
-    let chunks_total = array
-        .shape
-        .iter()
-        .zip(array.inner_shape())
-        .map(|(&s, &c)| s.div_ceil(c))
-        .fold(1, u64::saturating_mul);
-    let inner = array.inner_bytes();
+    let fixed = array.stored_size().is_some();
     let sharded = array.sharding.is_some();
     let shards = if sharded { read.shard_count() } else { 0 };
     let mut plan = ArrayPlan {
         path: array.path.clone(),
         shards: Amount::exact(shards),
         chunks: Amount::exact(chunks),
-        chunks_total,
+        chunks_total: array.inner_count(),
         ..ArrayPlan::default()
     };
     let mut unknown = 0;
@@ -359,16 +443,19 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
             }
         }
     }
-    let size = |n: u64| n.saturating_mul(inner.unwrap_or_else(|| array.inner_len().saturating_mul(24)));
+    let size = |items: u64| items.saturating_mul(array.stored_size().map_or(24, |n| n as u64));
     // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
     let walk = resolve && chunks <= WALKED;
     if !walk && (unknown > 0 || !sharded || resolve) {
         plan.index_requests = Amount::exact(unknown);
         plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
-        plan.fetch_bytes = Amount::estimate(size(chunks) / 2 + unknown * array.shard_index_bytes());
-        plan.decode_bytes =
-            if inner.is_some() { Amount::upper(size(chunks)) } else { Amount::estimate(size(chunks)) };
-        return Ok(plan);
+        let decoded = size(match array.grid {
+            Some(_) => read.chunk_items(),
+            None => chunks.saturating_mul(array.inner_len()),
+        });
+        plan.fetch_bytes = Amount::estimate(decoded / 2 + unknown * array.shard_index_bytes());
+        plan.decode_bytes = if fixed { Amount::upper(decoded) } else { Amount::estimate(decoded) };
+        return Ok((plan, None));
     }
     // Those that are not cached yet are read here. They are read again where they are not kept: absent shards, and what
     // does not fit into the cache.
@@ -382,7 +469,8 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
         }
         Ok(state)
     };
-    let (mut requests, mut fetch, mut decoded) = (0, 0, 0);
+    let (mut requests, mut fetch, mut decoded, mut largest) = (0, 0, 0, 0);
+    let items = |parts: &[Part]| parts.iter().map(|part| array.len_at(&part.at)).sum::<u64>();
     let mut stream = read.work(exec.profile());
     while let Some(work) = stream.next(&mut index)? {
         exec.poll()?;
@@ -393,12 +481,14 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
                 match range {
                     ByteRange::Range(r) => {
                         fetch += r.end - r.start;
-                        decoded += parts.len() as u64;
+                        largest = largest.max(r.end - r.start);
+                        decoded += items(&parts);
                     }
                     _ => {
                         if let Some(bytes) = exec.io.size(&key)? {
                             fetch += bytes;
-                            decoded += parts.len() as u64;
+                            largest = largest.max(bytes);
+                            decoded += items(&parts);
                         }
                     }
                 }
@@ -408,8 +498,25 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<ArrayP
     plan.index_requests = Amount::exact(again);
     plan.requests = Amount::exact(requests + again);
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
-    plan.decode_bytes =
-        if inner.is_some() { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    Ok((plan, Some(largest)))
+}
+
+/// What one read costs that is cut into lanes: requests do not merge across these.
+fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -> Result<ArrayPlan> {
+    let (mut plan, _) = array_plan(exec, whole, false)?;
+    let mut sum = ArrayPlan::default();
+    for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
+        let (lane, _) = array_plan(exec, read, true)?;
+        sum.requests += lane.requests;
+        sum.index_requests += lane.index_requests;
+        sum.fetch_bytes += lane.fetch_bytes;
+        sum.decode_bytes += lane.decode_bytes;
+    }
+    plan.requests = sum.requests;
+    plan.index_requests = sum.index_requests;
+    plan.fetch_bytes = sum.fetch_bytes;
+    plan.decode_bytes = sum.decode_bytes;
     Ok(plan)
 }
 

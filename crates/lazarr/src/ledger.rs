@@ -75,16 +75,21 @@ impl Budget {
                 self.meter.see_ledger(before + bytes);
                 Ok(())
             }
-            Err(used) => {
-                Err(Error::new(Code::MemoryLimit, format!("{what} does not fit into the memory limit"))
-                    .expected(format!("at most {} in all", human_bytes(self.limit)))
-                    .found(format!("{} needed while {} are in use", human_bytes(bytes), human_bytes(used)))
-                    .help(format!(
-                        "Raise memory_limit to {} or more, select less, or stream with iter_rows()",
-                        human_bytes(used.saturating_add(bytes))
-                    )))
-            }
+            Err(used) => Err(self.refusal(bytes, used, used.saturating_add(bytes), what)),
         }
+    }
+
+    /// The error of what needs `bytes` while `used` are in use: a limit of `enough` would do.
+    pub(crate) fn refusal(&self, bytes: u64, used: u64, enough: u64, what: &str) -> Error {
+        // Rounded up as it is shown: what the error says is enough.
+        let shown = enough.saturating_add(enough / 16);
+        Error::new(Code::MemoryLimit, format!("{what} does not fit into the memory limit"))
+            .expected(format!("at most {} in all", human_bytes(self.limit)))
+            .found(format!("{} needed while {} are in use", human_bytes(bytes), human_bytes(used)))
+            .help(format!(
+                "Raise memory_limit to {} or more, select less, or stream with iter_rows()",
+                human_bytes(shown)
+            ))
     }
 }
 

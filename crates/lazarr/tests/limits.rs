@@ -80,6 +80,47 @@ fn the_limit_holds_for_every_element_and_the_ledger_returns_to_zero() {
     }
 }
 
+/// The limit that an error says to be enough.
+fn enough(e: &lazarr::Error) -> Option<u64> {
+    let text = e.to_string();
+    let mut words = text.split_once("memory_limit to ")?.1.split(' ');
+    let number: f64 = words.next()?.parse().ok()?;
+    let unit = match words.next()? {
+        "B" => 1.0,
+        "KB" => 1e3,
+        "MB" => 1e6,
+        _ => return None,
+    };
+    Some((number * unit) as u64)
+}
+
+#[test]
+fn a_refusal_says_what_is_enough_and_that_is() {
+    let _alone = alone();
+    for layout in [Layout::default(), Layout::sharded()] {
+        let sample = Sample::new(&Spec { n_obs: 900, n_vars: 300, layout, ..Spec::default() });
+        let session = open(Arc::new(sample.writer.store()), false, 2);
+        let object = adata(&session);
+        for path in ["X", "layers/counts", "obsm/X_3d"] {
+            let lazy =
+                object.get(path).unwrap().select(0, index(&(5..700).collect::<Vec<_>>(), 900)).unwrap();
+            let plan = lazy.plan(&Call::default(), true).unwrap();
+            assert_eq!(plan.peak_bytes.mark, Mark::Exact, "{path}\n{plan}");
+            session.clear_caches();
+            let call = Call { memory_limit: Some(plan.output_bytes.value - 1), ..Call::default() };
+            let meter = Arc::new(Meter::default());
+            let e = lazy.collect(&Call { meter: Some(meter.clone()), ..call }).unwrap_err();
+            assert_eq!(e.code(), Code::MemoryLimit, "{path}: {e}");
+            assert!(meter.decoded() < plan.output_bytes.value / 2, "{path}: values were read");
+            session.clear_caches();
+            let limit = enough(&e);
+            let got = lazy.collect(&Call { memory_limit: limit, ..Call::default() });
+            assert!(limit.is_some() && got.is_ok(), "{path}: {limit:?} is not enough: {e}\n{:?}", got.err());
+        }
+        session.clear_caches();
+    }
+}
+
 #[test]
 fn kept_shard_indices_do_not_starve_a_call() {
     let _alone = alone();

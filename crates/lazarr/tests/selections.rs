@@ -132,7 +132,7 @@ fn hold_plan(what: &str, plan: &Plan, meter: &Meter, value: &Value, used: u64) {
     hold(what, "output", plan.output_bytes, value.bytes());
     if plan.peak_bytes.mark != Mark::Estimate {
         let peak = meter.ledger_peak().saturating_sub(used);
-        hold(what, "peak", Amount::upper(plan.peak_bytes.value), peak);
+        hold(what, "peak", Amount::upper(plan.peak_bytes.value - Plan::PROCESS_BYTES), peak);
     }
 }
 
@@ -186,7 +186,7 @@ fn one(seed: u64, selections: u64) {
         // The peak that the plan states is enough.
         if plan.peak_bytes.mark != Mark::Estimate {
             drop(value);
-            let limit = Ledger::process().used() + plan.peak_bytes.value;
+            let limit = Ledger::process().used() + plan.peak_bytes.value - Plan::PROCESS_BYTES;
             let call = Call { memory_limit: Some(limit), ..Call::default() };
             let got = lazy.collect(&call);
             let got = got.unwrap_or_else(|e| panic!("{what}: the planned peak is not enough: {e}\n{plan}"));

@@ -1,21 +1,22 @@
 //! Working memory that is sized fallibly, and the decoder contexts.
 
-use zstd_safe::DCtx;
-
 use super::deflate::Inflater;
+use super::zstd::Decoder;
 use crate::{Code, Error, Result};
 
 /// Decoder contexts, made when first needed.
 #[derive(Default)]
 pub(super) struct Contexts {
-    zstd: Option<DCtx<'static>>,
+    zstd: Option<Decoder>,
     inflate: Option<Inflater>,
+    /// A block of blosc before it is put in order.
+    pub(super) block: Vec<u8>,
 }
 
 impl Contexts {
-    pub(super) fn zstd(&mut self) -> Result<&mut DCtx<'static>> {
+    pub(super) fn zstd(&mut self) -> Result<&mut Decoder> {
         if self.zstd.is_none() {
-            self.zstd = Some(DCtx::try_create().ok_or_else(|| out_of_memory(128 << 10))?);
+            self.zstd = Some(Decoder::new().ok_or_else(|| out_of_memory(128 << 10))?);
         }
         self.zstd.as_mut().ok_or_else(|| out_of_memory(0))
     }

@@ -1,8 +1,11 @@
 //! From metadata to a plan of decoding, and decoding by it.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
 use super::filter::{Filter, plain};
+use super::part::Wanted;
 use super::rare::Rare;
 use super::step::{Step, unpack, unpack_into};
 use super::swap::Swap;
@@ -162,7 +165,7 @@ impl Plan {
         let Scratch { front, back, plane, contexts } = scratch;
         match &self.items {
             Items::Fixed { swap, transpose: None, .. } => {
-                unpack_into(&self.steps, encoded, out, front, back, contexts)?;
+                unpack_into(&self.steps, encoded, out, None, front, back, contexts)?;
                 swap.apply(out);
                 Ok(())
             }
@@ -171,7 +174,7 @@ impl Plan {
                     transpose.apply(encoded, out, *size)?;
                 } else {
                     let plane = buffer::sized(plane, out.len())?;
-                    unpack_into(&self.steps, encoded, plane, front, back, contexts)?;
+                    unpack_into(&self.steps, encoded, plane, None, front, back, contexts)?;
                     transpose.apply(plane, out, *size)?;
                 }
                 swap.apply(out);
@@ -179,7 +182,7 @@ impl Plan {
             }
             Items::Filtered { filter, size, swap, transpose } => {
                 let plane = buffer::sized(plane, filter.stored_len(out.len()))?;
-                unpack_into(&self.steps, encoded, plane, front, back, contexts)?;
+                unpack_into(&self.steps, encoded, plane, None, front, back, contexts)?;
                 swap.apply(plane);
                 match transpose {
                     Some(transpose) => {
@@ -200,6 +203,25 @@ impl Plan {
                 Err(Error::new(Code::Internal, "a chunk of variable-length items has no fixed size"))
             }
         }
+    }
+
+    pub(super) fn decode_some(
+        &self,
+        encoded: &[u8],
+        out: &mut [u8],
+        wanted: &[Range<usize>],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let Items::Fixed { size, swap, transpose: None } = &self.items else {
+            return self.decode_into(encoded, out, scratch);
+        };
+        let Scratch { front, back, contexts, .. } = scratch;
+        let wanted = Wanted::new(wanted, *size, out.len());
+        unpack_into(&self.steps, encoded, out, Some(wanted), front, back, contexts)?;
+        if *swap != Swap::Not {
+            wanted.runs().for_each(|run| swap.apply(&mut out[run]));
+        }
+        Ok(())
     }
 
     pub(super) fn decode_vlen(
@@ -293,6 +315,15 @@ impl Plan {
 
     pub(super) fn is_plain_copy(&self) -> bool {
         self.steps.is_empty() && matches!(&self.items, Items::Fixed { swap: Swap::Not, transpose: None, .. })
+    }
+
+    pub(super) fn suits_any_shape(&self) -> bool {
+        match &self.items {
+            Items::Fixed { transpose, .. }
+            | Items::Filtered { transpose, .. }
+            | Items::Vlen { transpose, .. } => transpose.is_none(),
+            Items::Rare(_) => false,
+        }
     }
 
     pub(super) fn validates(&self) -> bool {

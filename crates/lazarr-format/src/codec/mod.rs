@@ -30,11 +30,13 @@ mod checksum;
 mod deflate;
 mod filter;
 mod lz4;
+mod part;
 mod rare;
 mod shuffle;
 mod step;
 mod swap;
 mod transpose;
+mod unshuffle;
 mod vlen;
 mod zstd;
 
@@ -65,7 +67,8 @@ pub struct Scratch {
 impl Scratch {
     /// The bytes that the buffers hold on to between chunks (decoder contexts, about 200 KiB, not counted).
     pub fn held_bytes(&self) -> u64 {
-        (self.front.capacity() + self.back.capacity() + self.plane.capacity()) as u64
+        let block = self.contexts.block.capacity();
+        (self.front.capacity() + self.back.capacity() + self.plane.capacity() + block) as u64
     }
 }
 
@@ -138,8 +141,7 @@ impl Chain {
         wanted: &[Range<usize>],
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let _ = wanted;
-        self.plan.decode_into(encoded, out, scratch)
+        self.plan.decode_some(encoded, out, wanted, scratch)
     }
 
     /// Decodes a chunk of `items` variable-length items; refuses one whose decompressed form (a length of 4 bytes and
@@ -180,6 +182,12 @@ impl Chain {
     /// Whether the stored bytes are the items themselves, so that any part of a chunk can be read without the rest.
     pub fn is_plain_copy(&self) -> bool {
         self.plan.is_plain_copy()
+    }
+
+    /// Whether chunks of any shape are decoded: where the order of items or a codec depends on the shape, those of
+    /// [`ChunkSpec::shape`] alone.
+    pub fn suits_any_shape(&self) -> bool {
+        self.plan.suits_any_shape()
     }
 
     /// Whether stored bytes that were changed so that the items change are noticed when they are decoded, because a

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::buffer::{Contexts, sized};
 use super::checksum::Sum;
+use super::part::Wanted;
 use super::{Room, blosc, bz2, lz4, shuffle, wrong_length, zstd};
 use crate::{Code, Error, Result};
 
@@ -126,7 +127,7 @@ impl Step {
 
     fn decode(&self, encoded: &[u8], room: &mut [u8], contexts: &mut Contexts) -> Result<Progress> {
         match self {
-            Self::Blosc => blosc::decode(encoded, room),
+            Self::Blosc => blosc::decode(encoded, room, contexts),
             Self::Zstd { .. } => zstd::decode(contexts.zstd()?, encoded, room),
             Self::Gzip => contexts.inflate()?.gzip(encoded, room),
             Self::Zlib => contexts.inflate()?.zlib(encoded, room),
@@ -157,6 +158,35 @@ impl Step {
             Progress::Done(n) if n == out.len() => Ok(()),
             Progress::Done(n) => Err(wrong_length(out.len(), n)),
             Progress::Full => Err(wrong_length(out.len(), format_args!("more than {}", out.len()))),
+        }
+    }
+
+    /// As [`Step::decode_exactly`], but only what is `wanted` must come out right.
+    fn decode_wanted(
+        &self,
+        encoded: &[u8],
+        out: &mut [u8],
+        wanted: Wanted<'_>,
+        contexts: &mut Contexts,
+    ) -> Result<()> {
+        match self {
+            Self::Blosc => {
+                let header = blosc::Header::read(encoded)?;
+                if header.decoded != out.len() {
+                    return Err(wrong_length(out.len(), header.decoded));
+                }
+                blosc::decode_some(header, encoded, out, wanted, contexts)
+            }
+            Self::Zstd { .. } if self.claimed(encoded)? == Some(out.len() as u64) => {
+                if zstd::decode_prefix(contexts.zstd()?, encoded, out, wanted.end()) {
+                    return Ok(());
+                }
+                self.decode_exactly(encoded, out, contexts)
+            }
+            Self::Checksum { sum, at_start } => {
+                copy_wanted(&encoded[sum.check(encoded, *at_start)?], out, wanted)
+            }
+            _ => self.decode_exactly(encoded, out, contexts),
         }
     }
 
@@ -223,11 +253,13 @@ pub(super) fn unpack<'a>(
     Ok(if in_buffer { &front[range] } else { &encoded[range] })
 }
 
-/// Undoes `steps` into `out`, which must be filled to its last byte; the innermost step writes there directly.
+/// Undoes `steps` into `out`, which must be filled to its last byte, or where it is `wanted`; the innermost step writes there
+/// directly.
 pub(super) fn unpack_into(
     steps: &[Step],
     encoded: &[u8],
     out: &mut [u8],
+    wanted: Option<Wanted<'_>>,
     front: &mut Vec<u8>,
     back: &mut Vec<u8>,
     contexts: &mut Contexts,
@@ -236,11 +268,25 @@ pub(super) fn unpack_into(
         // Within `scratch_bytes`, which the caller knows.
         let limit = inner.max_encoded(out.len());
         let source = unpack(outer, encoded, limit, front, back, contexts, &mut |_| Ok(()))?;
-        return inner.decode_exactly(source, out, contexts);
+        return match wanted {
+            Some(wanted) => inner.decode_wanted(source, out, wanted, contexts),
+            None => inner.decode_exactly(source, out, contexts),
+        };
     }
+    match wanted {
+        Some(wanted) => copy_wanted(encoded, out, wanted),
+        None if encoded.len() == out.len() => {
+            out.copy_from_slice(encoded);
+            Ok(())
+        }
+        None => Err(wrong_length(out.len(), encoded.len())),
+    }
+}
+
+fn copy_wanted(encoded: &[u8], out: &mut [u8], wanted: Wanted<'_>) -> Result<()> {
     if encoded.len() != out.len() {
         return Err(wrong_length(out.len(), encoded.len()));
     }
-    out.copy_from_slice(encoded);
+    wanted.runs().for_each(|run| out[run.clone()].copy_from_slice(&encoded[run]));
     Ok(())
 }

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use std::sync::Arc;
+
 use super::Limit;
 use super::doc::{Doc, describe};
+use crate::grid::{Axis, BadEdges, Grid};
 use crate::{Code, DataType, Error, Result};
 
 /// More items or bytes than this are no array: offsets in memory are signed 64-bit.
@@ -40,6 +43,62 @@ impl Doc<'_> {
             }
         }
         Ok(sizes)
+    }
+
+    /// A rectilinear grid: for each axis the length of all its chunks, or a list of lengths and of `[length, count]`.
+    /// `None` where all chunks have one shape.
+    pub(super) fn rectilinear(
+        &self,
+        value: Option<&Value>,
+        shape: &[u64],
+    ) -> Result<(Vec<u64>, Option<Arc<Grid>>)> {
+        const FIELD: &str = "chunk_shapes";
+        let wrong =
+            |found| self.field(FIELD, "for each axis a length of at least 1, or a list of such", found);
+        let lists = value.and_then(Value::as_array).ok_or_else(|| wrong(value))?;
+        if lists.len() != shape.len() {
+            return Err(self
+                .error(Code::MetadataField, format!("the field `{FIELD}` does not have the array's rank"))
+                .expected(format!("edges of {} axes", shape.len()))
+                .found(format!("of {}", lists.len())));
+        }
+        let mut axes = Vec::with_capacity(lists.len());
+        for (number, (list, &length)) in lists.iter().zip(shape).enumerate() {
+            let edges = match list {
+                Value::Array(edges) if !edges.is_empty() => edges,
+                other => {
+                    axes.push(Axis::Every(
+                        other.as_u64().filter(|n| *n > 0).ok_or_else(|| wrong(Some(other)))?,
+                    ));
+                    continue;
+                }
+            };
+            let run = |edge: &Value| match edge.as_array().map(Vec::as_slice) {
+                None => Some((edge.as_u64()?, 1)),
+                Some([length, count]) => Some((length.as_u64()?, count.as_u64()?)),
+                Some(_) => None,
+            };
+            if let Some(bad) = edges.iter().find(|edge| run(edge).is_none()) {
+                return Err(self.field(FIELD, "lengths, or pairs of a length and a count", Some(bad)));
+            }
+            let axis = Axis::new(edges.iter().filter_map(run), length).map_err(|e| {
+                let e_of = |expected: String, found: String| {
+                    let what = format!("the edges of axis {number} make no grid");
+                    self.error(Code::MetadataField, what).expected(expected).found(found)
+                };
+                match e {
+                    BadEdges::Zero => e_of("lengths and counts of at least 1".into(), "0".into()),
+                    BadEdges::Short(end) => {
+                        e_of(format!("the axis, {length} items"), format!("edges of {end} items"))
+                    }
+                    BadEdges::Overflow => e_of("less than 2^64 items".into(), "more".into()),
+                }
+            })?;
+            axes.push(axis);
+        }
+        let longest = axes.iter().map(Axis::longest).collect();
+        let regular = axes.iter().all(|axis| matches!(axis, Axis::Every(_)));
+        Ok((longest, (!regular).then(|| Arc::new(Grid { axes }))))
     }
 
     pub(super) fn same_rank(&self, field: &str, sizes: &[u64], shape: &[u64]) -> Result<()> {

@@ -16,6 +16,8 @@ mod v2;
 mod v3;
 
 #[cfg(test)]
+mod grid_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use doc::describe;

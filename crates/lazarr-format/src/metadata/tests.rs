@@ -83,7 +83,8 @@ fn wrong_fields_of_a_v3_array() {
         (grid(json!([-3])), Code::MetadataField),
         (grid(json!([1_u64 << 40])), Code::MetadataLimit),
         (grid(json!([1_u64 << 62])), Code::MetadataField),
-        (json!({"chunk_grid": {"name": "rectilinear", "configuration": {}}}), Code::MetadataUnsupported),
+        (json!({"chunk_grid": {"name": "hexagonal", "configuration": {}}}), Code::MetadataUnsupported),
+        (json!({"chunk_grid": {"name": "rectilinear", "configuration": {}}}), Code::MetadataField),
         (json!({"chunk_grid": {"configuration": {}}}), Code::MetadataField),
         (json!({"chunk_key_encoding": "sha"}), Code::MetadataUnsupported),
         (

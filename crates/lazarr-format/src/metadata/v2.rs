@@ -58,6 +58,7 @@ pub fn array_v2(
         dtype,
         part: None,
         chunk_shape,
+        grid: None,
         keys: KeyEncoding::V2 { separator },
         sharding: None,
         chain,

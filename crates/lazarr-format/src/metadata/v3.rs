@@ -8,6 +8,7 @@ use super::doc::Doc;
 use super::fill::Source;
 use super::{GroupMeta, Limits, Node};
 use crate::codec::{Chain, ChunkSpec};
+use crate::grid::Grid;
 use crate::{ArrayMeta, Code, KeyEncoding, Result, Sharding};
 
 const ARRAY_FIELDS: [&str; 12] = [
@@ -66,7 +67,7 @@ pub fn array_v3(path: &str, map: &Map<String, Value>, limits: &Limits) -> Result
     }
     let shape = doc.sizes("shape", doc.get("shape"), 0)?;
     let dtype = doc.dtype_v3(doc.need("data_type", "a data type")?)?;
-    let chunk_shape = doc.chunk_grid(&shape)?;
+    let (chunk_shape, grid) = doc.chunk_grid(&shape)?;
     let keys = doc.chunk_keys()?;
     let fill = doc.fill(&dtype, doc.need("fill_value", "a fill value")?, Source::V3)?;
     let codecs = match doc.get("codecs") {
@@ -77,10 +78,20 @@ pub fn array_v3(path: &str, map: &Map<String, Value>, limits: &Limits) -> Result
         Some((sharding, inner)) => (Some(sharding), inner),
         None => (None, codecs.as_slice()),
     };
+    if let Some(found) = codecs.first().filter(|_| grid.is_some() && sharding.is_some()) {
+        return Err(doc.unsupported("shards on a rectilinear grid are not read", found));
+    }
     let inner_shape = sharding.as_ref().map_or(&chunk_shape, |s| &s.inner_shape);
     doc.check_sizes(&shape, &chunk_shape, inner_shape, &dtype)?;
     let spec = ChunkSpec { shape: inner_shape, dtype: &dtype, fill: &fill };
     let chain = Chain::from_v3(inner_codecs, spec).map_err(|e| doc.place(e))?;
+    if grid.is_some() && !chain.suits_any_shape() {
+        let what = format!("`{}` is not decoded where chunks have several shapes", chain.name());
+        let e = doc
+            .error(Code::MetadataUnsupported, what)
+            .expected("codecs that do not depend on the shape of a chunk");
+        return Err(e.found("a rectilinear grid"));
+    }
     let codec_name = if sharding.is_some() { format!("sharding({})", chain.name()) } else { chain.name() };
     let attributes = doc.attributes()?;
     Ok(ArrayMeta {
@@ -90,6 +101,7 @@ pub fn array_v3(path: &str, map: &Map<String, Value>, limits: &Limits) -> Result
         dtype,
         part: None,
         chunk_shape,
+        grid,
         keys,
         sharding,
         chain,
@@ -120,14 +132,28 @@ impl<'a> Doc<'a> {
         }
     }
 
-    fn chunk_grid(&self, shape: &[u64]) -> Result<Vec<u64>> {
+    /// The shape of chunks, the longest where they have several; then the grid too.
+    fn chunk_grid(&self, shape: &[u64]) -> Result<(Vec<u64>, Option<Arc<Grid>>)> {
         let grid = self.need("chunk_grid", "a chunk grid")?;
         match self.named("chunk_grid", grid)? {
             ("regular", configuration) => {
-                self.chunk_sizes("chunk_shape", configuration.and_then(|c| c.get("chunk_shape")), shape)
+                let sizes = configuration.and_then(|c| c.get("chunk_shape"));
+                Ok((self.chunk_sizes("chunk_shape", sizes, shape)?, None))
             }
-            // `rectilinear` would go here: it needs a grid type beside `chunk_shape`.
-            _ => Err(self.unsupported("this chunk grid is not known", grid).expected("a regular grid")),
+            ("rectilinear", configuration) => {
+                match configuration.and_then(|c| c.get("kind")) {
+                    Some(Value::String(kind)) if kind == "inline" => {}
+                    Some(kind @ Value::String(_)) => {
+                        let e = self.unsupported("this kind of rectilinear grid is not known", kind);
+                        return Err(e.expected("\"inline\""));
+                    }
+                    other => return Err(self.field("kind", "\"inline\"", other)),
+                }
+                self.rectilinear(configuration.and_then(|c| c.get("chunk_shapes")), shape)
+            }
+            _ => {
+                Err(self.unsupported("this chunk grid is not known", grid).expected("regular or rectilinear"))
+            }
         }
     }
 

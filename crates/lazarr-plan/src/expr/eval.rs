@@ -3,6 +3,7 @@
 use lazarr_format::{Code, DataType, Error, Result};
 
 use super::bind::{Node, Test};
+use super::codes::codes;
 use super::{Bound, ColumnBlock, ColumnRef, ColumnSchema, Mask3};
 
 impl Bound {
@@ -27,6 +28,32 @@ impl Bound {
         self.node(&self.root, blocks, rows.unwrap_or(0))
     }
 
+    /// How many tests there are.
+    pub fn tests(&self) -> usize {
+        self.root.leaves().len()
+    }
+
+    /// The answers of the tests of one column for a block of its rows, each with the number of the test: columns may come
+    /// one by one, in blocks of any size, until [`Bound::combine`] joins what was answered. Errors as [`Bound::eval`].
+    pub fn eval_column(&self, column: usize, block: &ColumnBlock<'_>) -> Result<Vec<(usize, Mask3)>> {
+        let Some((name, schema)) = self.columns.get(column) else {
+            return Err(Error::new(Code::Internal, "an expression has no such column"));
+        };
+        let at = |e: Error| e.element(name.path.clone());
+        let rows = check(block, schema).map_err(at)?;
+        let own = self.root.leaves().into_iter().enumerate().filter(|(_, leaf)| leaf.0 == column);
+        own.map(|(number, (_, test, missing))| Ok((number, leaf(block, test, missing, rows).map_err(at)?)))
+            .collect()
+    }
+
+    /// The answers of the whole expression from those of all its tests, which have the same number of rows.
+    pub fn combine(&self, tests: Vec<Mask3>) -> Result<Mask3> {
+        let mut tests = tests.into_iter();
+        let all = self.root.combine(&mut tests);
+        all.filter(|_| tests.next().is_none())
+            .ok_or_else(|| Error::new(Code::Internal, "an expression has another number of tests"))
+    }
+
     fn node(&self, node: &Node, blocks: &[ColumnBlock<'_>], rows: usize) -> Result<Mask3> {
         let two =
             |a: &Node, b: &Node| Ok::<_, Error>((self.node(a, blocks, rows)?, self.node(b, blocks, rows)?));
@@ -39,6 +66,32 @@ impl Bound {
                 let name: &ColumnRef = &self.columns[*column].0;
                 leaf(&blocks[*column], test, *missing, rows).map_err(|e| e.element(name.path.clone()))?
             }
+        })
+    }
+}
+
+impl Node {
+    /// The tests from left to right: the column, what is asked, and the answer where a row is missing.
+    fn leaves(&self) -> Vec<(usize, &Test, Option<bool>)> {
+        let (mut out, mut open) = (Vec::new(), vec![self]);
+        while let Some(node) = open.pop() {
+            match node {
+                Self::And(a, b) | Self::Or(a, b) | Self::Xor(a, b) => open.extend([&**b, &**a]),
+                Self::Not(a) => open.push(a),
+                Self::Leaf { column, test, missing } => out.push((*column, test, *missing)),
+            }
+        }
+        out
+    }
+
+    /// Joins the answers of the tests, from left to right.
+    fn combine(&self, tests: &mut impl Iterator<Item = Mask3>) -> Option<Mask3> {
+        Some(match self {
+            Self::And(a, b) => a.combine(tests)?.and(&b.combine(tests)?),
+            Self::Or(a, b) => a.combine(tests)?.or(&b.combine(tests)?),
+            Self::Xor(a, b) => a.combine(tests)?.xor(&b.combine(tests)?),
+            Self::Not(a) => a.combine(tests)?.negated(),
+            Self::Leaf { .. } => tests.next()?,
         })
     }
 }
@@ -126,7 +179,7 @@ fn leaf(block: &ColumnBlock<'_>, test: &Test, missing: Option<bool>, rows: usize
             ColumnBlock::Strings { offsets, bytes } | ColumnBlock::NullableStrings { offsets, bytes, .. },
         ) => Mask3::try_from_fn(rows, |i| test.eval(&bytes[offsets[i] as usize..offsets[i + 1] as usize]))?,
         (Test::Codes(lookup), ColumnBlock::Codes { dtype, bytes }) => {
-            return codes(lookup, dtype, bytes, rows, missing);
+            return codes(lookup, dtype, bytes, missing);
         }
         _ => return Err(Error::new(Code::Internal, "a test does not fit the block it is asked of")),
     };
@@ -136,50 +189,4 @@ fn leaf(block: &ColumnBlock<'_>, test: &Test, missing: Option<bool>, rows: usize
         }
         _ => mask,
     })
-}
-
-/// Answers by code; a negative code is a missing row.
-fn codes(
-    lookup: &[bool],
-    dtype: &DataType,
-    bytes: &[u8],
-    rows: usize,
-    missing: Option<bool>,
-) -> Result<Mask3> {
-    macro_rules! items {
-        ($t:ty) => {{
-            let (items, _) = bytes.as_chunks::<{ size_of::<$t>() }>();
-            by_code(lookup, rows, missing, |i| {
-                // What does not fit points at no category either.
-                i64::try_from(<$t>::from_le_bytes(items[i])).unwrap_or(i64::MAX)
-            })
-        }};
-    }
-    match dtype {
-        DataType::Int(1) => items!(i8),
-        DataType::Int(2) => items!(i16),
-        DataType::Int(4) => items!(i32),
-        DataType::Int(8) => items!(i64),
-        DataType::UInt(1) => items!(u8),
-        DataType::UInt(2) => items!(u16),
-        DataType::UInt(4) => items!(u32),
-        DataType::UInt(8) => items!(u64),
-        _ => Err(Error::new(Code::EncodingInvalid, "codes must be integers").found(dtype.to_string())),
-    }
-}
-
-fn by_code(lookup: &[bool], rows: usize, missing: Option<bool>, at: impl Fn(usize) -> i64) -> Result<Mask3> {
-    let mut absent = false;
-    let mask = Mask3::try_from_fn(rows, |i| {
-        let Ok(code) = usize::try_from(at(i)) else {
-            absent = true;
-            return Ok(false);
-        };
-        lookup.get(code).copied().ok_or_else(|| {
-            Error::new(Code::CategoryCode, "a code points at no category")
-                .expected(format!("-1 or less than {}", lookup.len()))
-                .found(code.to_string())
-        })
-    })?;
-    Ok(if absent { mask.at_missing(&Mask3::from_fn(rows, |i| at(i) < 0), missing) } else { mask })
 }

@@ -41,6 +41,36 @@ impl Mask3 {
         failed.map_or(Ok(mask), Err)
     }
 
+    /// False for every row: something to put answers into with [`Mask3::place`].
+    pub fn none(len: u64) -> Self {
+        Self { len, values: vec![0; len.div_ceil(64) as usize], na: None }
+    }
+
+    /// Puts the answers of a block where this mask has none yet, from row `first` on. What lies beyond the end is dropped.
+    pub fn place(&mut self, first: u64, block: &Self) {
+        let put = |to: &mut [u64], from: &[u64]| {
+            let (at, shift) = ((first / 64) as usize, first % 64);
+            for (i, &word) in from.iter().enumerate() {
+                if let Some(out) = to.get_mut(at + i) {
+                    *out |= word << shift;
+                }
+                if let Some(out) = to.get_mut(at + i + 1).filter(|_| shift > 0) {
+                    *out |= word >> (64 - shift);
+                }
+            }
+        };
+        put(&mut self.values, &block.values);
+        if let Some(na) = &block.na {
+            let words = self.values.len();
+            put(self.na.get_or_insert_with(|| vec![0; words]), na);
+        }
+    }
+
+    /// From words whose bits beyond the length are zero.
+    pub(super) fn from_words(len: usize, values: Vec<u64>) -> Self {
+        Self { len: len as u64, values, na: None }
+    }
+
     /// No rows: something to append to.
     pub fn empty() -> Self {
         Self { len: 0, values: Vec::new(), na: None }

@@ -21,6 +21,7 @@
 //! ```
 
 mod bind;
+mod codes;
 mod eval;
 mod lex;
 mod mask;

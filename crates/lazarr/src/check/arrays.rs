@@ -28,7 +28,7 @@ impl Check<'_> {
         self.report.arrays += 1;
         let filled = self.meter.filled();
         let grid: Vec<u64> =
-            array.shape.iter().zip(array.inner_shape()).map(|(&n, &c)| n.div_ceil(c.max(1))).collect();
+            array.shape.iter().enumerate().map(|(axis, &n)| array.cut(axis).count(n)).collect();
         if array.is_empty() {
             return Ok(true);
         }
@@ -70,8 +70,9 @@ impl Check<'_> {
         }
         let items: Vec<Range<u64>> = chunks
             .iter()
-            .zip(array.inner_shape().iter().zip(&array.shape))
-            .map(|(at, (&c, &n))| at.start.saturating_mul(c)..at.end.saturating_mul(c).min(n))
+            .zip(&array.shape)
+            .enumerate()
+            .map(|(axis, (at, &n))| array.cut(axis).start(at.start)..array.cut(axis).start(at.end).min(n))
             .collect();
         let e = match self.window(array, &items) {
             Ok(value) => return see(self, &items, &value),
@@ -124,7 +125,7 @@ impl Check<'_> {
                 .element(&*element.path)
                 .expected(format!("-1 … {}", n as i64 - 1))
                 .found(format!("{code} in row {row} ({wrong} such in all)"));
-            self.report.error(&element.path, &e.key(key(&c.codes, &[row / c.codes.inner_len().max(1)])));
+            self.report.error(&element.path, &e.key(key(&c.codes, &[c.codes.cut(0).of(row)])));
         }
         Ok(())
     }
@@ -132,7 +133,5 @@ impl Check<'_> {
 
 /// The key of the chunk (the shard) that holds this inner chunk.
 fn key(array: &ArrayRef, inner: &[u64]) -> String {
-    let shard = inner.iter().zip(array.inner_shape().iter().zip(&array.chunk_shape));
-    let at: Vec<u64> = shard.map(|(&i, (&small, &large))| i * small / large.max(1)).collect();
-    array.chunk_key(&at)
+    array.chunk_key(&array.shard_of(inner))
 }

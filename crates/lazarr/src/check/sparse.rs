@@ -97,7 +97,7 @@ impl Check<'_> {
                 .element(&*element.path)
                 .expected(format!("0 … {}", minor as i64 - 1))
                 .found(format!("{index} at position {at} of `indices` ({} such in all)", faults.outside));
-            let key = s.indices.chunk_key(&[at / s.indices.chunk_shape[0].max(1)]);
+            let key = s.indices.chunk_key(&[s.indices.shard_cut(0).of(at)]);
             self.report.error(&element.path, &e.key(key));
         }
         let major = if s.format.major_axis() == 0 { "rows" } else { "columns" };
@@ -145,7 +145,7 @@ impl Check<'_> {
                 .element(&*element.path)
                 .expected(format!("at least {high} at position {at} of `indptr`"))
                 .found(low.to_string())
-                .key(s.indptr.chunk_key(&[at / s.indptr.chunk_shape[0].max(1)]));
+                .key(s.indptr.chunk_key(&[s.indptr.shard_cut(0).of(at)]));
             self.report.error(&element.path, &e);
         }
         // Wrong ends are said by the quick check.

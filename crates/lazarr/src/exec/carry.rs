@@ -80,12 +80,12 @@ impl Carrying {
     pub(crate) fn wants(&self, read: &ArrayRead, at: &[u64], bytes: u64, budget: &Budget) -> bool {
         let Some(next) = self.next.filter(|_| bytes <= budget.left() / 4) else { return false };
         let (Some(&number), Some(axis)) = (at.first(), read.axes.first()) else { return true };
-        let (length, chunk) = (read.array.shape[0], read.array.inner_shape()[0]);
-        let end = number.saturating_add(1).saturating_mul(chunk);
+        let (length, cut) = (read.array.shape[0], read.array.cut(0));
+        let end = cut.end(number).unwrap_or(u64::MAX);
         match read.role {
             // The next block goes on where this one ends, within a chunk.
             Role::Data | Role::Indices => {
-                axis.span().is_some_and(|s| s.end < end.min(length) && s.end > number * chunk)
+                axis.span().is_some_and(|s| s.end < end.min(length) && s.end > cut.start(number))
             }
             Role::Indptr if length == self.rows + 1 => end > next,
             _ if length == self.rows => end > next,

@@ -106,6 +106,38 @@ impl Convert {
         }
     }
 
+    /// Whether items come out as they are stored, once they are checked ([`Convert::check`]).
+    pub(crate) fn is_same(&self) -> bool {
+        match self {
+            Self::Copy { .. } => true,
+            Self::Integers { from, to, .. } => from.item_size() == Some(usize::from(*to)),
+            Self::Field { .. } => false,
+        }
+    }
+
+    /// Checks items that stand in the result already, where [`Convert::is_same`].
+    pub(crate) fn check(&self, items: &[u8]) -> Result<(), BadItem> {
+        let Self::Integers { from, low, high, .. } = self else { return Ok(()) };
+        let bound = u32::try_from(*high).ok().filter(|_| *low == 0 && *from == DataType::Int(4));
+        if let Some(bound) = bound
+            && items
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .fold(true, |legal, b| legal & (u32::from_le_bytes(*b) <= bound))
+        {
+            return Ok(());
+        }
+        // Rarer widths, and the search for what was wrong: by stretches, through a small copy.
+        let size = from.item_size().unwrap_or(1);
+        let mut copy = [0; 4096];
+        for (i, stretch) in items.chunks(4096 / size * size).enumerate() {
+            self.run(stretch, &mut copy[..stretch.len()])
+                .map_err(|bad| BadItem { at: bad.at + (i * (4096 / size)) as u64, ..bad })?;
+        }
+        Ok(())
+    }
+
     /// The legal values of integers.
     pub(crate) fn bounds(&self) -> (i64, i64) {
         match self {
@@ -117,6 +149,9 @@ impl Convert {
 }
 
 fn integers(from: &DataType, to: u8, low: i64, high: i64, src: &[u8], dst: &mut [u8]) -> Result<(), BadItem> {
+    if low == 0 && hot(from, to, high, src, dst) {
+        return Ok(());
+    }
     match from {
         DataType::Int(1) => wide::<1, _>(src, dst, to, low, high, |b| i64::from(i8::from_le_bytes(b))),
         DataType::Int(2) => wide::<2, _>(src, dst, to, low, high, |b| i64::from(i16::from_le_bytes(b))),
@@ -143,6 +178,39 @@ fn integers(from: &DataType, to: u8, low: i64, high: i64, src: &[u8], dst: &mut 
         };
         BadItem { at: at as u64, value }
     })
+}
+
+/// Indices as most stores have them, compared in their own width, where negative numbers are huge ones. Says whether it
+/// knows them and all were legal; `dst` means nothing where not.
+fn hot(from: &DataType, to: u8, high: i64, src: &[u8], dst: &mut [u8]) -> bool {
+    let Ok(high) = u64::try_from(high) else { return false };
+    let (high16, high32) = (high.min(u16::MAX.into()) as u16, high.min(u32::MAX.into()) as u32);
+    let index16 = |b| (u16::from_le_bytes(b) <= high16, i32::from(u16::from_le_bytes(b)).to_ne_bytes());
+    let index32 = |b| (u32::from_le_bytes(b) <= high32, u32::from_le_bytes(b).to_ne_bytes());
+    let index64 = |b| (u64::from_le_bytes(b) <= high, (u64::from_le_bytes(b) as u32).to_ne_bytes());
+    match (from, to) {
+        (DataType::UInt(2), 4) => each::<2, 4>(src, dst, index16),
+        (DataType::Int(4), 4) if high <= i32::MAX as u64 => each::<4, 4>(src, dst, index32),
+        (DataType::UInt(4), 4) => each::<4, 4>(src, dst, index32),
+        (DataType::Int(8) | DataType::UInt(8), 4) => each::<8, 4>(src, dst, index64),
+        _ => false,
+    }
+}
+
+/// Writes all items and says whether all were legal: without a branch in the loop, so that it can be vectorised.
+fn each<const N: usize, const M: usize>(
+    src: &[u8],
+    dst: &mut [u8],
+    item: impl Fn([u8; N]) -> (bool, [u8; M]),
+) -> bool {
+    let (src, dst) = (src.as_chunks::<N>().0, dst.as_chunks_mut::<M>().0);
+    let mut legal = true;
+    for (s, d) in src.iter().zip(dst) {
+        let (fine, value) = item(*s);
+        legal &= fine;
+        *d = value;
+    }
+    legal
 }
 
 fn wide<const N: usize, F: Fn([u8; N]) -> i64 + Copy>(

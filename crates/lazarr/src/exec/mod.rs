@@ -5,6 +5,7 @@
 
 pub(crate) mod carry;
 pub(crate) mod convert;
+pub(crate) mod lanes;
 pub(crate) mod sink;
 
 use std::collections::HashSet;
@@ -16,14 +17,14 @@ use std::time::{Duration, Instant};
 use lazarr_format::codec::Scratch;
 use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result, Version};
 use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
 use lazarr_store::Io;
 
+use crate::buffer::Target;
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
 use carry::Carrying;
-use crate::buffer::Target;
 use sink::{Items, Sink, filled, wanted};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
@@ -110,8 +111,7 @@ impl Exec<'_> {
             fresh: jobs.iter().filter_map(|j| j.sink.fresh()).filter(|t| t.fresh_bytes() > 0).collect(),
             made: AtomicUsize::new(0),
         };
-        let chunks = jobs.iter().map(|j| j.read.chunk_count()).fold(0u64, u64::saturating_add);
-        let threads = self.threads_for(jobs, chunks);
+        let threads = self.threads_of(jobs.iter().map(|j| j.read));
         let work = |is_caller: bool| -> Result<()> {
             let mut worker = Worker::new(self, is_caller);
             let result = worker.run(jobs, &shared, profile);
@@ -121,6 +121,16 @@ impl Exec<'_> {
             }
             result
         };
+        self.spread(threads, &shared.stop, &work)
+    }
+
+    /// Does the same on some threads, of which the caller's is one; the first error ends it.
+    fn spread(
+        &self,
+        threads: usize,
+        stop: &AtomicBool,
+        work: &(dyn Fn(bool) -> Result<()> + Sync),
+    ) -> Result<()> {
         if threads <= 1 {
             return work(true);
         }
@@ -140,7 +150,7 @@ impl Exec<'_> {
             {
                 std::thread::park_timeout(POLL);
                 result = self.poll();
-                shared.stop.fetch_or(result.is_err(), Relaxed);
+                stop.fetch_or(result.is_err(), Relaxed);
             }
             for helper in helpers {
                 let theirs = helper.join().unwrap_or_else(|_| {
@@ -158,15 +168,16 @@ impl Exec<'_> {
     }
 
     /// As many threads as there is work for, and as the budget can feed.
-    fn threads_for(&self, jobs: &[Job<'_>], chunks: u64) -> usize {
-        let bytes: u64 = jobs
-            .iter()
-            .map(|j| j.read.chunk_count().saturating_mul(j.read.array.inner_bytes().unwrap_or(1 << 16)))
+    pub(crate) fn threads_of<'r>(&self, reads: impl Iterator<Item = &'r ArrayRead> + Clone) -> usize {
+        let chunks = reads.clone().map(ArrayRead::chunk_count).fold(0u64, u64::saturating_add);
+        let bytes: u64 = reads
+            .clone()
+            .map(|r| r.chunk_count().saturating_mul(r.array.inner_bytes().unwrap_or(1 << 16)))
             .fold(0, u64::saturating_add);
         if chunks < 2 || bytes < 128 << 10 {
             return 1; // a thread costs more than it brings
         }
-        let need = thread_bytes(jobs.iter().map(|j| j.read), self.profile()).max(1);
+        let need = thread_bytes(reads, self.profile()).max(1);
         let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
         self.threads.min(fits).min(chunks.try_into().unwrap_or(usize::MAX)).max(1)
     }
@@ -214,6 +225,52 @@ impl Exec<'_> {
         }
         verified.insert(array.path.clone());
         Ok(())
+    }
+
+    /// Makes one request: where its bytes begin in the value of the key, or `None` where there is none.
+    fn fetch(
+        &self,
+        read: &ArrayRead,
+        (key, range, version): (&str, &ByteRange, Option<Version>),
+        parts: &[Part],
+        encoded: &mut Vec<u8>,
+        charge: &mut Charge,
+    ) -> Result<Option<u64>> {
+        encoded.clear();
+        let element = &read.array.path;
+        let within = |bytes: u64| encoded_within(self.limits, bytes).map_err(|e| e.element(element).key(key));
+        // A chunk that is a value of its own tells its length when it is read.
+        let whole = parts.iter().any(|part| part.bytes.is_none());
+        parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
+        let reserve = &mut |n| {
+            if whole {
+                within(n)?;
+            }
+            charge.grow_to(n, "a request")
+        };
+        let found = self.io.get(key, range, reserve, encoded).map_err(|e| {
+            // Its index was within the shard when it was read.
+            if version.is_none() || e.code() != Code::ChunkLength {
+                return e;
+            }
+            self.indices.forget(key);
+            changed(key).source(e)
+        })?;
+        let Some(found) = found else {
+            if version.is_some() {
+                self.indices.forget(key);
+                return Err(changed(key));
+            }
+            return Ok(None);
+        };
+        if version.is_some_and(|v| v != found.version) {
+            self.indices.forget(key);
+            return Err(changed(key));
+        }
+        Ok(Some(match range {
+            ByteRange::Range(r) => r.start,
+            _ => 0,
+        }))
     }
 
     /// The index of a shard, from the cache or the store.
@@ -419,44 +476,10 @@ impl<'e, 'a> Worker<'e, 'a> {
         match work {
             Work::Fill(chunks) => chunks.iter().try_for_each(|at| self.fill(job, at)),
             Work::Fetch { key, range, version, parts } => {
-                self.encoded.clear();
-                let limits = self.exec.limits;
-                let element = &job.read.array.path;
-                let within =
-                    |bytes: u64| encoded_within(limits, bytes).map_err(|e| e.element(element).key(&*key));
-                // A chunk that is a value of its own tells its length when it is read.
-                let whole = parts.iter().any(|part| part.bytes.is_none());
-                parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
-                let (charge, encoded) = (&mut self.encoded_charge, &mut self.encoded);
-                let reserve = &mut |n| {
-                    if whole {
-                        within(n)?;
-                    }
-                    charge.grow_to(n, "a request")
-                };
-                let found = self.exec.io.get(&key, &range, reserve, encoded);
-                let found = found.map_err(|e| {
-                    // Its index was within the shard when it was read.
-                    if version.is_none() || e.code() != Code::ChunkLength {
-                        return e;
-                    }
-                    self.exec.indices.forget(&key);
-                    changed(&key).source(e)
-                })?;
-                let Some(found) = found else {
-                    if version.is_some() {
-                        self.exec.indices.forget(&key);
-                        return Err(changed(&key));
-                    }
+                let (encoded, charge) = (&mut self.encoded, &mut self.encoded_charge);
+                let base = self.exec.fetch(job.read, (&key, &range, version), &parts, encoded, charge)?;
+                let Some(base) = base else {
                     return parts.iter().try_for_each(|p| self.fill(job, &p.at));
-                };
-                if version.is_some_and(|v| v != found.version) {
-                    self.exec.indices.forget(&key);
-                    return Err(changed(&key));
-                }
-                let base = match range {
-                    ByteRange::Range(r) => r.start,
-                    _ => 0,
                 };
                 parts.iter().try_for_each(|part| {
                     self.decode(job, part).map_err(|e| {
@@ -477,8 +500,8 @@ impl<'e, 'a> Worker<'e, 'a> {
         let encoded =
             encoded.ok_or_else(|| Error::new(Code::Internal, "a chunk lies outside of its request"))?;
         let chain = &read.array.chain;
-        let Some(bytes) = read.array.inner_bytes() else {
-            let items = read.array.inner_len() as usize;
+        let Some(bytes) = read.array.bytes_at(&part.at) else {
+            let items = read.array.len_at(&part.at) as usize;
             let limits = self.exec.limits;
             let most = self.exec.budget.left();
             let (charge, before) = (&mut self.decoded_charge, self.scratch.held_bytes());
@@ -499,6 +522,7 @@ impl<'e, 'a> Worker<'e, 'a> {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
             self.exec.io.meter().add_chunk(bytes);
+            job.sink.check(read, out)?;
             return self.keep(read, &part.at, &Items::Fixed(out));
         }
         self.decoded_charge.grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
@@ -531,7 +555,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.exec.verify(&job.read.array)?;
         self.exec.io.meter().add_filled();
         let read = job.read;
-        let items = read.array.inner_len();
+        let items = read.array.len_at(at);
         match &read.array.fill {
             Fill::Vlen(item) => {
                 let bytes = items.saturating_mul(item.len() as u64 + 8).saturating_add(8);

@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "threads write disjoint stretches of one result")]
 
 use std::ops::Range;
-use std::sync::Mutex;
 
 use lazarr_format::codec::Vlen;
 use lazarr_format::{Code, Error, Result};
@@ -34,6 +33,12 @@ pub(crate) trait Sink: Sync {
         None
     }
 
+    /// Checks what was decoded to the place that [`Sink::direct`] gave.
+    fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
+        let _ = (read, items);
+        Ok(())
+    }
+
     /// Whether `place` looks at nothing but what the placements want, so that the rest need not be decoded.
     fn partial(&self) -> bool {
         false
@@ -49,12 +54,12 @@ pub(crate) trait Sink: Sync {
 /// ranges (then `out` means nothing).
 pub(crate) fn wanted(read: &ArrayRead, at: &[u64], out: &mut Vec<Range<usize>>) -> bool {
     out.clear();
-    let (Some(axis), Some(&rows)) = (read.axes.first(), read.array.inner_shape().first()) else { return false };
+    let Some(axis) = read.axes.first() else { return false };
     if !Gather::contiguous_below(read, 0) {
         return false;
     }
     let below = read.array.inner_shape()[1..].iter().product::<u64>() as usize;
-    let start = at[0] * rows;
+    let start = read.array.cut(0).start(at[0]);
     let mut ascends = true;
     let told = axis.runs(read.chunk_span(at)[0].clone(), &mut |run: Run| {
         let from = (run.src - start) as usize * below;
@@ -79,12 +84,6 @@ pub(crate) fn may_be_absent(role: Role) -> bool {
 
 /// The error for a chunk that is nowhere and must be somewhere.
 pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
-    let shard: Vec<u64> = at
-        .iter()
-        .zip(read.array.inner_shape())
-        .zip(&read.array.chunk_shape)
-        .map(|((&a, &inner), &outer)| a * inner / outer)
-        .collect();
     let what = match read.role {
         Role::Data => "stored values of a sparse matrix",
         Role::Names => "names or strings",
@@ -94,9 +93,32 @@ pub(crate) fn missing(read: &ArrayRead, at: &[u64]) -> Error {
     };
     Error::new(Code::MissingChunk, format!("a chunk with {what} is missing, and the fill value cannot stand for it"))
         .element(&*read.array.path)
-        .key(read.array.chunk_key(&shard))
+        .key(read.array.chunk_key(&read.array.shard_of(at)))
         .expected(format!("inner chunk {at:?}"))
         .help("The store is incomplete: copy it again from its source, or read with missing=\"fill\" to take the fill value")
+}
+
+/// The error for an item that is not legal.
+pub(crate) fn illegal(convert: &Convert, code: Code, read: &ArrayRead, bad: BadItem) -> Error {
+    let (low, high) = convert.bounds();
+    let what = match code {
+        Code::SparseIndices => "an index lies outside of the matrix",
+        Code::CategoryCode => "a code points at no category",
+        Code::SparseIndptr => "a row start lies outside of the stored values",
+        Code::ChunkDecode => "a boolean is neither 0 nor 1",
+        _ => "a value is out of range",
+    };
+    Error::new(code, what)
+        .element(&*read.array.path)
+        .expected(format!("{low} to {high}"))
+        .found(bad.value.to_string())
+}
+
+/// Which chunk is placed, and the items that it holds along each axis.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    at: &'a [u64],
+    spans: &'a [Range<u64>],
 }
 
 /// Gathers fixed-size items into a result.
@@ -124,29 +146,14 @@ impl Gather {
             return Err(Error::new(Code::Internal, "a run lies outside of its chunk or result")
                 .element(&*read.array.path));
         };
-        self.convert.run(src, dst).map_err(|bad| self.illegal(read, bad))
-    }
-
-    fn illegal(&self, read: &ArrayRead, bad: BadItem) -> Error {
-        let (low, high) = self.convert.bounds();
-        let what = match self.code {
-            Code::SparseIndices => "an index lies outside of the matrix",
-            Code::CategoryCode => "a code points at no category",
-            Code::SparseIndptr => "a row start lies outside of the stored values",
-            Code::ChunkDecode => "a boolean is neither 0 nor 1",
-            _ => "a value is out of range",
-        };
-        Error::new(self.code, what)
-            .element(&*read.array.path)
-            .expected(format!("{low} to {high}"))
-            .found(bad.value.to_string())
+        self.convert.run(src, dst).map_err(|bad| illegal(&self.convert, self.code, read, bad))
     }
 
     /// Copies the wanted items below one axis.
     fn descend(
         &self,
         read: &ArrayRead,
-        spans: &[Range<u64>],
+        chunk: Chunk<'_>,
         items: &[u8],
         axis: usize,
         from: u64,
@@ -155,12 +162,11 @@ impl Gather {
         if axis == read.axes.len() {
             return self.copy(read, items, from, to, 1);
         }
-        let span = &spans[axis];
-        let width = read.array.inner_shape()[axis];
-        let start = span.start / width * width;
+        let span = &chunk.spans[axis];
+        let width = read.array.cut(axis).len(chunk.at[axis]);
         let last = axis + 1 == read.axes.len();
         read.axes[axis].runs(span.clone(), &mut |run: Run| {
-            let from = from * width + (run.src - start);
+            let from = from * width + (run.src - span.start);
             let to = to * self.out_shape[axis] + run.dst;
             if last {
                 return self.copy(read, items, from, to, run.len);
@@ -169,14 +175,14 @@ impl Gather {
                 let below: u64 = self.out_shape[axis + 1..].iter().product();
                 return self.copy(read, items, from * below, to * below, run.len * below);
             }
-            (0..run.len).try_for_each(|i| self.descend(read, spans, items, axis + 1, from + i, to + i))
+            (0..run.len).try_for_each(|i| self.descend(read, chunk, items, axis + 1, from + i, to + i))
         })
     }
 
     /// Whether chunk and result hold the same whole rows below this axis.
     fn contiguous_below(read: &ArrayRead, axis: usize) -> bool {
         (axis + 1..read.axes.len()).all(|k| {
-            read.array.inner_shape()[k] == read.array.shape[k]
+            read.array.cut(k).is_whole(read.array.shape[k])
                 && read.axes[k].is_identity_range() == Some(0..read.array.shape[k])
         })
     }
@@ -187,7 +193,7 @@ impl Sink for Gather {
         let Items::Fixed(items) = items else {
             return Err(Error::new(Code::Internal, "strings came where items of fixed size were expected"));
         };
-        self.descend(read, &read.chunk_span(at), items, 0, 0, 0)
+        self.descend(read, Chunk { at, spans: &read.chunk_span(at) }, items, 0, 0, 0)
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
@@ -203,6 +209,10 @@ impl Sink for Gather {
         if allowed { Ok(()) } else { Err(missing(read, at)) }
     }
 
+    fn check(&self, read: &ArrayRead, items: &[u8]) -> Result<()> {
+        self.convert.check(items).map_err(|bad| illegal(&self.convert, self.code, read, bad))
+    }
+
     fn partial(&self) -> bool {
         true
     }
@@ -212,13 +222,16 @@ impl Sink for Gather {
     }
 
     fn direct(&self, read: &ArrayRead, at: &[u64]) -> Option<&mut [u8]> {
-        let Convert::Copy { size } = self.convert else { return None };
+        if !self.convert.is_same() {
+            return None;
+        }
+        let size = self.convert.stored_size();
         if read.axes.is_empty() || !Self::contiguous_below(read, 0) {
             return None;
         }
         let wanted = read.axes[0].is_identity_range()?;
-        let rows = read.array.inner_shape()[0];
-        let start = at[0] * rows;
+        let cut = read.array.cut(0);
+        let (rows, start) = (cut.len(at[0]), cut.start(at[0]));
         if start < wanted.start || start + rows > wanted.end {
             return None;
         }
@@ -228,95 +241,6 @@ impl Sink for Gather {
             self.target
                 .stretch(((start - wanted.start) * below) as usize * size, (rows * below) as usize * size)
         }
-    }
-}
-
-/// The strings taken from one chunk, in order of source, with where each goes.
-pub(crate) struct Taken {
-    /// Destination and length of each item.
-    pub(crate) items: Vec<(u64, u32)>,
-    /// Their bytes, one after the other.
-    pub(crate) bytes: Vec<u8>,
-}
-
-/// Gathers variable-length items: their size is unknown before, so each chunk's are kept until all are there.
-pub(crate) struct GatherVlen {
-    pub(crate) budget: crate::ledger::Budget,
-    pub(crate) out_shape: Vec<u64>,
-    pub(crate) lenient: bool,
-    pub(crate) taken: Mutex<(Vec<Taken>, crate::ledger::Charge)>,
-}
-
-impl GatherVlen {
-    fn each(
-        &self,
-        read: &ArrayRead,
-        spans: &[Range<u64>],
-        axis: usize,
-        from: u64,
-        to: u64,
-        f: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        if axis == read.axes.len() {
-            f(from, to);
-            return Ok(());
-        }
-        let span = &spans[axis];
-        let width = read.array.inner_shape()[axis];
-        let start = span.start / width * width;
-        read.axes[axis].runs(span.clone(), &mut |run: Run| {
-            (0..run.len).try_for_each(|i| {
-                let from = from * width + (run.src - start) + i;
-                self.each(read, spans, axis + 1, from, to * self.out_shape[axis] + run.dst + i, f)
-            })
-        })
-    }
-}
-
-impl Sink for GatherVlen {
-    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
-        let Items::Vlen(chunk) = items else {
-            return Err(Error::new(Code::Internal, "items of fixed size came where strings were expected"));
-        };
-        let spans = read.chunk_span(at);
-        let mut count = 0u64;
-        let mut bytes = 0u64;
-        let item = |from: u64| {
-            let (a, b) = (chunk.offsets.get(from as usize)?, chunk.offsets.get(from as usize + 1)?);
-            chunk.bytes.get(*a as usize..*b as usize)
-        };
-        self.each(read, &spans, 0, 0, 0, &mut |from, _| {
-            count += 1;
-            bytes += item(from).map_or(0, |b| b.len() as u64);
-        })?;
-        let cost = count * size_of::<(u64, u32)>() as u64 + bytes;
-        let charge = self.budget.charge(cost, "strings")?;
-        let mut taken =
-            Taken { items: Vec::with_capacity(count as usize), bytes: Vec::with_capacity(bytes as usize) };
-        let mut whole = true;
-        self.each(read, &spans, 0, 0, 0, &mut |from, to| match item(from)
-            .and_then(|b| Some((b, u32::try_from(b.len()).ok()?)))
-        {
-            Some((text, len)) => {
-                taken.items.push((to, len));
-                taken.bytes.extend_from_slice(text);
-            }
-            None => whole = false,
-        })?;
-        if !whole {
-            return Err(
-                Error::new(Code::StringData, "a string lies outside of its chunk").element(&*read.array.path)
-            );
-        }
-        let mut all = self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.0.push(taken);
-        all.1.absorb(charge);
-        Ok(())
-    }
-
-    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        // A writer leaves out chunks of a text column that are all ''; of names and categories it never does.
-        if self.lenient || may_be_absent(read.role) { Ok(()) } else { Err(missing(read, at)) }
     }
 }
 

@@ -7,9 +7,13 @@
 pub(crate) mod fields;
 mod filter;
 mod fixed;
+mod matches;
+mod moments;
 mod recipe;
 mod room;
 mod rows;
+mod scan;
+mod search;
 mod sparse;
 mod starts;
 mod take;
@@ -20,12 +24,15 @@ use std::sync::Arc;
 use lazarr_format::Result;
 use lazarr_plan::{Amount, ArrayRead, Index, Placement, StagePlan};
 
+use crate::exec::lanes::Lanes;
 use crate::exec::sink::Sink;
 use crate::ledger::Budget;
 
+pub(crate) use moments::{Matrix, Moments, Sums, is_number};
 pub use recipe::describe;
 pub(crate) use recipe::{Recipe, Want, broken};
 pub(crate) use rows::RowStarts;
+pub(crate) use scan::{Column, Scan, Visit};
 pub(crate) use sparse::{SparseRows, index_width};
 pub(crate) use starts::Starts;
 pub(crate) use take::take_major;
@@ -47,6 +54,8 @@ pub(crate) struct Cx {
     pub(crate) budget: Budget,
     /// Whether absent chunks are the fill value wherever they are.
     pub(crate) lenient: bool,
+    /// Threads that read.
+    pub(crate) threads: usize,
 }
 
 /// One leaf of an element that is read: an array, or the three arrays of a sparse matrix.
@@ -66,6 +75,11 @@ pub(crate) trait Program: Send {
     /// Where the reads of the stage go, in their order. Only between `open` and the next `next`.
     fn sinks(&self) -> Vec<&dyn Sink> {
         Vec::new()
+    }
+
+    /// The reads of the stage cut into lanes, where these are walked instead. Only after the `next` that named the stage.
+    fn lanes(&self) -> Option<Lanes<'_>> {
+        None
     }
 
     /// The stages after the one that `next` named, from averages.
@@ -97,6 +111,10 @@ pub(crate) enum Leaf {
     Sparse(crate::value::SparseMatrix),
     /// The row starts of a window of a stream.
     Starts(Box<rows::RowStarts>),
+    /// Nothing: it was looked through.
+    Scanned,
+    /// Sums instead of items.
+    Sums(Sums),
 }
 
 /// An index as a placement.

@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::filter::SparseFilter;
 use super::fixed::Fixed;
 use super::room::Room;
+use super::scan::Scan;
 use super::sparse::SparseRows;
 use super::vlen::VlenRead;
 use super::{Cx, Leaf, Program};
@@ -142,6 +143,12 @@ impl Want {
         let label = want.label(element, &[]);
         let leaf = want.push(label, program);
         (want, Recipe::Leaf(leaf))
+    }
+
+    /// Adds a column that is looked through and makes no value.
+    pub(crate) fn add_scan(&mut self, column: &Element, rows: &Index, scan: Scan) {
+        let label = self.label(column, std::slice::from_ref(rows));
+        self.push(label, scan);
     }
 
     /// What a predicate needs of a column: of a categorical its codes alone, text of fixed width as strings.
@@ -358,7 +365,9 @@ impl Recipe {
                 Leaf::Dense(d) => Value::Dense(d),
                 Leaf::Strings(s) => Value::Strings(s),
                 Leaf::Sparse(s) => Value::Sparse(s),
-                Leaf::Starts(_) => return Err(Error::new(Code::Internal, "row starts are not a value")),
+                Leaf::Starts(_) | Leaf::Sums(_) | Leaf::Scanned => {
+                    return Err(Error::new(Code::Internal, "row starts and sums are not values"));
+                }
             },
             Self::Texts(inner) => texts(inner.make(leaves, cx)?, cx)?,
             Self::Codes(codes) => Value::Categorical {

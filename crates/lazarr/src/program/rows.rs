@@ -47,7 +47,7 @@ impl Sink for PtrSink {
     fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
         if let Items::Fixed(bytes) = &items {
             let span = &read.chunk_span(at)[0];
-            let start = at[0] * read.array.inner_shape()[0];
+            let start = read.array.cut(0).start(at[0]);
             let size = self.gather.convert.stored_size();
             let last = span.end.saturating_sub(start + 1) as usize * size;
             // A start that is wrong may be the end of a selected row and still lie after its beginning: what stands
@@ -70,7 +70,7 @@ impl Sink for PtrSink {
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        let start = at[0] * read.array.inner_shape()[0];
+        let start = read.array.cut(0).start(at[0]);
         // The last start is the number of stored values: only where there are none can it be absent.
         if read.chunk_span(at)[0].end == read.array.shape[0] && self.gather.convert.bounds().1 > 0 {
             return Err(missing(read, at));
@@ -203,6 +203,11 @@ impl RowStarts {
         Ok(part)
     }
 
+    /// Whether rows are not all side by side.
+    pub(crate) fn is_scattered(&self) -> bool {
+        self.runs.len() > 1
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.charge.bytes() + 8 * self.windows.len()
@@ -238,11 +243,13 @@ impl RowStarts {
         if seen.stored.is_some_and(|start| start < absent) {
             return Err(gap(&self.sparse));
         }
-        let chunk = self.sparse.indptr.inner_len().max(1);
-        let _held = cx.budget.charge(absent / chunk * 8, "the row starts before an absent chunk")?;
-        let touched = |start: u64| self.windows.next_from(start).is_some_and(|item| item < start + chunk);
-        let items: Vec<u64> =
-            (0..absent / chunk).filter(|c| !touched(c * chunk)).map(|c| (c + 1) * chunk - 1).collect();
+        let cut = self.sparse.indptr.cut(0);
+        let before = cut.of(absent);
+        let _held = cx.budget.charge(before * 8, "the row starts before an absent chunk")?;
+        let touched = |chunk: u64| {
+            self.windows.next_from(cut.start(chunk)).is_some_and(|item| item < cut.start(chunk + 1))
+        };
+        let items: Vec<u64> = (0..before).filter(|c| !touched(*c)).map(|c| cut.start(c + 1) - 1).collect();
         Ok((!items.is_empty()).then(|| Index::positions(items)))
     }
 
@@ -353,6 +360,38 @@ impl RowStarts {
         }
     }
 
+    /// Calls `f(rows, start, end)` for each run of selected rows that has stored values in `span`, and for these alone;
+    /// rows ascend.
+    pub(crate) fn stretches<E>(
+        &self,
+        span: std::ops::Range<u64>,
+        mut f: impl FnMut(Rows<'_>, u64, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let starts = self.starts();
+        let get = |i: u64| u64::from_ne_bytes(starts[i as usize]);
+        let (mut first, mut last) = (0, self.runs.len());
+        while first < last {
+            let mid = first.midpoint(last);
+            if get(self.places[mid] + self.runs[mid].len) <= span.start {
+                first = mid + 1;
+            } else {
+                last = mid;
+            }
+        }
+        for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
+            let start = get(place).max(span.start);
+            let end = get(place + run.len).min(span.end);
+            if start >= span.end {
+                break;
+            }
+            if start < end {
+                let starts = &starts[place as usize..=(place + run.len) as usize];
+                f(Rows { first: run.dst, starts }, start, end)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The stretches of the stored values: `out` gives the first place of each row in the result.
     pub(crate) fn segments(&mut self, out: impl Fn(u64) -> u64, cx: &Cx) -> Result<Arc<Segments>> {
         let starts = self.starts();
@@ -371,6 +410,52 @@ impl RowStarts {
         }
         self.charge.absorb(charge);
         Ok(Arc::new(Segments::new(runs)))
+    }
+}
+
+/// Neighbouring rows, by their starts.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    /// The destination of the first; the others follow.
+    pub(crate) first: u64,
+    /// The start of each, and the end of the last.
+    starts: &'a [[u8; 8]],
+}
+
+impl Rows<'_> {
+    /// Calls `f(row, start, end)` for each row that has stored values in this stretch, and for these; rows are counted
+    /// from the first.
+    pub(crate) fn each(self, from: u64, to: u64, mut f: impl FnMut(u64, u64, u64)) {
+        let mut row = self.row_of(from, None);
+        let mut start = from;
+        while start < to
+            && let Some(end) = self.starts.get(row + 1)
+        {
+            let end = u64::from_ne_bytes(*end).min(to);
+            if end > start {
+                f(row as u64, start, end);
+            }
+            start = start.max(end);
+            row += 1;
+        }
+    }
+
+    /// The row that holds a stored value, counted from the first; looked for from `near` on, which is not behind it.
+    pub(crate) fn row_of(self, place: u64, near: Option<usize>) -> usize {
+        let ends = self.starts.get(1..).unwrap_or_default();
+        let ended = |row: usize| ends.get(row).is_some_and(|e| u64::from_ne_bytes(*e) <= place);
+        let Some(mut from) = near else {
+            return ends.partition_point(|e| u64::from_ne_bytes(*e) <= place);
+        };
+        // Most often it is a few rows ahead.
+        let mut step = 1;
+        while ended(from + step - 1) {
+            from += step;
+            step *= 2;
+        }
+        let to = (from + step).min(ends.len());
+        let window = ends.get(from..to).unwrap_or_default();
+        from + window.partition_point(|e| u64::from_ne_bytes(*e) <= place)
     }
 }
 

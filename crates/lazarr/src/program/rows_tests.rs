@@ -15,7 +15,11 @@ use crate::program::Cx;
 use crate::session::{Options, Session};
 
 fn cx() -> Cx {
-    Cx { budget: Budget::new(Arc::new(Ledger::default()), 1 << 30, Arc::default()), lenient: false }
+    Cx {
+        budget: Budget::new(Arc::new(Ledger::default()), 1 << 30, Arc::default()),
+        lenient: false,
+        threads: 2,
+    }
 }
 
 /// A matrix with these row starts, in one chunk.

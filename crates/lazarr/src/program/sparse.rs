@@ -126,8 +126,9 @@ fn indices_rule(starts: &Arc<RowStarts>) -> AbsentRule {
 pub(super) fn guess(sparse: &Sparse, array: &lazarr_format::ArrayRef, rows: &Index) -> ArrayPlan {
     let (major, nnz) = (sparse.major_len().max(1), sparse.nnz());
     let wanted = (nnz as f64 * rows.len() as f64 / major as f64).ceil() as u64;
-    let chunk = array.inner_len().max(1);
-    let total = nnz.div_ceil(chunk);
+    let total = array.inner_count();
+    // The mean, where they differ.
+    let chunk = if array.grid.is_some() { nnz.div_ceil(total.max(1)) } else { array.inner_len() }.max(1);
     let runs = rows.run_count().max(1);
     let per_run = wanted as f64 / runs as f64 / chunk as f64;
     // A run of that many values touches one chunk more than it fills; runs that fall together share.

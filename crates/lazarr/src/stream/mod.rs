@@ -199,10 +199,12 @@ impl RowBlocks {
         let mut rows = (self.most_bytes / row).clamp(1, self.most_rows);
         // At the edges of chunks, where blocks are larger than chunks.
         if let Some((start, 1, _)) = self.rows.as_range()
-            && let Some(chunk) =
-                self.lazy.element().arrays().iter().filter_map(|a| a.inner_shape().first().copied()).max()
+            && let Some(widest) =
+                self.lazy.element().arrays().iter().max_by_key(|a| a.inner_shape().first().copied())
+            && !widest.shape.is_empty()
         {
-            let end = (start + self.at + rows) / chunk * chunk;
+            let cut = widest.cut(0);
+            let end = cut.start(cut.of(start + self.at + rows));
             if end > start + self.at {
                 rows = end - (start + self.at);
             }

@@ -5,27 +5,70 @@ use serde_json::{Value, json};
 
 use super::super::checksum::Sum;
 
-pub(super) fn blosc(bytes: &[u8], cname: &str, shuffle: i32, type_size: usize) -> Vec<u8> {
-    let cname = std::ffi::CString::new(cname).unwrap();
-    let mut out = vec![0; bytes.len() + 16];
-    // SAFETY: both buffers are valid for their lengths and the name ends in a zero.
-    let n = unsafe {
-        blosc_src::blosc_compress_ctx(
-            5,
-            shuffle,
-            type_size,
-            bytes.len(),
-            bytes.as_ptr().cast(),
-            out.as_mut_ptr().cast(),
-            out.len(),
-            cname.as_ptr(),
-            0,
-            1,
-        )
-    };
-    assert!(n > 0, "this build of c-blosc has no {cname:?}");
-    out.truncate(n as usize);
-    out
+pub(super) fn blosc(bytes: &[u8], name: &str, shuffle: i32, type_size: usize) -> Vec<u8> {
+    Blosc { name, shuffle, type_size, block: 0, split: false }.encode(bytes)
+}
+
+/// How c-blosc writes a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blosc<'a> {
+    pub(super) name: &'a str,
+    pub(super) shuffle: i32,
+    pub(super) type_size: usize,
+    /// Bytes of a block; 0 leaves it to c-blosc.
+    pub(super) block: usize,
+    /// Streams for each place in an item, also with compressors that mostly have one for all.
+    pub(super) split: bool,
+}
+
+impl Blosc<'_> {
+    pub(super) fn encode(self, bytes: &[u8]) -> Vec<u8> {
+        /// The way to split is one for the process.
+        static SPLIT: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        /// c-blosc's numbers of these ways.
+        const ALWAYS: i32 = 1;
+        const MOSTLY: i32 = 4;
+
+        let name = std::ffi::CString::new(self.name).unwrap();
+        let mut out = vec![0; bytes.len() + 16];
+        // Always means always, also where no decoder expects it.
+        let is_large =
+            self.type_size <= 16 && self.block / self.type_size >= 128 && self.block <= bytes.len();
+        let _lock = SPLIT.lock().unwrap();
+        // SAFETY: sets a number, which is read below, under the lock.
+        unsafe { blosc_src::blosc_set_splitmode(if self.split && is_large { ALWAYS } else { MOSTLY }) };
+        // SAFETY: both buffers are valid for their lengths and the name ends in a zero.
+        let n = unsafe {
+            blosc_src::blosc_compress_ctx(
+                5,
+                self.shuffle,
+                self.type_size,
+                bytes.len(),
+                bytes.as_ptr().cast(),
+                out.as_mut_ptr().cast(),
+                out.len(),
+                name.as_ptr(),
+                self.block,
+                1,
+            )
+        };
+        assert!(n > 0, "this build of c-blosc has no {name:?}");
+        out.truncate(n as usize);
+        out
+    }
+}
+
+/// What c-blosc makes of a frame whose header is sound, where that has this length.
+pub(super) fn blosc_decoded(encoded: &[u8], len: usize) -> Option<Vec<u8>> {
+    let header = super::super::blosc::Header::read(encoded).ok()?;
+    let mut out = vec![0; len];
+    if header.decoded != len {
+        return None;
+    }
+    // SAFETY: both buffers are valid for their lengths, which are those of the header.
+    let n =
+        unsafe { blosc_src::blosc_decompress_ctx(encoded.as_ptr().cast(), out.as_mut_ptr().cast(), len, 1) };
+    (n as usize == len).then_some(out)
 }
 
 pub(super) fn zstd(bytes: &[u8], checksum: bool, with_size: bool) -> Vec<u8> {

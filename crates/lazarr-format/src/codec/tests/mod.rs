@@ -5,6 +5,7 @@ mod encode;
 mod golden;
 mod hostile;
 mod metadata;
+mod part;
 mod round_trip;
 
 use serde_json::{Value, json};

@@ -1,10 +1,13 @@
 //! The `zstd` codec: one frame or several, straight into the room given.
 
-use zstd_safe::{DCtx, get_error_name};
+mod context;
+
+use zstd_safe::get_error_name;
 
 use super::broken;
 use super::step::Progress;
 use crate::{Code, Error, Result};
+pub(super) use context::Decoder;
 
 const MAGIC: u32 = 0xFD2F_B528;
 /// The sixteen magic numbers of frames that carry no data.
@@ -42,13 +45,29 @@ pub(super) fn claimed(mut encoded: &[u8]) -> Result<Option<u64>> {
 }
 
 /// Decodes into the start of `room`; `encoded` has passed [`claimed`].
-pub(super) fn decode(context: &mut DCtx<'static>, encoded: &[u8], room: &mut [u8]) -> Result<Progress> {
-    match context.decompress(room, encoded) {
+pub(super) fn decode(context: &mut Decoder, encoded: &[u8], room: &mut [u8]) -> Result<Progress> {
+    match context.decompress(encoded, room) {
         Ok(n) => Ok(Progress::Done(n)),
         Err(code) if code.wrapping_neg() == DST_SIZE_TOO_SMALL => Ok(Progress::Full),
         Err(code) if code.wrapping_neg() == CHECKSUM_WRONG => Err(unequal(encoded)),
         Err(code) => Err(failed(code)),
     }
+}
+
+/// Decodes the first `needed` bytes of what fills `out` to its last byte, by blocks; says whether it could: where
+/// `encoded` is another thing than one sound frame of that size without a checksum, it has to be decoded whole.
+pub(super) fn decode_prefix(context: &mut Decoder, encoded: &[u8], out: &mut [u8], needed: usize) -> bool {
+    /// zstd's blocks are no larger.
+    const BLOCK: usize = 128 << 10;
+    // In the fifth byte: a checksum follows the blocks.
+    const CHECKSUM: u8 = 4;
+    let sound = out.len() > BLOCK
+        && needed < out.len()
+        && matches!(encoded, [_, _, _, _, flags, ..] if flags & CHECKSUM == 0)
+        && encoded.first_chunk() == Some(&MAGIC.to_le_bytes())
+        && zstd_safe::find_frame_compressed_size(encoded) == Ok(encoded.len())
+        && matches!(zstd_safe::get_frame_content_size(encoded), Ok(Some(n)) if n == out.len() as u64);
+    sound && context.prefix(encoded, out, needed).is_some()
 }
 
 /// The library does not say what it found; what should have been is the end of the frame.

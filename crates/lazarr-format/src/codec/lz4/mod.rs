@@ -1,5 +1,7 @@
 //! numcodecs' `lz4`: the decoded size (u32, little-endian) and one block of lz4.
 
+pub(super) mod block;
+
 use super::broken;
 use super::step::Progress;
 use crate::Result;

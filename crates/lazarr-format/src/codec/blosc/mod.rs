@@ -1,6 +1,11 @@
 //! The `blosc` codec: c-blosc 1's frame around blosclz, lz4, lz4hc, snappy, zlib or zstd, with its shuffles.
 #![allow(unsafe_code, reason = "calls c-blosc, which is C")]
 
+mod bits;
+mod frame;
+
+use super::buffer::Contexts;
+use super::part::Wanted;
 use super::step::Progress;
 use super::{broken, wrong_length};
 use crate::Result;
@@ -55,6 +60,11 @@ impl Header {
         Ok(header)
     }
 
+    /// Written by what c-blosc does not know yet.
+    fn is_new(self) -> bool {
+        self.flags & 0x08 != 0
+    }
+
     fn is_stored(self) -> bool {
         self.flags & 0x02 != 0
     }
@@ -73,22 +83,45 @@ impl Header {
 }
 
 /// Decodes into the start of `room`.
-pub(super) fn decode(encoded: &[u8], room: &mut [u8]) -> Result<Progress> {
+pub(super) fn decode(encoded: &[u8], room: &mut [u8], contexts: &mut Contexts) -> Result<Progress> {
     let header = Header::read(encoded)?;
-    if header.decoded > room.len() {
-        return Ok(Progress::Full);
-    }
+    let Some(room) = room.get_mut(..header.decoded) else { return Ok(Progress::Full) };
+    let all = 0..room.len();
+    decode_some(header, encoded, room, Wanted::new(std::slice::from_ref(&all), 1, all.end), contexts)?;
+    Ok(Progress::Done(room.len()))
+}
+
+/// Decodes what is `wanted` into `room`, which is as long as the whole.
+pub(super) fn decode_some(
+    header: Header,
+    encoded: &[u8],
+    room: &mut [u8],
+    wanted: Wanted<'_>,
+    contexts: &mut Contexts,
+) -> Result<()> {
     if header.decoded == 0 {
-        return Ok(Progress::Done(0));
+        return Ok(());
     }
-    let room = &mut room[..header.decoded];
-    if header.is_stored() {
+    if header.is_stored() && !header.is_new() {
         if encoded.len() != header.decoded + HEADER {
             return Err(wrong_length(format_args!("{} encoded", header.decoded + HEADER), encoded.len()));
         }
-        room.copy_from_slice(&encoded[HEADER..]);
-        return Ok(Progress::Done(header.decoded));
+        wanted.runs().for_each(|run| room[run.clone()].copy_from_slice(&encoded[HEADER..][run]));
+        return Ok(());
     }
+    if let Some(frame) = frame::Frame::new(header, encoded)
+        && !(frame.has_bits() && wanted.is_all())
+        && frame.decode(room, wanted, contexts).is_some()
+    {
+        return Ok(());
+    }
+    // The library has two blocks of its own.
+    contexts.block = Vec::new();
+    decode_by_library(header, encoded, room)
+}
+
+/// The same by c-blosc, all of it.
+fn decode_by_library(header: Header, encoded: &[u8], room: &mut [u8]) -> Result<()> {
     if header.compressor() == "blosclz" && has_endless_match(encoded, header.block) {
         return Err(broken("blosc", "a match is longer than its block"));
     }
@@ -99,7 +132,7 @@ pub(super) fn decode(encoded: &[u8], room: &mut [u8]) -> Result<Progress> {
         blosc_src::blosc_decompress_ctx(encoded.as_ptr().cast(), room.as_mut_ptr().cast(), room.len(), 1)
     };
     if usize::try_from(n) == Ok(room.len()) {
-        Ok(Progress::Done(room.len()))
+        Ok(())
     } else {
         Err(broken("blosc", format_args!("its {} does not decode", header.compressor())))
     }

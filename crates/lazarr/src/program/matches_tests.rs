@@ -1,11 +1,11 @@
-//! The stored values that were found, as a placement; columns in each of their forms.
+//! The stored values that were found, as a placement.
 
 use std::ops::Range;
 
-use lazarr_plan::{Index, Placement, Run};
+use lazarr_plan::{Placement, Run};
 use lazarr_testkit::Rng;
 
-use super::{Columns, Found, Matches};
+use super::{Found, Matches};
 
 fn matches(rng: &mut Rng) -> (Matches, Vec<u64>) {
     let (mut found, mut sources, mut first) = (Vec::new(), Vec::new(), 0);
@@ -20,7 +20,7 @@ fn matches(rng: &mut Rng) -> (Matches, Vec<u64>) {
         found.push(Found { start: chunk * 10, rows: Vec::new(), places, columns: Vec::new(), first });
         first += len;
     }
-    (Matches { found, len: first }, sources)
+    (Matches::new(found, first), sources)
 }
 
 fn pairs(m: &Matches, span: Range<u64>) -> Vec<(u64, u64)> {
@@ -49,29 +49,6 @@ fn matches_are_where_they_were_found() {
             let span = a.min(b)..a.max(b);
             let inside: Vec<_> = expected.iter().copied().filter(|p| span.contains(&p.0)).collect();
             assert_eq!(pairs(&m, span), inside, "seed {seed}");
-        }
-    }
-}
-
-#[test]
-fn columns_go_where_they_are_wanted() {
-    let wide = 1 << 40;
-    let cases = [
-        (Index::slice(Some(3), Some(9), None, 20).unwrap(), 20),
-        (Index::ints(&[5, 1, 19], 20).unwrap(), 20),
-        (Index::ints(&[5, 1, 5], 20).unwrap(), 20),
-        (Index::ints(&[1, 7, 1 << 39], wide).unwrap(), wide),
-        (Index::ints(&[1 << 39, 7], wide).unwrap(), wide),
-        (Index::ints(&[], 20).unwrap(), 20),
-    ];
-    for (index, minor) in cases {
-        let columns = Columns::new(&index, minor).unwrap();
-        for column in (0..20).chain([1 << 39]).filter(|&c| c < minor) {
-            let mut found = Vec::new();
-            columns.each(column, |to| found.push(u64::from(to)));
-            let expected: Vec<u64> =
-                index.iter().zip(0..).filter(|(c, _)| *c == column).map(|(_, to)| to).collect();
-            assert_eq!(found, expected, "{index}, {column}");
         }
     }
 }

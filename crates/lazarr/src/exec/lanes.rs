@@ -1,0 +1,264 @@
+//! Lanes: reads that are walked side by side, for what needs the chunks of several arrays at once and keeps none of them.
+//!
+//! A lane is a stretch of the selection. One thread walks it from its beginning to its end: of its reads it decodes, again
+//! and again, the next chunk of the one that is behind, and hands on what the chunks have in common. Chunks of different
+//! lengths meet like this, each is decoded once, and what one thread holds is a chunk of each array. Whatever the number
+//! of threads, a lane sees the same items in the same order: sums are the same to the last bit.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use lazarr_format::codec::Scratch;
+use lazarr_format::{Code, Error, Fill, Result};
+use lazarr_plan::{ArrayRead, Coord, IndexState, Part, Work, WorkStream};
+
+use super::{Exec, resize, thread_bytes};
+use crate::ledger::Charge;
+
+/// A chunk of each read of a lane.
+pub(crate) struct Met<'a> {
+    /// What the chunks have in common, along the first axis.
+    pub(crate) span: Range<u64>,
+    /// The place of each chunk, and its items.
+    pub(crate) chunks: &'a [(Coord, &'a [u8])],
+}
+
+/// What is made of the chunks of a lane.
+pub(crate) trait Reduce: Sync {
+    /// What a thread begins a lane with. `wait` is asked, now and then, whether to wait on for other lanes.
+    fn begin(&self, lane: usize, wait: &mut dyn FnMut() -> Result<()>) -> Result<Partial>;
+
+    /// Adds chunks to it.
+    fn add(&self, partial: &mut Partial, reads: &[ArrayRead], met: &Met<'_>) -> Result<()>;
+
+    /// Whether an absent chunk may be the fill value; an error where it may not.
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()>;
+
+    /// Takes what a lane came to.
+    fn end(&self, lane: usize, partial: Partial) -> Result<()>;
+}
+
+/// The sums of a lane.
+pub(crate) struct Partial {
+    /// The first result that they are for.
+    pub(crate) first: usize,
+    /// So many numbers for each.
+    pub(crate) sums: Vec<f64>,
+    pub(crate) _charge: Charge,
+}
+
+/// A stage that is walked in lanes.
+pub(crate) struct Lanes<'p> {
+    /// The reads of each lane.
+    pub(crate) lanes: &'p [Vec<ArrayRead>],
+    /// Bytes that a thread holds beside its chunks.
+    pub(crate) sums: u64,
+    /// What is made of them.
+    pub(crate) reduce: &'p dyn Reduce,
+}
+
+/// What one thread holds while it walks such lanes, but for the sums.
+pub(crate) fn lane_bytes(exec: &Exec<'_>, lane: &[ArrayRead]) -> u64 {
+    lane.iter().map(|read| thread_bytes(std::iter::once(read), exec.profile())).fold(0, u64::saturating_add)
+}
+
+impl Exec<'_> {
+    /// Walks all lanes.
+    pub(crate) fn run_lanes(&self, Lanes { lanes, sums, reduce }: Lanes<'_>) -> Result<()> {
+        let need = lanes.first().map_or(0, |lane| lane_bytes(self, lane)).saturating_add(sums).max(1);
+        let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
+        let threads = self.threads.min(fits).min(lanes.len());
+        let (next, stop, fetching) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(()));
+        let work = |is_caller: bool| -> Result<()> {
+            let mut walker =
+                Walker { exec: self, is_caller, stop: &stop, fetching: &fetching, slots: Vec::new() };
+            let result = loop {
+                let lane = next.fetch_add(1, Relaxed);
+                let Some(reads) = lanes.get(lane) else { break Ok(()) };
+                let walked = reduce.begin(lane, &mut || walker.check()).and_then(|mut partial| {
+                    walker.walk(reads, reduce, &mut partial)?;
+                    reduce.end(lane, partial)
+                });
+                if walked.is_err() {
+                    break walked;
+                }
+            };
+            stop.fetch_or(result.is_err(), Relaxed);
+            result
+        };
+        self.spread(threads, &stop, &work)
+    }
+}
+
+/// The bytes of one read that a thread holds.
+struct Slot {
+    scratch: Scratch,
+    encoded: Vec<u8>,
+    decoded: Vec<u8>,
+    charges: [Charge; 2],
+    /// Chunks that were fetched or are the fill value, and not come yet.
+    parts: VecDeque<Part>,
+    fill: bool,
+    /// Where the fetched bytes are from.
+    key: String,
+    base: u64,
+    /// The bytes of the chunk that is decoded.
+    bytes: Range<u64>,
+    /// The chunk that is decoded, and what it spans.
+    at: Coord,
+    span: Range<u64>,
+}
+
+struct Walker<'e, 'a> {
+    exec: &'e Exec<'a>,
+    is_caller: bool,
+    stop: &'e AtomicBool,
+    /// Locked while the index of a shard is fetched: neighbouring lanes want the same.
+    fetching: &'e Mutex<()>,
+    slots: Vec<Slot>,
+}
+
+impl Walker<'_, '_> {
+    fn check(&self) -> Result<()> {
+        if self.stop.load(Relaxed) {
+            return Err(Error::new(Code::Interrupted, "stopped"));
+        }
+        if self.is_caller { self.exec.poll() } else { Ok(()) }
+    }
+
+    fn walk(&mut self, reads: &[ArrayRead], reduce: &dyn Reduce, partial: &mut Partial) -> Result<()> {
+        let profile = self.exec.profile();
+        while self.slots.len() < reads.len() {
+            self.slots.push(Slot::new(self.exec));
+        }
+        let mut streams: Vec<WorkStream<'_>> = reads.iter().map(|read| read.work(profile)).collect();
+        for slot in &mut self.slots {
+            slot.parts.clear();
+            slot.span = 0..0;
+        }
+        loop {
+            self.check()?;
+            // The one that is behind; with several axes a read is alone.
+            let behind = (0..reads.len()).min_by_key(|&k| self.slots[k].span.end);
+            let Some(k) = behind else { return Ok(()) };
+            if !self.next(k, &mut streams[k], reduce).map_err(|e| e.element(&*reads[k].array.path))? {
+                return Ok(());
+            }
+            let spans = self.slots[..reads.len()].iter().map(|s| &s.span);
+            let span = spans.fold(0..u64::MAX, |a, b| a.start.max(b.start)..a.end.min(b.end));
+            if span.start < span.end {
+                let chunks: smallvec::SmallVec<[(Coord, &[u8]); 2]> =
+                    self.slots.iter().zip(reads).map(|(s, read)| (s.at.clone(), s.items(read))).collect();
+                reduce
+                    .add(partial, reads, &Met { span, chunks: &chunks })
+                    .map_err(|e| self.locate(e, reads))?;
+            }
+        }
+    }
+
+    /// Decodes the next chunk of a read; false after the last.
+    fn next(&mut self, k: usize, stream: &mut WorkStream<'_>, reduce: &dyn Reduce) -> Result<bool> {
+        let (exec, fetching) = (self.exec, self.fetching);
+        let slot = &mut self.slots[k];
+        let read = stream.read();
+        while slot.parts.is_empty() {
+            let mut index = |key: &str, _: &[u64]| index(exec, fetching, read, key);
+            match stream.next(&mut index)? {
+                None => return Ok(false),
+                Some(Work::Fill(chunks)) => {
+                    slot.fill = true;
+                    slot.parts.extend(chunks.into_iter().map(|at| Part { at, bytes: None }));
+                }
+                Some(Work::Fetch { key, range, version, parts }) => {
+                    let request = (&*key, &range, version);
+                    let base = exec.fetch(read, request, &parts, &mut slot.encoded, &mut slot.charges[0])?;
+                    slot.fill = base.is_none();
+                    slot.base = base.unwrap_or(0);
+                    slot.key = key;
+                    slot.parts.extend(parts);
+                }
+            }
+        }
+        let Some(part) = slot.parts.pop_front() else { return Ok(false) };
+        if slot.fill {
+            reduce.absent(read, &part.at)?;
+            exec.verify(&read.array)?;
+            exec.io.meter().add_filled();
+            slot.fill(read, &part.at)?;
+        } else {
+            let bytes = part.bytes.clone().unwrap_or(0..slot.encoded.len() as u64);
+            slot.bytes = slot.base + bytes.start..slot.base + bytes.end;
+            let chunk = slot.decode(read, &part.at, bytes);
+            exec.io.meter().add_chunk(chunk.map_err(|e| e.key(&*slot.key).range(slot.bytes.clone()))?);
+        }
+        slot.span = read.chunk_span(&part.at).first().cloned().unwrap_or(0..1);
+        slot.at = part.at;
+        Ok(true)
+    }
+
+    /// An error in what chunks hold says where these are stored.
+    fn locate(&self, e: Error, reads: &[ArrayRead]) -> Error {
+        let of = reads.iter().position(|r| e.element_name() == Some(&*r.array.path));
+        match of.and_then(|k| self.slots.get(k)).filter(|s| !s.fill) {
+            Some(slot) => e.key(&*slot.key).range(slot.bytes.clone()),
+            None => e,
+        }
+    }
+}
+
+impl Slot {
+    fn new(exec: &Exec<'_>) -> Self {
+        Self {
+            scratch: Scratch::default(),
+            encoded: Vec::new(),
+            decoded: Vec::new(),
+            charges: [exec.budget.open(), exec.budget.open()],
+            parts: VecDeque::new(),
+            fill: false,
+            key: String::new(),
+            base: 0,
+            bytes: 0..0,
+            at: Coord::new(),
+            span: 0..0,
+        }
+    }
+
+    /// The items of the chunk.
+    fn items(&self, read: &ArrayRead) -> &[u8] {
+        let bytes = read.array.bytes_at(&self.at).unwrap_or(0) as usize;
+        self.decoded.get(..bytes).unwrap_or_default()
+    }
+
+    /// Decodes these of the fetched bytes; how many they become.
+    fn decode(&mut self, read: &ArrayRead, at: &[u64], encoded: Range<u64>) -> Result<u64> {
+        let encoded = self.encoded.get(encoded.start as usize..encoded.end as usize);
+        let (Some(encoded), Some(bytes)) = (encoded, read.array.bytes_at(at)) else {
+            return Err(Error::new(Code::Internal, "a chunk lies outside of its request"));
+        };
+        let chain = &read.array.chain;
+        self.charges[1].grow_to(bytes.saturating_add(chain.scratch_bytes(bytes)), "a decoded chunk")?;
+        resize(&mut self.decoded, bytes)?;
+        chain.decode_into(encoded, &mut self.decoded[..bytes as usize], &mut self.scratch)?;
+        Ok(bytes)
+    }
+
+    /// A chunk of the fill value.
+    fn fill(&mut self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let (Fill::Item(item), Some(bytes)) = (&read.array.fill, read.array.bytes_at(at)) else {
+            return Err(Error::new(Code::Internal, "numbers have a fill value of their size"));
+        };
+        self.charges[1].grow_to(bytes, "a chunk of fill values")?;
+        resize(&mut self.decoded, bytes)?;
+        let out = &mut self.decoded[..bytes as usize];
+        out.chunks_exact_mut(item.len().max(1)).for_each(|o| o.copy_from_slice(item));
+        Ok(())
+    }
+}
+
+/// The index of a shard; threads that want the same wait for one.
+fn index(exec: &Exec<'_>, fetching: &Mutex<()>, read: &ArrayRead, key: &str) -> Result<IndexState> {
+    let _one = (!exec.knows(key)).then(|| fetching.lock().unwrap_or_else(PoisonError::into_inner));
+    exec.shard_index(read, key)
+}

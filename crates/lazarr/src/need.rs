@@ -1,0 +1,89 @@
+//! What the threads hold beside the result.
+
+use lazarr_format::DataType;
+use lazarr_plan::{Amount, ArrayRead, Mark, Role};
+
+use crate::exec::{Exec, thread_bytes};
+
+/// What the threads hold at once while the reads of one stage run.
+#[derive(Default)]
+pub(crate) struct Threads {
+    /// Threads that work together.
+    count: u64,
+    /// The largest request.
+    encoded: u64,
+    /// The largest chunk that is decoded into scratch, and what its codecs need.
+    decoded: u64,
+    /// Chunks that are decoded into scratch: no more threads hold one.
+    scratch: u64,
+    /// Whether a size was not known.
+    guessed: bool,
+}
+
+impl Threads {
+    /// The reads of a stage. `requests` has the largest request of each, where they were walked.
+    pub(crate) fn of(exec: &Exec<'_>, reads: &[ArrayRead], requests: &[Option<u64>]) -> Self {
+        let mut out = Self { count: exec.threads_of(reads.iter()) as u64, ..Self::default() };
+        let profile = exec.profile();
+        for (read, request) in reads.iter().zip(requests) {
+            if read.chunk_count() == 0 {
+                continue;
+            }
+            let array = &read.array;
+            let (bytes, chunks) = match array.inner_bytes() {
+                Some(bytes) => (bytes, scratch_chunks(read)),
+                None => (array.inner_len().saturating_mul(32), read.chunk_count()),
+            };
+            // Beside them a store may need something for a while.
+            let all = thread_bytes(std::iter::once(read), profile);
+            let decoded = bytes.saturating_add(array.chain.scratch_bytes(bytes));
+            let encoded = match request {
+                Some(n) => n.saturating_add(profile.overhead.saturating_mul(2)),
+                None => all.saturating_sub(decoded),
+            };
+            // Of chunks of several lengths the longest is meant.
+            out.guessed |= array.inner_bytes().is_none() || request.is_none() || array.grid.is_some();
+            out.encoded = out.encoded.max(encoded);
+            if chunks > 0 {
+                out.decoded = out.decoded.max(decoded);
+            } else {
+                out.decoded = out.decoded.max(array.chain.scratch_bytes(bytes));
+                out.scratch = out.scratch.max(u64::from(out.decoded > 0) * out.count);
+            }
+            out.scratch = out.scratch.saturating_add(chunks);
+        }
+        out
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> Amount {
+        let scratch = self.decoded.saturating_mul(self.count.min(self.scratch));
+        let value = self.encoded.saturating_mul(self.count).saturating_add(scratch);
+        Amount { value, mark: if self.guessed { Mark::Upper } else { Mark::Exact } }
+    }
+}
+
+/// The chunks of a read that are not decoded into the result itself.
+fn scratch_chunks(read: &ArrayRead) -> u64 {
+    let array = &read.array;
+    let chunks = read.chunk_count();
+    let same = match read.role {
+        Role::Indices => array.dtype == DataType::Int(4),
+        Role::Codes => matches!(array.dtype, DataType::Int(_)),
+        Role::Indptr => false,
+        _ => array.part.is_none(),
+    };
+    let (Some(axis), Some(&length)) = (read.axes.first(), array.inner_shape().first()) else { return chunks };
+    let whole = (1..read.axes.len()).all(|k| {
+        array.inner_shape()[k] == array.shape[k]
+            && read.axes[k].is_identity_range() == Some(0..array.shape[k])
+    });
+    match axis.is_identity_range() {
+        Some(range) if same && whole && array.grid.is_none() => {
+            let edges =
+                u64::from(!range.start.is_multiple_of(length)) + u64::from(!range.end.is_multiple_of(length));
+            edges.min(chunks)
+        }
+        _ => chunks,
+    }
+}

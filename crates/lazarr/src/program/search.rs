@@ -1,0 +1,366 @@
+//! The search for columns in `indices`: which stored values are wanted, in which rows they are, and to which columns of
+//! the result they go.
+
+mod scan;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lazarr_format::anndata::Sparse;
+use lazarr_format::{Code, DataType, Error, Result};
+use lazarr_plan::{ArrayRead, Index, Placement};
+
+use super::rows::RowStarts;
+use super::sparse::single_entries;
+use crate::exec::sink::{Items, Sink, may_be_absent, missing};
+use crate::ledger::{Budget, Charge};
+use scan::{Item, Wanted};
+
+/// From a stored column to the columns of the result.
+pub(super) enum Columns {
+    /// A contiguous range, in order.
+    Range(Range<u64>),
+    /// Any column at most once: the result's column + 1, 0 for none. For moderate numbers of columns.
+    Table(Vec<u32>),
+    /// Ascending columns of a very wide axis.
+    Rank(Index),
+    /// Anything else: columns that are wanted several times, or in another order along a very wide axis.
+    Many(HashMap<u64, Vec<u32>>),
+}
+
+/// So many columns may be looked up in a table.
+const TABLE: u64 = 1 << 22;
+/// So many may have a bit each.
+const BITS: u64 = 1 << 25;
+
+impl Columns {
+    /// The columns of `columns` along an axis of `minor`.
+    pub(super) fn new(columns: &Index, minor: u64) -> Result<Self> {
+        if columns.len() > u64::from(u32::MAX) {
+            return Err(Error::new(
+                Code::Operation,
+                "more than 2^32 columns cannot be selected out of order",
+            ));
+        }
+        if let Some(range) = columns.is_identity_range() {
+            return Ok(Self::Range(range));
+        }
+        if !columns.has_duplicates() && minor <= TABLE {
+            let mut table = vec![0u32; minor as usize];
+            for (to, from) in columns.iter().enumerate() {
+                table[from as usize] = to as u32 + 1;
+            }
+            return Ok(Self::Table(table));
+        }
+        if columns.is_monotone() {
+            return Ok(Self::Rank(columns.clone()));
+        }
+        let mut many: HashMap<u64, Vec<u32>> = HashMap::new();
+        for (to, from) in columns.iter().enumerate() {
+            many.entry(from).or_default().push(to as u32);
+        }
+        Ok(Self::Many(many))
+    }
+
+    /// Bytes that looking up takes.
+    pub(super) fn bytes(columns: &Index, minor: u64) -> u64 {
+        let bits = if minor <= BITS { minor.div_ceil(64) * 8 } else { 0 };
+        if columns.is_identity_range().is_some() {
+            0
+        } else if !columns.has_duplicates() && minor <= TABLE {
+            4 * minor + bits
+        } else if columns.is_monotone() {
+            bits // and the selection itself
+        } else {
+            columns.len().saturating_mul(64) + bits
+        }
+    }
+
+    /// What is looked for among the items: the same, in the form that is tested fastest.
+    fn wanted(&self, columns: &Index, minor: u64) -> Wanted {
+        let distinct = match columns.is_identity_range() {
+            Some(r) if r.is_empty() => return Wanted::Bits(Vec::new()),
+            Some(r) => return Wanted::Range(r.start, r.end - 1),
+            None => match self {
+                Self::Many(m) => m.len() as u64,
+                _ => columns.len(),
+            },
+        };
+        if distinct <= 4 {
+            let mut few = columns.to_vec();
+            few.sort_unstable();
+            few.dedup();
+            // No column, where none is wanted; else the last again.
+            if let Some(&last) = few.last() {
+                return match *few {
+                    [only] => Wanted::Range(only, only),
+                    _ => Wanted::Few(std::array::from_fn(|i| few.get(i).copied().unwrap_or(last))),
+                };
+            }
+        }
+        if minor > BITS {
+            return Wanted::All;
+        }
+        let mut bits = vec![0u64; minor.div_ceil(64) as usize];
+        for column in columns {
+            bits[(column >> 6) as usize] |= 1 << (column & 63);
+        }
+        Wanted::Bits(bits)
+    }
+
+    /// Calls `f` with every column of the result that this stored column goes to.
+    #[inline]
+    fn each(&self, column: u64, mut f: impl FnMut(u32)) {
+        match self {
+            Self::Range(r) => {
+                if r.contains(&column) {
+                    f((column - r.start) as u32);
+                }
+            }
+            Self::Table(t) => {
+                let to = t[column as usize];
+                if to > 0 {
+                    f(to - 1);
+                }
+            }
+            Self::Rank(index) => {
+                if let Some(to) = index.rank(column) {
+                    f(to as u32);
+                }
+            }
+            Self::Many(m) => {
+                if let Some(to) = m.get(&column) {
+                    for &t in to {
+                        f(t);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was found in one chunk of `indices`.
+pub(super) struct Found {
+    /// The first stored value of the chunk.
+    pub(super) start: u64,
+    /// How many the chunk's rows have, in order of the rows.
+    pub(super) rows: Vec<(u64, u32)>,
+    /// Their places in the chunk, ascending.
+    pub(super) places: Vec<u32>,
+    /// Their columns in the result.
+    pub(super) columns: Vec<u32>,
+    /// The first's place in the result.
+    pub(super) first: u64,
+}
+
+impl Found {
+    fn at(start: u64) -> Self {
+        Self { start, rows: Vec::new(), places: Vec::new(), columns: Vec::new(), first: 0 }
+    }
+
+    /// Keeps a place, charged before there is room for it. Its column comes with it.
+    fn keep(&mut self, place: u32, column: u32, charge: &mut Charge) -> Result<()> {
+        if self.places.len() == self.places.capacity() {
+            let more = self.places.len().max(64);
+            charge.grow(8 * more as u64, FOUND)?;
+            self.places.reserve_exact(more);
+            self.columns.reserve_exact(more);
+        }
+        self.places.push(place);
+        self.columns.push(column);
+        Ok(())
+    }
+
+    /// Counts so many for a row, as above. Rows ascend.
+    fn keep_row(&mut self, row: u64, count: u32, charge: &mut Charge) -> Result<()> {
+        if let Some(last) = self.rows.last_mut().filter(|last| last.0 == row) {
+            last.1 += count;
+            return Ok(());
+        }
+        if self.rows.len() == self.rows.capacity() {
+            let more = self.rows.len().max(16);
+            charge.grow((more * size_of::<(u64, u32)>()) as u64, FOUND)?;
+            self.rows.reserve_exact(more);
+        }
+        self.rows.push((row, count));
+        Ok(())
+    }
+
+    /// Gives back the room that was not needed.
+    fn trim(&mut self, charge: &mut Charge) {
+        self.places.shrink_to_fit();
+        self.columns.shrink_to_fit();
+        self.rows.shrink_to_fit();
+        let bytes = self.rows.capacity() * size_of::<(u64, u32)>()
+            + (self.places.capacity() + self.columns.capacity()) * 4;
+        charge.shrink_to(bytes as u64);
+    }
+}
+
+/// What found places are charged as.
+const FOUND: &str = "the places of the stored values that were found";
+
+/// Searches chunks of `indices`, and keeps what it finds.
+pub(super) struct Search {
+    sparse: Arc<Sparse>,
+    starts: RowStarts,
+    columns: Columns,
+    wanted: Wanted,
+    _held: Charge,
+    budget: Budget,
+    lenient: bool,
+    found: Mutex<(Vec<Found>, Charge)>,
+}
+
+/// Why a search of a chunk ends early.
+enum Stop {
+    /// There is no room for what it finds.
+    Full(Error),
+    /// This place holds an index outside of the matrix.
+    Bad(u64),
+}
+
+impl Search {
+    /// For columns of `columns` in the rows of `starts`.
+    pub(super) fn new(
+        sparse: &Arc<Sparse>,
+        starts: RowStarts,
+        columns: &Index,
+        budget: &Budget,
+        lenient: bool,
+    ) -> Result<Self> {
+        let minor = sparse.minor_len();
+        let held = budget.charge(Columns::bytes(columns, minor), "the places of selected columns")?;
+        let form = Columns::new(columns, minor)?;
+        Ok(Self {
+            sparse: sparse.clone(),
+            starts,
+            wanted: form.wanted(columns, minor),
+            columns: form,
+            _held: held,
+            budget: budget.clone(),
+            lenient,
+            found: Mutex::new((Vec::new(), budget.open())),
+        })
+    }
+
+    /// What was found, by chunks that ascend, and what it is charged with.
+    pub(super) fn into_found(self) -> (Vec<Found>, Charge) {
+        let (mut found, held) = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.sort_unstable_by_key(|f| f.start);
+        (found, held)
+    }
+
+    /// Searches the selected stretches of a chunk. Items become unsigned integers of their own width: negative ones are
+    /// huge, and lie outside of every matrix.
+    fn scan<const N: usize, T: Item>(
+        &self,
+        items: &[u8],
+        start: u64,
+        span: Range<u64>,
+        signed: bool,
+        get: impl Fn([u8; N]) -> T + Copy,
+    ) -> Result<()> {
+        let items = items.as_chunks::<N>().0;
+        let minor = self.sparse.minor_len();
+        let most = if signed { T::MAX / 2 } else { T::MAX };
+        // A column that this type cannot hold is nowhere.
+        let none = Wanted::Bits(Vec::new());
+        let wanted = match &self.wanted {
+            Wanted::Range(a, _) if *a > most => &none,
+            Wanted::Range(a, b) if *b > most => &Wanted::Range(*a, most),
+            Wanted::Few(few) if few.iter().any(|&c| c > most) => &Wanted::All,
+            wanted => wanted,
+        };
+        let last = T::of(most.min(minor.saturating_sub(1)));
+        let mut kept: Option<(Found, Charge)> = None;
+        let result = self.starts.stretches(span, |rows, from, to| {
+            let stretch = items.get((from - start) as usize..(to - start) as usize).unwrap_or_default();
+            if minor == 0 && !stretch.is_empty() {
+                return Err(Stop::Bad(from));
+            }
+            let mut row = None;
+            let bad = scan::find(stretch, get, last, wanted, &mut |i, column| {
+                let (found, charge) = kept.get_or_insert_with(|| (Found::at(start), self.budget.open()));
+                let before = found.places.len();
+                let place = from + i as u64;
+                let mut full = None;
+                self.columns.each(column, |c| {
+                    if full.is_none() {
+                        full = found.keep((place - start) as u32, c, charge).err();
+                    }
+                });
+                let count = (found.places.len() - before) as u32;
+                if full.is_none() && count > 0 {
+                    let at = rows.row_of(place, row);
+                    row = Some(at);
+                    full = found.keep_row(rows.first + at as u64, count, charge).err();
+                }
+                full.map_or(Ok(()), |e| Err(Stop::Full(e)))
+            })?;
+            bad.map_or(Ok(()), |i| Err(Stop::Bad(from + i as u64)))
+        });
+        match result {
+            Ok(()) => {}
+            Err(Stop::Full(e)) => return Err(e),
+            Err(Stop::Bad(place)) => {
+                let item = items.get((place - start) as usize).map_or(0, |b| get(*b).wide());
+                return Err(self.outside::<T>(item, place, signed));
+            }
+        }
+        if let Some((mut found, mut charge)) = kept {
+            found.trim(&mut charge);
+            let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            all.1.absorb(charge);
+            all.0.push(found);
+        }
+        Ok(())
+    }
+
+    fn outside<T: Item>(&self, item: u64, place: u64, signed: bool) -> Error {
+        let shown = if signed && item > T::MAX / 2 {
+            (i128::from(item) - i128::from(T::MAX) - 1).to_string()
+        } else {
+            item.to_string()
+        };
+        Error::new(Code::SparseIndices, "an index lies outside of the matrix")
+            .element(&*self.sparse.indices.path)
+            .expected(format!("0 to {}", self.sparse.minor_len().saturating_sub(1)))
+            .found(format!("{shown} at item {place}"))
+    }
+}
+
+impl Sink for Search {
+    fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()> {
+        let Items::Fixed(items) = items else {
+            return Err(Error::new(Code::Internal, "strings came where indices were expected"));
+        };
+        let start = read.array.cut(0).start(at[0]);
+        let span = read.chunk_span(at)[0].clone();
+        let signed = matches!(read.array.dtype, DataType::Int(_));
+        match &read.array.dtype {
+            DataType::Int(1) | DataType::UInt(1) => self.scan(items, start, span, signed, u8::from_ne_bytes),
+            DataType::Int(2) | DataType::UInt(2) => self.scan(items, start, span, signed, u16::from_ne_bytes),
+            DataType::Int(4) | DataType::UInt(4) => self.scan(items, start, span, signed, u32::from_ne_bytes),
+            DataType::Int(_) | DataType::UInt(_) => self.scan(items, start, span, signed, u64::from_ne_bytes),
+            other => Err(Error::new(Code::EncodingInvalid, "indices must be integers")
+                .element(&*read.array.path)
+                .found(other.to_string())),
+        }
+    }
+
+    fn partial(&self) -> bool {
+        // Of rows side by side whole chunks are wanted, but for the ends.
+        self.starts.is_scattered()
+    }
+
+    fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let single = single_entries(&self.starts, &read.chunk_span(at)[0]);
+        if self.lenient || (may_be_absent(read.role) && single) { Ok(()) } else { Err(missing(read, at)) }
+    }
+}
+
+#[cfg(test)]
+#[path = "search_tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+//! The inner loop of a search: items that are wanted among many, in one pass that also checks the bound.
+//!
+//! Blocks of 64 items are tested without a branch, so that the loop is vectorised; only in a block with a wanted item, or
+//! with one that lies outside of the matrix, are they looked at one by one.
+
+/// Items of a block.
+const BLOCK: usize = 64;
+
+/// An unsigned integer, as stored (negative ones were read as such: they are above every bound).
+pub(super) trait Item: Copy + Ord {
+    /// The largest.
+    const MAX: u64;
+    fn of(value: u64) -> Self;
+    fn wide(self) -> u64;
+    fn minus(self, other: Self) -> Self;
+}
+
+macro_rules! items {
+    ($($t:ty),*) => {
+        $(impl Item for $t {
+            const MAX: u64 = <$t>::MAX as u64;
+            fn of(value: u64) -> Self {
+                value as $t
+            }
+            fn wide(self) -> u64 {
+                self as u64
+            }
+            fn minus(self, other: Self) -> Self {
+                self.wrapping_sub(other)
+            }
+        })*
+    };
+}
+items!(u8, u16, u32, u64);
+
+/// What is looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Wanted {
+    /// These and all between; both within the bound.
+    Range(u64, u64),
+    /// Up to four, some perhaps several times.
+    Few([u64; 4]),
+    /// Those whose bit is set.
+    Bits(Vec<u64>),
+    /// Nothing is sorted out: the caller looks at each.
+    All,
+}
+
+/// Calls `each(place, item)` for every wanted item, places ascending, and stops with its error. The first item above
+/// `last` ends it: its place.
+pub(super) fn find<const N: usize, T: Item, E>(
+    items: &[[u8; N]],
+    get: impl Fn([u8; N]) -> T + Copy,
+    last: T,
+    wanted: &Wanted,
+    each: &mut impl FnMut(usize, u64) -> Result<(), E>,
+) -> Result<Option<usize>, E> {
+    match wanted {
+        Wanted::Range(a, b) if a == b => {
+            let needle = T::of(*a);
+            scan(items, get, last, |x| x == needle, each)
+        }
+        Wanted::Range(a, b) => {
+            let (first, more) = (T::of(*a), T::of(b - a));
+            scan(items, get, last, |x| x.minus(first) <= more, each)
+        }
+        Wanted::Few(needles) => {
+            let [a, b, c, d] = needles.map(T::of);
+            scan(items, get, last, |x| (x == a) | (x == b) | (x == c) | (x == d), each)
+        }
+        Wanted::Bits(bits) => {
+            let set = |x: T| {
+                let x = x.wide();
+                bits.get((x >> 6) as usize).is_some_and(|word| word >> (x & 63) & 1 != 0)
+            };
+            scan(items, get, last, set, each)
+        }
+        Wanted::All => scan(items, get, last, |_| true, each),
+    }
+}
+
+fn scan<const N: usize, T: Item, E>(
+    items: &[[u8; N]],
+    get: impl Fn([u8; N]) -> T + Copy,
+    last: T,
+    hit: impl Fn(T) -> bool + Copy,
+    each: &mut impl FnMut(usize, u64) -> Result<(), E>,
+) -> Result<Option<usize>, E> {
+    let (blocks, rest) = items.as_chunks::<BLOCK>();
+    for (k, block) in blocks.iter().enumerate() {
+        let seen = block.iter().fold(false, |seen, &item| seen | hit(get(item)) | (get(item) > last));
+        if seen && let Some(bad) = slowly(block, k * BLOCK, get, last, hit, each)? {
+            return Ok(Some(bad));
+        }
+    }
+    slowly(rest, blocks.len() * BLOCK, get, last, hit, each)
+}
+
+fn slowly<const N: usize, T: Item, E>(
+    items: &[[u8; N]],
+    start: usize,
+    get: impl Fn([u8; N]) -> T,
+    last: T,
+    hit: impl Fn(T) -> bool,
+    each: &mut impl FnMut(usize, u64) -> Result<(), E>,
+) -> Result<Option<usize>, E> {
+    for (i, &item) in items.iter().enumerate() {
+        let item = get(item);
+        if item > last {
+            return Ok(Some(start + i));
+        }
+        if hit(item) {
+            each(start + i, item.wide())?;
+        }
+    }
+    Ok(None)
+}

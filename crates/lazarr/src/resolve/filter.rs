@@ -1,0 +1,199 @@
+//! Where a predicate is true.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lazarr_format::anndata::{Body, Element, NullableKind};
+use lazarr_format::{Code, DataType, Error, Result};
+use lazarr_plan::Index;
+use lazarr_plan::expr::{Bound, CategoryValues, ColumnBlock, ColumnSchema, Expr, Mask3};
+
+use super::blocks::{blocks, floats, integers, range, read, text};
+use super::{scan, scannable};
+use crate::axis::Axis;
+use crate::call::Run;
+use crate::exec::sink::Items;
+use crate::program::{Column, Recipe, Visit, Want, broken};
+use crate::value::Value;
+
+/// So many rows are answered together: what the single tests said of them is kept until it is joined.
+const TOGETHER: u64 = 32 << 20;
+
+pub(super) fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Index> {
+    let (bound, columns) = bind(axis, expr, run)?;
+    let _held = run.cx.budget.charge(base.len().div_ceil(64) * 8, "the rows that a predicate selects")?;
+    if let Some(columns) = scannable(axis, base, &columns)? {
+        return look_through(base, bound, &columns, run);
+    }
+    let mut mask = Mask3::empty();
+    for block in blocks(base, &columns, run) {
+        let rows = base.compose(&block)?;
+        let values = read(axis, &columns, &rows, run)?;
+        let offsets: Vec<Vec<u64>> = values.iter().map(offsets).collect();
+        let blocks =
+            values.iter().zip(&offsets).map(|(v, o)| column_block(v, o)).collect::<Result<Vec<_>>>()?;
+        mask.append(&bound.eval(&blocks)?.selected());
+    }
+    mask.into_index(base.len())
+}
+
+/// The answers of the tests of one column, as its chunks come.
+struct Tests {
+    bound: Arc<Bound>,
+    column: usize,
+    dtype: DataType,
+    is_codes: bool,
+    /// One mask a test of the whole expression.
+    answers: Arc<Mutex<Vec<Mask3>>>,
+}
+
+impl Visit for Tests {
+    fn visit(&self, first: u64, items: Items<'_>) -> Result<()> {
+        let dtype = self.dtype.clone();
+        let block = match items {
+            Items::Vlen(chunk) => ColumnBlock::Strings { offsets: &chunk.offsets, bytes: &chunk.bytes },
+            Items::Fixed(bytes) if self.is_codes => ColumnBlock::Codes { dtype, bytes },
+            Items::Fixed(bytes) => ColumnBlock::Fixed { dtype, bytes },
+        };
+        let found = self.bound.eval_column(self.column, &block)?;
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (test, mask) in found {
+            if let Some(answer) = answers.get_mut(test) {
+                answer.place(first, &mask);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Answers a predicate where its columns are decoded.
+fn look_through(base: &Index, bound: Bound, columns: &[Column], run: &Run<'_>) -> Result<Index> {
+    let bound = Arc::new(bound);
+    let n = base.len();
+    let mut mask = Mask3::empty();
+    let mut start = 0;
+    while start < n {
+        let end = start.saturating_add(TOGETHER).min(n);
+        let rows = base.compose(&range(start, end, n))?;
+        // True and missing rows of each test.
+        let bytes = (end - start).div_ceil(64) * 16 * bound.tests() as u64;
+        let _held = run.cx.budget.charge(bytes, "the answers of a predicate")?;
+        let answers = Arc::new(Mutex::new(vec![Mask3::none(end - start); bound.tests()]));
+        let visitors: Vec<(Column, Arc<dyn Visit>)> = columns
+            .iter()
+            .enumerate()
+            .map(|(column, c)| {
+                let (bound, answers) = (bound.clone(), answers.clone());
+                let is_codes = matches!(c.element.body, Body::Categorical(_));
+                let dtype = c.dtype.clone();
+                (c.clone(), Arc::new(Tests { bound, column, dtype, is_codes, answers }) as Arc<dyn Visit>)
+            })
+            .collect();
+        scan(&visitors, &rows, run)?;
+        let answers = std::mem::take(&mut *answers.lock().unwrap_or_else(PoisonError::into_inner));
+        mask.append(&bound.combine(answers)?.selected());
+        start = end;
+    }
+    mask.into_index(n)
+}
+
+/// An expression with the types of its columns; reads categories.
+fn bind(axis: &Axis, expr: &Expr, run: &Run<'_>) -> Result<(Bound, Vec<Element>)> {
+    let mut schemas = Vec::new();
+    let mut columns = Vec::new();
+    for column in expr.columns() {
+        let element = axis.column(column.column.as_deref())?;
+        schemas.push((column, schema(&element, run)?));
+        columns.push(element);
+    }
+    Ok((expr.bind(&schemas)?, columns))
+}
+
+fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
+    Ok(match &column.body {
+        Body::Dense(a) => match &a.dtype {
+            DataType::Bool => ColumnSchema::Bool,
+            d @ (DataType::DateTime(_) | DataType::TimeDelta(_)) => ColumnSchema::Time(d.clone()),
+            d if d.is_integer() || matches!(d, DataType::Float(_)) => ColumnSchema::Numeric(d.clone()),
+            DataType::FixedUtf32(_) | DataType::FixedBytes(_) => ColumnSchema::Strings,
+            d => ColumnSchema::Other(d.to_string()),
+        },
+        Body::Strings(_) => ColumnSchema::Strings,
+        Body::Nullable(n) => match &n.kind {
+            NullableKind::Integer => ColumnSchema::NullableInteger(n.values.dtype.clone()),
+            NullableKind::Boolean => ColumnSchema::NullableBoolean,
+            NullableKind::String { nan } => ColumnSchema::NullableString { nan: *nan },
+        },
+        Body::Categorical(c) => {
+            ColumnSchema::Categorical { categories: categories(&c.categories, run)?, ordered: c.ordered }
+        }
+        Body::Broken(e) => return Err(broken(e, &column.path)),
+        _ => ColumnSchema::Other(column.encoding_type.clone()),
+    })
+}
+
+fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
+    let value = run.read(&|| {
+        let mut want = Want { names: true, ..Want::default() };
+        let recipe = want.add(element, &[], None)?;
+        Ok((want, Recipe::Texts(Box::new(recipe))))
+    })?;
+    let na = matches!(&element.body, Body::Nullable(n) if n.kind == NullableKind::String { nan: false });
+    let inner = match &value {
+        Value::Nullable { values, .. } => values,
+        other => other,
+    };
+    Ok(match inner {
+        Value::Strings(s) => {
+            CategoryValues::Strings { values: (0..s.len()).map(|i| text(s, i)).collect(), na }
+        }
+        Value::Dense(d) => match &d.dtype {
+            DataType::Bool => CategoryValues::Bool(d.data.as_slice().iter().map(|&b| b != 0).collect()),
+            DataType::Int(_) => CategoryValues::Int(
+                integers(&d.dtype, d.data.as_slice()).into_iter().map(|i| i as i64).collect(),
+            ),
+            DataType::UInt(_) => CategoryValues::UInt(
+                integers(&d.dtype, d.data.as_slice()).into_iter().map(|i| i as u64).collect(),
+            ),
+            DataType::Float(4 | 8) => CategoryValues::Float(floats(&d.dtype, d.data.as_slice())),
+            other => CategoryValues::Other {
+                name: other.to_string(),
+                len: d.shape.first().map_or(0, |&n| n as usize),
+            },
+        },
+        _ => CategoryValues::Other { name: "something else".into(), len: 0 },
+    })
+}
+
+fn offsets(value: &Value) -> Vec<u64> {
+    match value {
+        Value::Strings(s) => {
+            s.offsets.as_slice().as_chunks::<8>().0.iter().map(|b| u64::from_ne_bytes(*b)).collect()
+        }
+        Value::Nullable { values, .. } => offsets(values),
+        _ => Vec::new(),
+    }
+}
+
+fn column_block<'v>(value: &'v Value, offsets: &'v [u64]) -> Result<ColumnBlock<'v>> {
+    Ok(match value {
+        Value::Dense(d) => ColumnBlock::Fixed { dtype: d.dtype.clone(), bytes: d.data.as_slice() },
+        Value::Strings(s) => ColumnBlock::Strings { offsets, bytes: s.bytes.as_slice() },
+        Value::Categorical { codes, .. } => {
+            ColumnBlock::Codes { dtype: codes.dtype.clone(), bytes: codes.data.as_slice() }
+        }
+        Value::Nullable { values, mask, .. } => match &**values {
+            Value::Strings(s) => ColumnBlock::NullableStrings {
+                offsets,
+                bytes: s.bytes.as_slice(),
+                mask: mask.data.as_slice(),
+            },
+            Value::Dense(d) => ColumnBlock::NullableFixed {
+                dtype: d.dtype.clone(),
+                bytes: d.data.as_slice(),
+                mask: mask.data.as_slice(),
+            },
+            _ => return Err(Error::new(Code::Internal, "a nullable column came as something else")),
+        },
+        _ => return Err(Error::new(Code::Operation, "this column cannot be used in a predicate")),
+    })
+}
