@@ -505,21 +505,22 @@ def write_store(
 def write_rows(x: zarr.Group, name: str, dtype: str, layout: Layout, old: zarr.Group) -> None:
     """An array of X with a chunk a row. A row without values has no chunk: no length is zero."""
     lengths = np.diff(old["indptr"][:])
-    with zarr.config.set({"array.rectilinear_chunks": True}):
-        array = x.create_array(
-            name,
-            shape=old[name].shape,
-            dtype=dtype,
-            chunks=[lengths[lengths > 0].tolist()],
-            compressors=compressor(layout.codec, np.dtype(dtype).itemsize),
-            fill_value=0,
-        )
-        array[:] = old[name][:].astype(dtype)
+    array = x.create_array(
+        name,
+        shape=old[name].shape,
+        dtype=dtype,
+        chunks=[lengths[lengths > 0].tolist()],
+        compressors=compressor(layout.codec, np.dtype(dtype).itemsize),
+        fill_value=0,
+    )
+    array[:] = old[name][:].astype(dtype)
 
 
 def relayout(source: Path, out: Path, layout: Layout) -> int:
     """A store like another one, but for the layout of X: minutes of drawing are saved. Its non-zeros."""
     shutil.copytree(source, out)
+    # zarr-python has such grids behind a switch.
+    zarr.config.set({"array.rectilinear_chunks": layout.rows})
     group = zarr.open_group(out, mode="r+", use_consolidated=False)
     old = zarr.open_group(source, mode="r")["X"]
     x = group["X"]
