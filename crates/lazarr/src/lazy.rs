@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lazarr_format::anndata::{Body, Element};
 use lazarr_format::{Code, DataType, Error, Result};
-use lazarr_plan::{Index, Mark, Plan, StagePlan};
+use lazarr_plan::{Amount, Index, Mark, Plan, StagePlan};
 use smallvec::SmallVec;
 
 use crate::axis::{Axis, AxisView, Step};
@@ -296,6 +296,7 @@ pub(crate) fn plan_of(
     make: &mut dyn FnMut(&[Index]) -> Result<Want>,
 ) -> Result<Plan> {
     let mut selection: Vec<StagePlan> = Vec::new();
+    let mut select_peak = Amount::default();
     if resolve {
         for axis in axes {
             axis.resolve(run)?;
@@ -307,7 +308,9 @@ pub(crate) fn plan_of(
                 continue;
             }
             for (columns, rows, certain) in axis.needs() {
-                selection.push(selection_stage(run, axis, &columns, &rows, certain)?);
+                let (stage, peak) = selection_stage(run, axis, &columns, &rows, certain)?;
+                selection.push(stage);
+                select_peak = peak.max(select_peak).at_best(peak.mark.max(select_peak.mark));
             }
         }
     }
@@ -315,6 +318,10 @@ pub(crate) fn plan_of(
     let indices: Vec<Index> = stand_ins.iter().map(|s| s.0.clone()).collect();
     let mut plan = run.plan(make(&indices)?, resolve)?;
     plan.selection = selection;
+    // The selection is made first, and what that takes is given back.
+    if select_peak.value > plan.peak_bytes.value {
+        plan.peak_bytes = select_peak.at_best(plan.peak_bytes.mark);
+    }
     let pending: Vec<bool> = axes.iter().map(|a| a.index().is_none()).collect();
     for element in &mut plan.elements {
         let own = of(&element.path);
@@ -333,20 +340,23 @@ pub(crate) fn plan_of(
     Ok(plan)
 }
 
-/// The columns that one step of a selection reads.
+/// The columns that one step of a selection reads, and the most memory that takes.
 fn selection_stage(
     run: &Run<'_>,
     axis: &AxisView,
     columns: &[Option<String>],
     rows: &Index,
     certain: bool,
-) -> Result<StagePlan> {
+) -> Result<(StagePlan, Amount)> {
     let mut want = Want::default();
     for name in columns {
         let column = axis.axis().column(name.as_deref())?;
         want.add(&column, std::slice::from_ref(rows), None)?;
     }
     let mut plan = run.plan(want, false)?;
+    // Beside the columns there are the masks of the rows that were found.
+    let masks = Amount::upper(rows.len() / 2 + 256);
+    let peak = plan.peak_bytes + masks;
     // They are read in blocks, and requests do not merge across these.
     for element in &mut plan.elements {
         element.bound(Mark::Upper, Mark::Upper);
@@ -362,5 +372,5 @@ fn selection_stage(
             array.shards.mark = Mark::Exact;
         }
     }
-    Ok(stage)
+    Ok((stage, peak))
 }

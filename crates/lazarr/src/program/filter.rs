@@ -216,7 +216,9 @@ impl Program for SparseFilter {
 
     fn beside(&self) -> Amount {
         let output = self.output();
-        Amount::estimate(output.value + self.sorted.len().saturating_mul(32))
+        // What is found is kept beside the result, in lists that have grown.
+        let found = output.value.saturating_add(output.value / 2);
+        Amount::estimate(found.saturating_add(self.sorted.len().saturating_mul(32)))
     }
 
     fn resolve_hint(&self) -> Option<String> {

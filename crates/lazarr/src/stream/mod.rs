@@ -72,7 +72,7 @@ impl Lazy {
             rows: index,
             at: 0,
             most_rows: rows.unwrap_or(u64::MAX),
-            most_bytes: bytes.unwrap_or_else(|| BLOCK_BYTES.min(run.cx.budget.limit() / 8)).max(1),
+            most_bytes: bytes.unwrap_or_else(|| block_bytes(run.cx.budget.limit())).max(1),
             window: None,
             window_at: 0,
             window_end: 0,
@@ -214,6 +214,12 @@ impl RowBlocks {
         let block = self.lazy.select(0, Step::Index(range(self.at, end, n)))?;
         Ok((end, block.collect_in(run)?))
     }
+}
+
+/// Bytes of a block by default. The one before may still be held while it is made: a quarter of the limit leaves as much
+/// for what reads it, and of limits that are not small it is large enough to lie on huge pages.
+fn block_bytes(limit: u64) -> u64 {
+    BLOCK_BYTES.min(if limit < 48 << 20 { limit / 8 } else { limit / 4 })
 }
 
 /// Bytes of a row of the result, a guess where strings or columns of a matrix are in it.
