@@ -79,7 +79,11 @@ fn vectors<const N: usize>(_: &[&[u8]; N], _: &mut [u8], _: usize) -> usize {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        _mm_loadu_si128, _mm_setzero_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8,
+        _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_setzero_si256, _mm256_storeu_si256,
+        _mm256_unpackhi_epi8, _mm256_unpacklo_epi8,
+    };
 
     /// Items that one step of each takes.
     pub(super) const SSE: usize = 16;

@@ -190,7 +190,7 @@ fn hot(from: &DataType, to: u8, high: i64, src: &[u8], dst: &mut [u8]) -> bool {
     let index64 = |b| (u64::from_le_bytes(b) <= high, (u64::from_le_bytes(b) as u32).to_ne_bytes());
     match (from, to) {
         (DataType::UInt(2), 4) => each::<2, 4>(src, dst, index16),
-        (DataType::Int(4), 4) if high <= i32::MAX as u64 => each::<4, 4>(src, dst, index32),
+        (DataType::Int(4), 4) if i32::try_from(high).is_ok() => each::<4, 4>(src, dst, index32),
         (DataType::UInt(4), 4) => each::<4, 4>(src, dst, index32),
         (DataType::Int(8) | DataType::UInt(8), 4) => each::<8, 4>(src, dst, index64),
         _ => false,

@@ -167,7 +167,7 @@ impl<'a> Frame<'a> {
             for (from, to) in runs {
                 match order {
                     Order::Bits => {
-                        bits::unshuffle(planes, from / size / 8..to.div_ceil(8 * size).min(items / 8), out)
+                        bits::unshuffle(planes, from / size / 8..to.div_ceil(8 * size).min(items / 8), out);
                     }
                     _ => unshuffle(planes, (from / size).min(items)..to.div_ceil(size).min(items), out),
                 }

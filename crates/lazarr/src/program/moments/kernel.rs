@@ -254,7 +254,7 @@ pub(super) struct Items<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-impl<'a> Items<'a> {
+impl Items<'_> {
     pub(super) fn size(self) -> usize {
         self.dtype.item_size().unwrap_or(1)
     }

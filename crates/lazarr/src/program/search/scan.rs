@@ -66,7 +66,7 @@ pub(super) fn find<const N: usize, T: Item, E>(
         }
         Wanted::Few(needles) => {
             let [a, b, c, d] = needles.map(T::of);
-            scan(items, get, last, |x| (x == a) | (x == b) | (x == c) | (x == d), each)
+            scan(items, get, last, |x| (x == a) || (x == b) || (x == c) || (x == d), each)
         }
         Wanted::Bits(bits) => {
             let set = |x: T| {
