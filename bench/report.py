@@ -54,8 +54,12 @@ MAIN = [
 ]
 
 
+# From here on what a chunk costs beyond its decoding can be told from noise.
+MANY_CHUNKS = 1_000
+
+
 def is_peer(name: str) -> bool:
-    return not name.startswith(("lazarr", "floor", "cellstream"))
+    return not name.startswith(("lazarr", "floor", "full floor", "cellstream"))
 
 
 def target(name: str, layout: str, seen: Answer) -> tuple[str, bool | None]:
@@ -97,7 +101,7 @@ def main_row(name: str, layout: str, seen: Answer) -> list[str]:
     if lazarr.get("cpu_s") and floor.get("cpu_s"):
         cpu = f"{lazarr['cpu_s'] / floor['cpu_s']:.2f}"
     over = "–"
-    if best and least and floor.get("chunks"):
+    if best and least and floor.get("chunks", 0) >= MANY_CHUNKS:
         over = f"{(best - least) * 1e6 / floor['chunks']:.2f}"
     if "error" in lazarr or "skipped" in lazarr:
         words = lazarr.get("error") or lazarr["skipped"]

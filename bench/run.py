@@ -34,7 +34,8 @@ from lockstep import Participant, alternate, build_floor
 from others import make_cellstream
 from readers import engines
 from report import main_table, peer_table, replace
-from stores import DATA, facts_of, make_store, warm
+from sections import cores, small_chunks
+from stores import DATA, facts_of, store_of, warm
 from workloads import WORKLOADS
 
 HERE = Path(__file__).resolve().parent
@@ -124,11 +125,15 @@ def bench_store(path: Path, layout: str, args: argparse.Namespace, facts: dict[s
     """The answers of one store: by workload, then by engine."""
     seen: dict[str, dict[str, Answer]] = {}
     for name in args.workloads:
-        if WORKLOADS[name].store not in (None, layout) or (WORKLOADS[name].store is None and layout in ALONE):
+        if WORKLOADS[name].store != (layout if layout in ALONE else None):
+            continue
+        if args.all and name not in ONLY.get(layout, args.workloads):
             continue
         answers = by_turns(path, layout, name, facts, args)
         for engine in args.engines:
-            if engine not in answers and engine not in ALWAYS_BY_TURNS:
+            if engine in answers or engine in ALWAYS_BY_TURNS:
+                continue
+            if args.offers[engine](name):
                 job = {"engine": engine, "workload": name, "path": str(path), "facts": facts}
                 job |= {"repeat": args.repeat, "patience_s": args.patience}
                 answers[engine] = run_worker(job, args.timeout)
@@ -142,6 +147,20 @@ def bench_store(path: Path, layout: str, args: argparse.Namespace, facts: dict[s
 ALWAYS_BY_TURNS = ("floor", "lazarr", "lazarr to_arrow, pyarrow to_pandas")
 # Stores that are there for one workload.
 ALONE = {w.store for w in WORKLOADS.values() if w.store is not None}
+
+
+# What is asked of the layouts that are not the main ones, in a run of everything.
+ONLY = {
+    "small": ["rows", "random", "repeats", "category", "all"],
+    "inner4k": ["random", "all"],
+    "inner16k": ["random", "all"],
+    "inner64k": ["rows", "random", "all"],
+    "blosc-zstd": ["rows", "random", "all"],
+    "rows": ["random", "all"],
+    "gzip": ["random", "all"],
+    "uncompressed": ["random", "all"],
+}
+LAYOUTS = ["lz4", "default", *ONLY, *sorted(ALONE)]
 
 
 def choose(text: str | None, known: list[str], what: str) -> list[str]:
@@ -163,7 +182,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--genes", type=int, default=30_000)
     parser.add_argument("--density", type=float, default=0.072)
     parser.add_argument("--full", action="store_true", help="200,000 cells: 430M non-zeros, 1 GB a store")
-    parser.add_argument("--layouts", default="lz4,default", help="of tools/make_store.py (lz4,default)")
+    parser.add_argument(
+        "--layouts", help=f"of {', '.join(LAYOUTS)}; lz4,default where engines or workloads are named"
+    )
+    parser.add_argument("--sections", help="of cores, small; all in a run of everything")
     parser.add_argument("--engines", help="comma-separated beginnings of names; `floor` is one")
     parser.add_argument("--workloads", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--repeat", type=int, default=5, help="calls after the discarded one, at least")
@@ -176,6 +198,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write RESULTS.md even if not all was run")
     args = parser.parse_args()
     args.all = args.engines is None and args.workloads is None
+    args.sections = "cores,small" if args.all and args.sections is None else args.sections or ""
+    if args.layouts is None:
+        # The layer and the hollow stores are there for one workload each.
+        mine = [WORKLOADS[name].store for name in (args.workloads or "").split(",") if name in WORKLOADS]
+        named = ",".join(name for name in mine if name) if args.workloads else ""
+        args.layouts = ",".join(LAYOUTS) if args.all else named or "lz4,default"
+    args.offers = {e.name: e.offers for e in engines()}
     args.engines = choose(args.engines, ["floor", *(e.name for e in engines())], "engine")
     args.workloads = choose(args.workloads, list(WORKLOADS), "workload")
     if args.full:
@@ -186,12 +215,12 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     args = parse()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     head = [
         f"- command: `python bench/run.py {' '.join(sys.argv[1:])}`",
         f"- commit: {commit()}",
         f"- versions: {versions()}",
-        f"- machine: {cores} cores, {platform.system()} {platform.machine()}; local files, warm page cache",
+        f"- machine: {processors} cores, {platform.machine()}; local files, warm page cache",
         f"- lazarr and floor by turns, best of {args.repeat} or more after one discarded call; "
         "the peers with each of zarr's pipelines",
         "",
@@ -199,15 +228,15 @@ def main() -> int:
     print("\n".join(head), flush=True)
     lines, peers, raw, failed = list(head), list(head), [], []
     for layout in args.layouts.split(","):
-        path = make_store(args.cells, args.genes, args.density, layout)
+        path = store_of(args.cells, args.genes, args.density, layout)
+        facts = facts_of(path)
         disk = warm(path)
         if "cellstream" in args.engines and layout not in ALONE:
             make_cellstream(path)
-        title = (
-            f"{args.cells:,} cells × {args.genes:,} genes, layout `{layout}`, {disk / 1e6:,.0f} MB on disk"
-        )
+        size = f"{facts['cells']:,} cells × {facts['n_genes']:,} genes"
+        title = f"{size}, layout `{layout}`, {disk / 1e6:,.0f} MB on disk"
         print(f"## {title}\n", flush=True)
-        seen = bench_store(path, layout, args, facts_of(path))
+        seen = bench_store(path, layout, args, facts)
         raw.append({"store": path.name, "layout": layout, "seen": seen})
         table = main_table(layout, seen)
         print("\n".join(["", f"### {title}", "", *table, ""]), flush=True)
@@ -219,6 +248,11 @@ def main() -> int:
                 failed.append(f"{layout} {name}: {answers['lazarr']['error']}")
             if len({a["digest"] for a in answers.values() if "digest" in a}) > 1:
                 failed.append(f"{layout} {name}: different answers")
+    if "small" in args.sections:
+        lines += small_chunks(args)
+    if "cores" in args.sections:
+        lines += cores(args, ["lz4", "default"])
+    print("\n".join(lines[lines.index("") :] if args.sections else []))
     (DATA / "last.json").write_text(json.dumps(raw, indent=1), encoding="utf-8")
     lines.append("All engines gave equal answers." if not failed else f"**FAILED: {'; '.join(failed)}**")
     print(f"\n{lines[-1]}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 import zarr
 from engines import CATEGORY
@@ -23,7 +25,96 @@ def make_store(cells: int, genes: int, density: float, layout: str) -> Path:
     if not path.exists():
         DATA.mkdir(parents=True, exist_ok=True)
         words = ["--cells", cells, "--genes", genes, "--density", density, "--layout", layout, "--out", path]
+        # The same counts in another layout are copied, not drawn again.
+        other = DATA / f"{cells}x{genes}-{density:g}-lz4.zarr"
+        if other.exists():
+            words += ["--like", other]
         subprocess.run([sys.executable, ROOT / "tools" / "make_store.py", *map(str, words)], check=True)
+    return path
+
+
+def make_dense(cells: int) -> Path:
+    """A store whose layer is dense: 200 genes."""
+    path = DATA / f"dense-{cells}.zarr"
+    if not path.exists():
+        words = ["--cells", cells, "--genes", 200, "--density", 0.3, "--dense-layer", "--out", path]
+        subprocess.run([sys.executable, ROOT / "tools" / "make_store.py", *map(str, words)], check=True)
+    return path
+
+
+def store_of(cells: int, genes: int, density: float, layout: str) -> Path:
+    """The store of a layout, the ones of their own included."""
+    if layout == "dense":
+        return make_dense(cells)
+    if layout.startswith("hollow"):
+        return make_hollow(layout)
+    return make_store(cells, genes, density, layout)
+
+
+def hollow_matrix(group: zarr.Group, cells: int, genes: int, starts: np.ndarray | None, nnz: int) -> None:
+    """A matrix whose chunks are not there; its row starts are."""
+    x = group.create_group(
+        "X",
+        attributes={"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [cells, genes]},
+    )
+    indptr = x.create_array("indptr", shape=(cells + 1,), dtype="int64", chunks=(1 << 16,), fill_value=0)
+    if starts is not None:
+        indptr[:] = starts
+    inner, shard = 2048, 1 << 26
+    for name, dtype in (("data", "float32"), ("indices", "uint16")):
+        kwargs = {"shards": (shard,)} if nnz else {}
+        x.create_array(
+            name, shape=(nnz,), dtype=dtype, chunks=(inner,), compressors=None, fill_value=0, **kwargs
+        )
+
+
+def hollow_shards(folder: Path, nnz: int, itemsize: int) -> None:
+    """Shards without codec, whose inner chunks are holes in a file: places without a stored byte."""
+    inner, shard = 2048 * itemsize, (1 << 26) * itemsize
+    count = shard // inner
+    entries = np.empty((count, 2), dtype="<u8")
+    entries[:, 0] = np.arange(count, dtype="<u8") * np.uint64(inner)
+    entries[:, 1] = inner
+    index = entries.tobytes()
+    index += np.array([google_crc32c.value(index)], dtype="<u4").tobytes()
+    (folder / "c").mkdir(exist_ok=True)
+    for number in range(-(-nnz // (1 << 26))):
+        with (folder / "c" / str(number)).open("wb") as file:
+            file.truncate(shard)
+            file.seek(shard)
+            file.write(index)
+
+
+def make_hollow(kind: str) -> Path:
+    """`hollow-cells`: ten million cells without a value. `hollow-chunks`: a million inner chunks of holes."""
+    path = DATA / f"{kind}.zarr"
+    if path.exists():
+        return path
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    many = kind == "hollow-cells"
+    cells = 10_000_000 if many else 1 << 20
+    nnz = 0 if many else 1 << 30
+    group = zarr.open_group(partial, mode="w", zarr_format=3)
+    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    hollow_matrix(group, cells, 1_000, None if many else np.arange(cells + 1) * (nnz // cells), nnz)
+    for axis, length in (("obs", cells), ("var", 1_000)):
+        attributes = {
+            "encoding-type": "dataframe",
+            "encoding-version": "0.2.0",
+            "_index": "_index",
+            "column-order": [],
+        }
+        table = group.create_group(axis, attributes=attributes)
+        index = table.create_array("_index", shape=(length,), dtype="string", chunks=(1 << 16,))
+        index.attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+    for name in ("layers", "obsm", "varm", "obsp", "varp", "uns"):
+        group.create_group(name, attributes={"encoding-type": "dict", "encoding-version": "0.1.0"})
+    if nnz:
+        hollow_shards(partial / "X" / "data", nnz, 4)
+        hollow_shards(partial / "X" / "indices", nnz, 2)
+    zarr.consolidate_metadata(group.store)
+    partial.rename(path)
     return path
 
 
@@ -63,6 +154,8 @@ def facts_of(path: Path) -> dict[str, Any]:
     """Sizes, selections and genes of a store. The genes are counted once and kept beside the store."""
     group = zarr.open_group(path, mode="r", zarr_format=3)
     cells, n_genes = group["X"].attrs["shape"]
+    if path.name.startswith("hollow"):
+        return {"cells": cells, "n_genes": n_genes}
     # All layouts of one size hold the same counts.
     kept = DATA / f"{path.name.rsplit('-', 1)[0]}.genes.json"
     if not kept.exists():

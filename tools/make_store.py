@@ -89,6 +89,8 @@ class Layout:
     index_dtype: str
     inner: int | None
     shard: int | None
+    rows: bool = False
+    """A chunk a row, each an object of its own: a rectilinear grid, which shards cannot have."""
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -98,6 +100,14 @@ LAYOUTS: dict[str, Layout] = {
     "lz4": Layout(codec="blosc-lz4", index_dtype="uint16", inner=139_264, shard=None),
     # Chunks so small that a scattered row costs a row or two of decoding.
     "small": Layout(codec="blosc-lz4", index_dtype="uint16", inner=2_048, shard=64 << 20),
+    "inner4k": Layout(codec="blosc-lz4", index_dtype="uint16", inner=4_096, shard=64 << 20),
+    "inner16k": Layout(codec="blosc-lz4", index_dtype="uint16", inner=16_384, shard=64 << 20),
+    "inner64k": Layout(codec="blosc-lz4", index_dtype="uint16", inner=65_536, shard=64 << 20),
+    "rows": Layout(codec="blosc-lz4", index_dtype="uint16", inner=None, shard=None, rows=True),
+    # The other codecs, at the size of a training loader's chunks.
+    "blosc-zstd": Layout(codec="blosc-zstd", index_dtype="uint16", inner=139_264, shard=None),
+    "gzip": Layout(codec="gzip", index_dtype="uint16", inner=139_264, shard=None),
+    "uncompressed": Layout(codec="none", index_dtype="uint16", inner=139_264, shard=None),
 }
 
 # Uncompressed size at which anndata ends a shard.
@@ -449,7 +459,15 @@ def make_var(model: Model, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def write_store(
-    out: Path, *, cells: int, genes: int, density: float, seed: int, layout: Layout, threads: int
+    out: Path,
+    *,
+    cells: int,
+    genes: int,
+    density: float,
+    seed: int,
+    layout: Layout,
+    threads: int,
+    dense_layer: bool = False,
 ) -> int:
     """Write the store; return its number of non-zeros."""
     if np.iinfo(layout.index_dtype).max < genes - 1:
@@ -474,7 +492,7 @@ def write_store(
         "varm": {},
         "obsp": {},
         "varp": {},
-        "layers": {},
+        "layers": {"dense": rng.standard_normal((cells, genes), dtype=np.float32)} if dense_layer else {},
         "uns": uns,
         "raw": None,
     }
@@ -482,6 +500,42 @@ def write_store(
         ad.io.write_elem(group, name, value)
     zarr.consolidate_metadata(group.store)
     return int(sums["nnz"])
+
+
+def write_rows(x: zarr.Group, name: str, dtype: str, layout: Layout, old: zarr.Group) -> None:
+    """An array of X with a chunk a row. A row without values has no chunk: no length is zero."""
+    lengths = np.diff(old["indptr"][:])
+    array = x.create_array(
+        name,
+        shape=old[name].shape,
+        dtype=dtype,
+        chunks=[lengths[lengths > 0].tolist()],
+        compressors=compressor(layout.codec, np.dtype(dtype).itemsize),
+        fill_value=0,
+    )
+    array[:] = old[name][:].astype(dtype)
+
+
+def relayout(source: Path, out: Path, layout: Layout) -> int:
+    """A store like another one, but for the layout of X: minutes of drawing are saved. Its non-zeros."""
+    shutil.copytree(source, out)
+    # zarr-python has such grids behind a switch.
+    zarr.config.set({"array.rectilinear_chunks": layout.rows})
+    group = zarr.open_group(out, mode="r+", use_consolidated=False)
+    old = zarr.open_group(source, mode="r")["X"]
+    x = group["X"]
+    nnz = int(old["data"].shape[0])
+    for name, dtype in (("data", "float32"), ("indices", layout.index_dtype)):
+        del x[name]
+        if layout.rows:
+            write_rows(x, name, dtype, layout, old)
+            continue
+        writer = Appender(x, name, dtype, layout, max(nnz, 1))
+        for start in range(0, nnz, 1 << 25):
+            writer.append(old[name][start : start + (1 << 25)])
+        writer.finish()
+    zarr.consolidate_metadata(group.store)
+    return nnz
 
 
 def use_fastest_pipeline() -> None:
@@ -513,6 +567,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--shard", type=int, help="elements of a shard of X (overrides the layout)")
     parser.add_argument("--codec", choices=CODECS, help="codec of X (overrides the layout)")
     parser.add_argument("--index-dtype", choices=INDEX_DTYPES, help="of X/indices (overrides the layout)")
+    parser.add_argument("--like", type=Path, help="take everything but the layout of X from this store")
+    parser.add_argument(
+        "--dense-layer", action="store_true", help="write layers/dense as well: float32, all genes"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--force", action="store_true", help="replace what stands at --out")
@@ -530,6 +588,7 @@ def main(argv: list[str] | None = None) -> int:
         index_dtype=args.index_dtype or base.index_dtype,
         inner=args.inner or base.inner,
         shard=args.shard or base.shard,
+        rows=base.rows,
     )
     use_fastest_pipeline()
     started = time.perf_counter()
@@ -540,15 +599,20 @@ def main(argv: list[str] | None = None) -> int:
         warnings.simplefilter("ignore", category=UserWarning)
         warnings.simplefilter("ignore", category=FutureWarning)
         try:
-            nnz = write_store(
-                partial,
-                cells=args.cells,
-                genes=args.genes,
-                density=args.density,
-                seed=args.seed,
-                layout=layout,
-                threads=args.threads,
-            )
+            if args.like is not None:
+                nnz = relayout(args.like, partial, layout)
+                args.cells, args.genes = zarr.open_group(partial, mode="r")["X"].attrs["shape"]
+            else:
+                nnz = write_store(
+                    partial,
+                    cells=args.cells,
+                    genes=args.genes,
+                    density=args.density,
+                    seed=args.seed,
+                    layout=layout,
+                    threads=args.threads,
+                    dense_layer=args.dense_layer,
+                )
         except ValueError as error:
             shutil.rmtree(partial, ignore_errors=True)
             print(f"error: {error}", file=sys.stderr)

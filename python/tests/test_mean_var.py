@@ -87,7 +87,9 @@ def test_every_layout_and_selection(stores, number, seed):
             for ddof in (0, 1):
                 check(view.X.mean_var(axis, ddof=ddof), expected(part, axis, ddof))
                 for layer in ("csc", "dense"):
-                    whole = np.asarray(adata.layers[layer].toarray() if layer == "csc" else adata.layers[layer])
+                    whole = np.asarray(
+                        adata.layers[layer].toarray() if layer == "csc" else adata.layers[layer]
+                    )
                     found = view.layers[layer].mean_var(axis, ddof=ddof)
                     check(found, expected(whole[rows][:, columns], axis, ddof))
     check(lazy.obsm["dense"].mean_var(), expected(adata.obsm["dense"], 0))
@@ -105,7 +107,9 @@ def test_hard_numbers(tmp_path, kind, seed):
     x[:, 0] = 1e8 + rng.normal(size=n)  # the square of the mean hides the variance
     x[:, 1] = 5.5  # no variance at all
     x[:, 2] = rng.random(n) < 0.01
-    x[:, 3] = 1e158 * (1 + 1e-8 * rng.normal(size=n))  # squares that no float64 holds, but for their differences
+    x[:, 3] = 1e158 * (
+        1 + 1e-8 * rng.normal(size=n)
+    )  # squares that no float64 holds, but for their differences
     x[:, 4] = rng.normal(size=n)
     x[5, 4] = np.nan
     x[:, 5] = rng.normal(size=n)
@@ -135,7 +139,12 @@ def test_threads_and_limits_change_nothing(large):
     path, x = large
     whole = lz.open(path).X.mean_var()
     check(whole, expected(x, 0))
-    for options in ({"threads": 1}, {"threads": 5}, {"memory_limit": "24MiB"}, {"memory_limit": "24MiB", "threads": 1}):
+    for options in (
+        {"threads": 1},
+        {"threads": 5},
+        {"memory_limit": "24MiB"},
+        {"memory_limit": "24MiB", "threads": 1},
+    ):
         found = lz.open(path, audit=False, **options).X.mean_var()
         assert all(np.array_equal(a, b) for a, b in zip(found, whole, strict=True)), options
 

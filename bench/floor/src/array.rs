@@ -16,6 +16,8 @@ pub(crate) struct Array {
     pub(crate) shape: Vec<u64>,
     chunk: Vec<u64>,
     inner: Vec<u64>,
+    /// Where the chunks of a rectilinear grid of one axis start.
+    starts: Option<Vec<u64>>,
     /// Bytes of an item; `None` for strings.
     pub(crate) item: Option<usize>,
     codec: Codec,
@@ -65,6 +67,30 @@ fn numbers(value: &Value) -> Result<Vec<u64>, String> {
     list.iter().map(|v| v.as_u64().ok_or_else(|| format!("{v} is no size"))).collect()
 }
 
+/// The starts of the chunks of a grid of one axis: a list of lengths, or of lengths with their counts.
+fn chunk_starts(shapes: &Value) -> Result<Vec<u64>, String> {
+    let (mut starts, mut at) = (Vec::new(), 0);
+    match shapes.as_array().map(Vec::as_slice) {
+        Some([axis]) => {
+            for edge in axis.as_array().ok_or("chunks of one length on a rectilinear grid")? {
+                let (len, count) = match edge.as_u64() {
+                    Some(len) => (len, 1),
+                    None => match numbers(edge)?[..] {
+                        [len, count] => (len, count),
+                        _ => return Err(format!("{edge} is no length of chunks")),
+                    },
+                };
+                for _ in 0..count {
+                    starts.push(at);
+                    at += len;
+                }
+            }
+            Ok(starts)
+        }
+        _ => Err("a rectilinear grid of another rank".to_owned()),
+    }
+}
+
 fn item_size(name: &str) -> Result<Option<usize>, String> {
     if name == "bool" {
         return Ok(Some(1));
@@ -99,10 +125,11 @@ impl Array {
         let text = std::fs::read(folder.join("zarr.json")).map_err(|error| format!("{path}: {error}"))?;
         let meta: Value = serde_json::from_slice(&text).map_err(|error| format!("{path}: {error}"))?;
         let grid = &meta["chunk_grid"];
-        if grid["name"] != "regular" {
-            return Err(format!("{path}: the grid {} is not known here", grid["name"]));
-        }
-        let chunk = numbers(&grid["configuration"]["chunk_shape"])?;
+        let (chunk, starts) = match grid["name"].as_str() {
+            Some("regular") => (numbers(&grid["configuration"]["chunk_shape"])?, None),
+            Some("rectilinear") => (vec![1], Some(chunk_starts(&grid["configuration"]["chunk_shapes"])?)),
+            _ => return Err(format!("{path}: the grid {} is not known here", grid["name"])),
+        };
         let first = &meta["codecs"][0];
         let (inner, codecs, sharding) = if first["name"] == "sharding_indexed" {
             let set = &first["configuration"];
@@ -123,6 +150,7 @@ impl Array {
             shape: numbers(&meta["shape"])?,
             chunk,
             inner,
+            starts,
             item: item_size(meta["data_type"].as_str().unwrap_or_default())?,
             codec,
             tail,
@@ -131,14 +159,31 @@ impl Array {
         })
     }
 
-    /// Items of an inner chunk along the first axis.
-    pub(crate) fn step(&self) -> u64 {
-        self.inner.first().copied().unwrap_or(1)
+    /// The inner chunk along the first axis that this item is in.
+    fn step_of(&self, item: u64) -> u64 {
+        match &self.starts {
+            Some(starts) => starts.partition_point(|start| *start <= item) as u64 - 1,
+            None => item / self.inner.first().copied().unwrap_or(1),
+        }
     }
 
     /// The inner chunks along the first axis.
     pub(crate) fn steps(&self) -> u64 {
-        self.shape.first().map_or(1, |n| n.div_ceil(self.step()))
+        match self.shape.first() {
+            None => 1,
+            Some(0) => 0,
+            Some(n) => self.step_of(n - 1) + 1,
+        }
+    }
+
+    /// The inner chunks along the first axis that stretches of items touch, ascending, each once.
+    pub(crate) fn touched(&self, stretches: impl Iterator<Item = (u64, u64)>) -> Vec<u64> {
+        let mut found: Vec<u64> = Vec::new();
+        for (start, stop) in stretches.filter(|(start, stop)| start < stop) {
+            let next = found.last().map_or(0, |last| last + 1);
+            found.extend(self.step_of(start).max(next)..=self.step_of(stop - 1));
+        }
+        found
     }
 
     /// Where the inner chunks lie whose place along the first axis is in `touched` (ascending); missing ones are left out.

@@ -68,16 +68,6 @@ pub(crate) struct Work {
     pub(crate) result_is_decoded: bool,
 }
 
-/// The steps of `step` items that the stretches touch, ascending, each once.
-fn steps(stretches: impl Iterator<Item = (u64, u64)>, step: u64) -> Vec<u64> {
-    let mut found: Vec<u64> = Vec::new();
-    for (start, stop) in stretches.filter(|(start, stop)| start < stop) {
-        let next = found.last().map_or(0, |last| last + 1);
-        found.extend((start / step).max(next)..=(stop - 1) / step);
-    }
-    found
-}
-
 /// All row starts of a matrix.
 fn row_starts(indptr: &Array, files: &mut Files) -> Result<Vec<u64>, String> {
     let item = indptr.item.ok_or("row starts are no strings")?;
@@ -117,7 +107,7 @@ impl Work {
         for path in list(&job["dense"]) {
             let array = Array::open(store, path)?;
             let all = array.shape.first().copied().unwrap_or(1);
-            let touched = steps(rows.stretches(all).into_iter(), array.step());
+            let touched = array.touched(rows.stretches(all).into_iter());
             work.places.extend(array.places(touched.into_iter(), &mut files)?);
             let width: u64 = array.shape.iter().skip(1).product();
             work.result += (rows.count(all) * width) as usize * array.item.unwrap_or(0);
@@ -145,7 +135,7 @@ impl Work {
         for part in list(&job["parts"]) {
             if part == "indptr" {
                 let stretches = rows.stretches(all).into_iter().map(|(start, stop)| (start, stop + 1));
-                self.places.extend(indptr.places(steps(stretches, indptr.step()).into_iter(), files)?);
+                self.places.extend(indptr.places(indptr.touched(stretches).into_iter(), files)?);
                 continue;
             }
             let array = Array::open(store, &format!("{matrix}/{part}"))?;
@@ -153,7 +143,7 @@ impl Work {
                 .stretches(all)
                 .into_iter()
                 .map(|(start, stop)| (starts[start as usize], starts[stop as usize]));
-            self.places.extend(array.places(steps(stretches, array.step()).into_iter(), files)?);
+            self.places.extend(array.places(array.touched(stretches).into_iter(), files)?);
             if part == "data" {
                 item = array.item.unwrap_or(0);
             }

@@ -136,12 +136,14 @@ impl Own {
 }
 
 type Answer = Result<(), String>;
+/// Where a thread is given rounds, where it answers, and itself.
+type Helper = (mpsc::Sender<Arc<Round>>, mpsc::Receiver<Answer>, JoinHandle<()>);
 
 /// The threads, and the work that they run over and over.
 pub(crate) struct Runner {
     pub(crate) shared: Arc<Shared>,
     own: Own,
-    helpers: Vec<(mpsc::Sender<Arc<Round>>, mpsc::Receiver<Answer>, JoinHandle<()>)>,
+    helpers: Vec<Helper>,
     /// Decoded bytes; known after the first run.
     pub(crate) decoded: usize,
 }

@@ -213,7 +213,7 @@ fn take(chunk: &Vlen, taken: &mut Taken, from: u64, to: u64, len: u64) -> Result
     let mut short = true;
     taken.lens.extend(offsets.windows(2).map(|w| {
         let len = w[1].wrapping_sub(w[0]);
-        short &= len <= u64::from(u32::MAX);
+        short &= u32::try_from(len).is_ok();
         len as u32
     }));
     taken.runs.push((to, len, end - start));
