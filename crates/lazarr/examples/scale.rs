@@ -5,6 +5,8 @@
 //! runs one case in a process of its own and prints by how many bytes that grew. `scale table STORE obs` reads a table of a
 //! store to Arrow. `LAZARR_CELLS` sets another size.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement: what goes wrong ends it")]
+#![allow(clippy::print_stdout, reason = "the table is what it is run for")]
+#![allow(clippy::single_range_in_vec_init, reason = "one range of bytes is what is meant")]
 
 use std::collections::BTreeSet;
 use std::process::Command;

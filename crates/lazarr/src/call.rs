@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
 
     /// What is known to be needed, and what would be enough: the results, what is held beside them, and one thread. The
     /// first has only what cannot be less.
-    fn needs(&self, exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> (u64, Amount) {
+    fn needs(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> (u64, Amount) {
         let held = want.leaves.iter().flat_map(|(_, p)| [p.output(), p.beside()]);
         let least = held.clone().filter(|a| a.mark == Mark::Exact).map(|a| a.value);
         let least = least.fold(0, u64::saturating_add);
@@ -183,16 +183,20 @@ impl<'a> Run<'a> {
 
     /// Ends at once what cannot fit, whatever comes, and says what would be enough.
     fn refuse(&self, exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)], before: u64) -> Result<()> {
-        let (least, enough) = self.needs(exec, want, stages);
+        let (least, enough) = Self::needs(exec, want, stages);
         if before.saturating_add(least) <= self.cx.budget.limit() {
             return Ok(());
         }
-        Err(self.cx.budget.refusal(
-            least,
-            before,
-            before.saturating_add(enough.value.max(least)),
-            "what is read",
-        ))
+        let most = before.saturating_add(enough.value.max(least));
+        Err(Self::named(self.cx.budget.refusal(least, before, most, "what is read"), want))
+    }
+
+    /// An error of all that is wanted, with the name of the element where it is one.
+    fn named(e: Error, want: &Want) -> Error {
+        match want.labels.as_slice() {
+            [one] => e.element(&*one.path),
+            _ => e,
+        }
     }
 
     /// The error of what did not fit, with a limit that would have been enough for all, where that is known.
@@ -204,7 +208,7 @@ impl<'a> Run<'a> {
         stages: &[(usize, Stage)],
         before: u64,
     ) -> Error {
-        let (least, enough) = self.needs(exec, want, stages);
+        let (least, enough) = Self::needs(exec, want, stages);
         if e.code() != Code::MemoryLimit || enough.mark != Mark::Exact {
             return e;
         }
@@ -212,7 +216,8 @@ impl<'a> Run<'a> {
         if more <= self.cx.budget.limit() {
             return e; // others took it
         }
-        self.cx.budget.refusal(least, before, more, "what is read, and reading it,").source(e)
+        let all = self.cx.budget.refusal(least, before, more, "what is read, and reading it,");
+        Self::named(all, want).source(e)
     }
 
     /// Every read that an execution makes, in stages: those before the last are made to know the next.

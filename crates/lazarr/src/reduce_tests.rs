@@ -1,4 +1,5 @@
 //! Mean and variance against plain loops over generated stores; the same to the last bit for any number of threads.
+#![allow(clippy::float_cmp, reason = "infinities are equal or not")]
 
 use std::sync::Arc;
 

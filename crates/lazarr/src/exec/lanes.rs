@@ -50,6 +50,7 @@ pub(crate) struct Partial {
 }
 
 /// A stage that is walked in lanes.
+#[allow(clippy::struct_field_names, reason = "the lanes of a stage of lanes")]
 pub(crate) struct Lanes<'p> {
     /// The reads of each lane.
     pub(crate) lanes: &'p [Vec<ArrayRead>],

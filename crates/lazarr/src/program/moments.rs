@@ -44,6 +44,7 @@ pub(crate) enum Matrix {
 }
 
 /// Sums of each result: what they are of stands with [`Form`].
+#[allow(clippy::struct_field_names, reason = "there is no better word for what they are")]
 pub(crate) struct Sums {
     /// Two or four for each result: [`Moments::new`], [`Moments::centred`].
     pub(crate) sums: Vec<f64>,
@@ -535,8 +536,8 @@ impl Reduce for Summing {
         }
         drop(total);
         let (first, end) = self.results_of(lane);
-        let (sums, _charge) = self.zeros(first, end - first)?;
-        Ok(Partial { first, sums, _charge })
+        let (sums, charge) = self.zeros(first, end - first)?;
+        Ok(Partial { first, sums, _charge: charge })
     }
 
     fn add(&self, partial: &mut Partial, reads: &[ArrayRead], met: &Met<'_>) -> Result<()> {

@@ -1,4 +1,5 @@
 //! The inner loops, number by number.
+#![allow(clippy::float_cmp, reason = "these numbers have exact results")]
 
 use lazarr_format::DataType;
 

@@ -1,4 +1,5 @@
 //! Chunks decoded in part, and by the walk over a blosc frame: against the libraries.
+#![allow(clippy::single_range_in_vec_init, reason = "one range of items is what is meant")]
 
 use std::ops::Range;
 

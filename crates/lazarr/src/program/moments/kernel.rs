@@ -240,7 +240,9 @@ pub(super) fn fold<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>)
         for value in rest {
             F::add(&mut own[0], number(*value), 1.0);
         }
-        own.iter().for_each(|own| F::merge(sums, own));
+        for own in &own {
+            F::merge(sums, own);
+        }
     }
     if let Some(sums) = sums.first_chunk_mut::<W>() {
         each_dtype!(values.dtype, number => all::<W, _, F>(sums, values.bytes, number));
