@@ -165,7 +165,7 @@ def _new_strings() -> bool:
     if int(pd.__version__.split(".")[0]) < 3:
         return False
     try:
-        from pandas._config import using_string_dtype
+        from pandas._config import using_string_dtype  # type: ignore[attr-defined]
     except ImportError:
         # Making one tells as well, but makes pyarrow load what it has for pandas: milliseconds and megabytes.
         return bool(pd.Index(["a"]).dtype == "str")

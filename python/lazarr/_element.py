@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
@@ -261,9 +261,7 @@ class _Turnable(Element):
             index = tuple(reversed(_index.unpack(index, self.ndim)))
         return super().__getitem__(index)
 
-    def plan(
-        self, *, resolve: bool = False, verb: Literal["to_memory", "mean_var"] = "to_memory", axis: int = 0
-    ) -> Plan:
+    def plan(self, *, resolve: bool = False, verb: str = "to_memory", axis: int = 0) -> Plan:
         """What a verb would cost. Reads nothing, or with `resolve` what is small and makes it exact.
 
         Parameters
@@ -298,7 +296,7 @@ class _Turnable(Element):
         ddof
             The variance is divided by the number of values less this, as in numpy.
         """
-        if isinstance(ddof, bool) or not isinstance(ddof, int) or ddof < 0:
+        if isinstance(ddof, bool) or not _index.is_integer(ddof) or ddof < 0:
             msg = f"ddof is an integer from 0 on, not {ddof!r}"
             raise type_error(msg)
         with inside(self.path):

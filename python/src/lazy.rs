@@ -351,7 +351,6 @@ impl Lazy {
         within(py, self.0.session(), &limits, read)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]
     fn plan_mean_var(
         &self,
         py: Python<'_>,
@@ -365,7 +364,6 @@ impl Lazy {
         Ok(plan_text(&run(py, &limits, |call| self.0.plan_mean_var(call, axis, resolve))?))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a call may set comes one by one")]
     fn mean_var<'py>(
         &self,
         py: Python<'py>,
