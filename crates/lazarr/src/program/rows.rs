@@ -331,20 +331,25 @@ impl RowStarts {
         }
     }
 
-    /// Calls `f(destination, start, end)` for each selected row that has stored values in `span`; rows ascend.
-    pub(crate) fn each_in(&self, span: std::ops::Range<u64>, mut f: impl FnMut(u64, u64, u64)) {
+    /// The first run of rows that ends after a stored value. Ends ascend with the rows, where these ascend.
+    fn first_after(&self, pos: u64) -> usize {
         let starts = self.starts();
-        let get = |i: u64| u64::from_ne_bytes(starts[i as usize]);
-        // Ends ascend with the rows, which ascend here.
         let (mut first, mut last) = (0, self.runs.len());
         while first < last {
             let mid = first.midpoint(last);
-            if get(self.places[mid] + self.runs[mid].len) <= span.start {
+            if u64::from_ne_bytes(starts[(self.places[mid] + self.runs[mid].len) as usize]) <= pos {
                 first = mid + 1;
             } else {
                 last = mid;
             }
         }
+        first
+    }
+
+    /// Calls `f(destination, start, end)` for each selected row that has stored values in `span`; rows ascend.
+    pub(crate) fn each_in(&self, span: std::ops::Range<u64>, mut f: impl FnMut(u64, u64, u64)) {
+        let starts = self.starts();
+        let first = self.first_after(span.start);
         for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
             let window = &starts[place as usize..=(place + run.len) as usize];
             let skip = window[1..].partition_point(|b| u64::from_ne_bytes(*b) <= span.start);
@@ -369,15 +374,7 @@ impl RowStarts {
     ) -> Result<(), E> {
         let starts = self.starts();
         let get = |i: u64| u64::from_ne_bytes(starts[i as usize]);
-        let (mut first, mut last) = (0, self.runs.len());
-        while first < last {
-            let mid = first.midpoint(last);
-            if get(self.places[mid] + self.runs[mid].len) <= span.start {
-                first = mid + 1;
-            } else {
-                last = mid;
-            }
-        }
+        let first = self.first_after(span.start);
         for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
             let start = get(place).max(span.start);
             let end = get(place + run.len).min(span.end);
