@@ -41,6 +41,37 @@ fn decode(chain: &Chain, encoded: &[u8], len: usize) -> Option<Vec<u8>> {
     first
 }
 
+/// Decodes some stretches of a chunk of bytes: what comes out is what the whole has there, and nothing else is written to.
+fn in_part(chain: &Chain, encoded: &[u8], len: usize, whole: Option<&[u8]>) {
+    // Places that differ from input to input, and are the same at each run.
+    let mut state = encoded.iter().fold(len as u64, |n, &b| n.wrapping_mul(0x0100_0000_01b3) ^ u64::from(b));
+    let mut below = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n.max(1)
+    };
+    let mut scratch = Scratch::default();
+    for _ in 0..3 {
+        let (mut wanted, mut at) = (Vec::new(), below(len));
+        for _ in 0..=below(3) {
+            let end = (at + below([4, len][below(2)] + 1)).min(len);
+            wanted.push(at..end);
+            at = (end + below(len)).min(len);
+        }
+        let mut out = vec![0x5a; len + 8];
+        let (inside, guard) = out.split_at_mut(len);
+        if chain.decode_some(encoded, inside, &wanted, &mut scratch).is_ok()
+            && let Some(whole) = whole
+        {
+            for range in &wanted {
+                assert_eq!(inside[range.clone()], whole[range.clone()], "{wanted:?} of {len}");
+            }
+        } else {
+            assert!(whole.is_none(), "a part fails where the whole decodes");
+        }
+        assert_eq!(guard, [0x5a; 8]);
+    }
+}
+
 /// By the first bytes the length of the chunk; then what is stored. Against the library, where it decodes too.
 fn against(
     data: &[u8],
@@ -50,6 +81,7 @@ fn against(
     let mut feed = Feed(data);
     let len = usize::from(feed.word()).max(1);
     let ours = decode(&chain(&[len as u64]), feed.0, len);
+    in_part(&chain(&[len as u64]), feed.0, len, ours.as_deref());
     let mut room = vec![0; MOST + 1];
     let theirs = library(feed.0, &mut room).map(|n| &room[..n]);
     if let (Some(ours), Some(theirs)) = (&ours, theirs) {
@@ -123,7 +155,7 @@ pub fn codec_crc32c(data: &[u8]) {
     });
 }
 
-/// blosc, of v2 (which has no types) and of v3. c-blosc has no safe face here: what its header says must hold.
+/// blosc, of v2 (which has no types) and of v3, against c-blosc.
 pub fn codec_blosc(data: &[u8]) {
     let mut feed = Feed(data);
     let (flags, len) = (feed.byte(), usize::from(feed.word()).max(1));
@@ -135,7 +167,12 @@ pub fn codec_blosc(data: &[u8]) {
             json!({"cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": 4, "blocksize": 0});
         v3(json!({"name": "blosc", "configuration": configuration}), &shape, &UINT8)
     };
-    let Some(out) = decode(&chain, feed.0, len) else { return };
+    let ours = decode(&chain, feed.0, len);
+    in_part(&chain, feed.0, len, ours.as_deref());
+    if let Some(theirs) = crate::blosc::decoded(feed.0, len) {
+        assert!(ours.as_ref().is_some_and(|ours| *ours == theirs), "not what the library decodes");
+    }
+    let Some(out) = ours else { return };
     let number = |at: usize| u32::from_le_bytes(feed.0[at..at + 4].try_into().unwrap()) as usize;
     assert!(feed.0.len() >= 16, "a chunk without a header");
     assert_eq!(number(4), len, "the length of the header");

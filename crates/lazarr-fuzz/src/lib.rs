@@ -7,6 +7,7 @@
 #![allow(clippy::missing_panics_doc, reason = "as above")]
 
 mod archive;
+mod blosc;
 mod chunks;
 mod feed;
 mod matrix;

@@ -163,6 +163,45 @@ fn damaged_blosc_frames() {
 }
 
 #[test]
+fn the_first_bytes_of_lz4_blocks() {
+    use super::super::lz4::block::{decode, decode_prefix};
+    let mut rng = Rng(5);
+    for len in [1, 15, 16, 17, 100, 4_000, 65_536, 200_000] {
+        // Runs, repeated words of every short length, noise.
+        let mut bytes = sample(len);
+        let mut at = 0;
+        while at < len {
+            let (offset, run) = (1 + rng.below(40), rng.below(300));
+            for i in at.max(offset)..(at + run).min(len) {
+                bytes[i] = bytes[i - offset];
+            }
+            at += run + rng.below(60);
+        }
+        let block = ::lz4::block::compress(&bytes, None, false).unwrap();
+        for round in 0..300 {
+            let needed = if round < 40 { len.saturating_sub(round) } else { rng.below(len + 1) };
+            let mut out = vec![0xaa; len];
+            assert!(decode_prefix(&block, &mut out, needed), "{needed} of {len}");
+            assert!(out[..needed] == bytes[..needed], "{needed} of {len}");
+            // Damage ends, in an error or in bytes, within the buffer.
+            let mut damaged = block.clone();
+            let near = damaged.len();
+            damaged[rng.below(near)] ^= 1 << rng.below(8);
+            if rng.below(3) == 0 {
+                damaged.truncate(rng.below(near));
+            }
+            let mut whole = vec![0; len];
+            if decode(&damaged, &mut whole) {
+                assert!(decode_prefix(&damaged, &mut out, needed), "{needed} of {len}");
+                assert!(out[..needed] == whole[..needed], "{needed} of {len}");
+            } else {
+                decode_prefix(&damaged, &mut out, needed);
+            }
+        }
+    }
+}
+
+#[test]
 fn zstd_frames() {
     let mut rng = Rng(3);
     let mut scratch = Scratch::default();
