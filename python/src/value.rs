@@ -58,8 +58,9 @@ fn dense(py: Python<'_>, d: Dense) -> PyResult<Bound<'_, PyAny>> {
 }
 
 fn text(py: Python<'_>, s: Strings) -> PyResult<Bound<'_, PyAny>> {
-    let shape = PyTuple::new(py, &s.shape)?;
-    Ok(("strings", shape, buffer(s.offsets), buffer(s.bytes), s.utf8).into_pyobject(py)?.into_any())
+    let (shape, utf8) = (PyTuple::new(py, s.shape())?, s.is_utf8());
+    let (offsets, bytes) = s.into_buffers();
+    Ok(("strings", shape, buffer(offsets), buffer(bytes), utf8).into_pyobject(py)?.into_any())
 }
 
 fn named(py: Python<'_>, parts: Vec<(String, Value)>) -> PyResult<Bound<'_, PyList>> {
@@ -73,7 +74,7 @@ pub(crate) fn objects_bytes(v: &Value) -> u64 {
     const EACH: u64 = 72;
     match v {
         Value::Strings(s) => {
-            (s.offsets.len() as u64 / 8).saturating_sub(1).saturating_mul(EACH) + s.bytes.len() as u64
+            (s.len() as u64).saturating_mul(EACH) + s.bytes().len() as u64
         }
         Value::Table(t) => t.columns.iter().map(|(_, c)| objects_bytes(c)).sum(),
         Value::Map(parts) => parts.iter().map(|(_, p)| objects_bytes(p)).sum(),

@@ -135,7 +135,7 @@ fn dense(d: &Dense) -> Vec<Cell> {
 }
 
 fn strings(s: &Strings) -> Vec<Cell> {
-    (0..s.len()).map(|i| Cell::Text(text(s.get(i).unwrap_or_default(), s.utf8))).collect()
+    (0..s.len()).map(|i| Cell::Text(text(s.get(i).unwrap_or_default(), s.is_utf8()))).collect()
 }
 
 /// Text; bytes that are no text are shown as Python shows them.

@@ -53,7 +53,8 @@ fn in_part(chain: &Chain, encoded: &[u8], len: usize, whole: Option<&[u8]>) {
     for _ in 0..3 {
         let (mut wanted, mut at) = (Vec::new(), below(len));
         for _ in 0..=below(3) {
-            let end = (at + below([4, len][below(2)] + 1)).min(len);
+            let longest = [4, len][below(2)];
+            let end = (at + below(longest + 1)).min(len);
             wanted.push(at..end);
             at = (end + below(len)).min(len);
         }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "an aligned allocation that threads fill at disjoint places")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use lazarr_format::{Code, Error, Result};
@@ -16,14 +17,24 @@ const ALIGN: usize = 16;
 /// costs more in page faults than in decoding.
 const LARGE: usize = 4 << 20;
 
-/// Owned bytes, aligned to 16. Charged to the ledger until [`Buffer::release`].
+/// Owned bytes, aligned to 16, or to their items where they were a vector before. Charged to the ledger until [`Buffer::release`].
 #[derive(Debug)]
 pub struct Buffer {
     ptr: NonNull<u8>,
     len: usize,
-    /// Whether this is a mapping.
-    mapped: bool,
+    owner: Owner,
     charge: Option<Charge>,
+}
+
+/// Whose the memory of a buffer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nobody's: there is none.
+    Nobody,
+    /// A mapping of its own.
+    Mapping,
+    /// The allocator's, by this layout.
+    Heap(Layout),
 }
 
 // SAFETY: the buffer owns its memory alone; shared access is read-only but for `Target`, whose users write disjointly.
@@ -44,18 +55,29 @@ impl Buffer {
         let no_memory = || Error::new(Code::OutOfMemory, format!("{len} bytes could not be allocated"));
         let size = usize::try_from(len).map_err(|_| no_memory())?;
         if size == 0 {
-            return Ok(Self { ptr: NonNull::dangling(), len: 0, mapped: false, charge: None });
+            return Ok(Self { ptr: NonNull::dangling(), len: 0, owner: Owner::Nobody, charge: None });
         }
         if size >= LARGE
             && let Some(ptr) = pages::map(size)
         {
-            return Ok(Self { ptr, len: size, mapped: true, charge: None });
+            return Ok(Self { ptr, len: size, owner: Owner::Mapping, charge: None });
         }
         let layout = Layout::from_size_align(size, ALIGN).map_err(|_| no_memory())?;
         // SAFETY: the layout has a size above zero.
         let ptr = unsafe { alloc_zeroed(layout) };
         let ptr = NonNull::new(ptr).ok_or_else(no_memory)?;
-        Ok(Self { ptr, len: size, mapped: false, charge: None })
+        Ok(Self { ptr, len: size, owner: Owner::Heap(layout), charge: None })
+    }
+
+    /// Takes over items that were charged.
+    pub(crate) fn of<T: Plain>(items: Vec<T>, charge: Charge) -> Self {
+        let mut items = ManuallyDrop::new(items);
+        let len = size_of_val(&items[..]);
+        let owner = Layout::array::<T>(items.capacity()).ok().filter(|layout| layout.size() > 0);
+        let (Some(layout), Some(ptr)) = (owner, NonNull::new(items.as_mut_ptr().cast())) else {
+            return Self { ptr: NonNull::dangling(), len: 0, owner: Owner::Nobody, charge: None };
+        };
+        Self { ptr, len, owner: Owner::Heap(layout), charge: Some(charge) }
     }
 
     /// A copy of these bytes, charged first.
@@ -99,22 +121,26 @@ impl Buffer {
 
     /// A place that threads may write at together; see [`Target`].
     pub(crate) fn target(&mut self) -> Target {
-        Target { ptr: self.ptr, len: self.len, mapped: self.mapped }
+        Target { ptr: self.ptr, len: self.len, mapped: self.owner == Owner::Mapping }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.mapped {
-            pages::unmap(self.ptr, self.len);
-        } else if self.len > 0
-            && let Ok(layout) = Layout::from_size_align(self.len, ALIGN)
-        {
+        match self.owner {
+            Owner::Nobody => {}
+            Owner::Mapping => pages::unmap(self.ptr, self.len),
             // SAFETY: allocated with this very layout.
-            unsafe { dealloc(self.ptr.as_ptr(), layout) };
+            Owner::Heap(layout) => unsafe { dealloc(self.ptr.as_ptr(), layout) },
         }
     }
 }
+
+/// Items whose bytes are all initialised, whatever their value.
+pub(crate) trait Plain {}
+
+impl Plain for u8 {}
+impl Plain for u64 {}
 
 /// Where sinks write. Two threads never write the same byte: destinations of a placement are disjoint, and each chunk is
 /// placed by one thread. A target does not keep its buffer alive: the program that owns both outlives the execution.

@@ -1,9 +1,34 @@
 //! How much memory the system leaves.
 
 use std::fs;
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// What the system says is asked for again after this time: to ask it takes longer than a small read.
+const FRESH: Duration = Duration::from_millis(25);
 
 /// Half of what the system and the control group leave free; 1 GiB where neither says.
 pub fn default_limit() -> u64 {
+    static LAST: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    // Another thread may have it, which after a fork does not exist any more.
+    let Ok(mut last) = LAST.try_lock() else { return ask() };
+    match *last {
+        Some((asked, limit)) if asked.elapsed() < FRESH => limit,
+        _ => {
+            let limit = ask();
+            *last = Some((Instant::now(), limit));
+            limit
+        }
+    }
+}
+
+/// The cores that this process may use; asked for once.
+pub(crate) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn ask() -> u64 {
     let system = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     let group = group_free();
     let free = match (system, group) {

@@ -14,7 +14,7 @@ use lazarr_store::{Io, LocalStore, Meter, Store, ZipLimits, ZipStore};
 
 use crate::cache::IndexCache;
 use crate::discover::{Documents, Walk, discover};
-use crate::memory::default_limit;
+use crate::memory::{cores, default_limit};
 
 /// What absent chunks mean where the fill value cannot be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -179,10 +179,7 @@ impl Session {
 
     /// The threads of a call.
     pub fn threads(&self) -> usize {
-        self.options
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-            .max(1)
+        self.options.threads.unwrap_or_else(cores).max(1)
     }
 
     /// The element at a path below the root. Where names are not known ([`Session::unlisted`]) the store is asked for it.

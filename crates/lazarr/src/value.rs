@@ -37,16 +37,14 @@ pub struct SparseMatrix {
 }
 
 /// An n-dimensional array of strings (or byte strings), C order: item `i` is `bytes[offsets[i]..offsets[i + 1]]`.
+///
+/// Made by the engine alone, of what it has checked: offsets ascend and end with the bytes, and each text is UTF-8.
 #[derive(Debug)]
 pub struct Strings {
-    /// Whether items are UTF-8 text (else bytes).
-    pub utf8: bool,
-    /// Items along each axis; empty for a scalar.
-    pub shape: Vec<u64>,
-    /// One more than there are items, native i64.
-    pub offsets: Buffer,
-    /// The items, one after the other.
-    pub bytes: Buffer,
+    pub(crate) utf8: bool,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) offsets: Buffer,
+    pub(crate) bytes: Buffer,
 }
 
 /// A table in memory.
@@ -193,6 +191,31 @@ impl Dense {
 }
 
 impl Strings {
+    /// Whether items are UTF-8 text (else bytes).
+    pub fn is_utf8(&self) -> bool {
+        self.utf8
+    }
+
+    /// Items along each axis; empty for a scalar.
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// One more than there are items, native i64.
+    pub fn offsets(&self) -> &[u8] {
+        self.offsets.as_slice()
+    }
+
+    /// The items, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// The offsets and the bytes.
+    pub fn into_buffers(self) -> (Buffer, Buffer) {
+        (self.offsets, self.bytes)
+    }
+
     /// The item at this place of the flat order.
     pub fn get(&self, i: usize) -> Option<&[u8]> {
         let offsets = self.offsets.as_slice().as_chunks::<8>().0;

@@ -14,6 +14,7 @@ use lazarr_format::codec::Scratch;
 use lazarr_format::{Code, Error, Fill, Result};
 use lazarr_plan::{ArrayRead, Coord, IndexState, Part, Work, WorkStream};
 
+use super::desk::Desk;
 use super::{Exec, resize, thread_bytes};
 use crate::ledger::Charge;
 
@@ -211,10 +212,11 @@ impl Walker<'_, '_> {
 
 impl Slot {
     fn new(exec: &Exec<'_>) -> Self {
+        let Desk { scratch, encoded, decoded } = Desk::take();
         Self {
-            scratch: Scratch::default(),
-            encoded: Vec::new(),
-            decoded: Vec::new(),
+            scratch,
+            encoded,
+            decoded,
             charges: [exec.budget.open(), exec.budget.open()],
             parts: VecDeque::new(),
             fill: false,
@@ -255,6 +257,17 @@ impl Slot {
         let out = &mut self.decoded[..bytes as usize];
         out.chunks_exact_mut(item.len().max(1)).for_each(|o| o.copy_from_slice(item));
         Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        Desk {
+            scratch: std::mem::take(&mut self.scratch),
+            encoded: std::mem::take(&mut self.encoded),
+            decoded: std::mem::take(&mut self.decoded),
+        }
+        .leave();
     }
 }
 

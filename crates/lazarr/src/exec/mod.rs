@@ -5,13 +5,17 @@
 
 pub(crate) mod carry;
 pub(crate) mod convert;
+mod desk;
 pub(crate) mod lanes;
 pub(crate) mod sink;
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
@@ -25,6 +29,7 @@ use crate::buffer::Target;
 use crate::cache::IndexCache;
 use crate::ledger::{Budget, Charge};
 use carry::Carrying;
+use desk::Desk;
 use sink::{Items, Sink, filled, wanted};
 
 /// Asked now and then whether to stop; called on the caller's thread only.
@@ -72,11 +77,12 @@ struct Shared<'a, 'b> {
     made: AtomicUsize,
 }
 
-/// So many bytes of a fresh result are made at a time: milliseconds.
-const PIECE: usize = 16 << 20;
+/// So many bytes of a fresh result are made at a time: a fraction of a millisecond, so that threads that start late have
+/// their share.
+const PIECE: usize = 2 << 20;
 
 struct Source<'a, 'b> {
-    jobs: std::iter::Enumerate<std::slice::Iter<'b, Job<'a>>>,
+    jobs: std::vec::IntoIter<(usize, &'b Job<'a>)>,
     /// Streams with work, the next last: of a job, and above it of shards whose index has come.
     open: Vec<(usize, WorkStream<'b>)>,
     /// Indices that are being fetched.
@@ -103,7 +109,10 @@ impl Exec<'_> {
             carrying.place(job, self.budget).map_err(|e| e.element(&*job.read.array.path))?;
         }
         let profile = self.profile();
-        let source = Source { jobs: jobs.iter().enumerate(), open: Vec::new(), fetching: 0 };
+        // What cannot be divided comes first, the largest before all: threads end together.
+        let mut order: Vec<_> = jobs.iter().enumerate().collect();
+        order.sort_by_key(|(_, job)| Reverse(chunk_bytes(&job.read.array)));
+        let source = Source { jobs: order.into_iter(), open: Vec::new(), fetching: 0 };
         let shared = Shared {
             source: Mutex::new(source),
             more: Condvar::new(),
@@ -135,19 +144,17 @@ impl Exec<'_> {
             return work(true);
         }
         let caller = std::thread::current();
+        // A thread that wakes the caller has not ended yet: so it is counted, not asked.
+        let busy = AtomicUsize::new(threads - 1);
         let helper = || {
-            let result = work(false);
-            caller.unpark();
-            result
+            let _leaving = Leaving { busy: &busy, caller: &caller };
+            work(false)
         };
         std::thread::scope(|scope| {
             let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(helper)).collect();
             let mut result = work(true);
             // The others may be busy for long yet: the caller can still stop them.
-            while self.interrupt.is_some()
-                && result.is_ok()
-                && !helpers.iter().all(std::thread::ScopedJoinHandle::is_finished)
-            {
+            while self.interrupt.is_some() && result.is_ok() && busy.load(Acquire) > 0 {
                 std::thread::park_timeout(POLL);
                 result = self.poll();
                 stop.fetch_or(result.is_err(), Relaxed);
@@ -315,13 +322,18 @@ impl Exec<'_> {
     }
 }
 
+/// A chunk of this array, decoded, in bytes: of strings a guess.
+fn chunk_bytes(array: &ArrayMeta) -> u64 {
+    array.inner_bytes().unwrap_or_else(|| array.inner_len().saturating_mul(32))
+}
+
 /// What one thread holds beside the result while it works on these reads, in bytes: the largest request, the largest
 /// decoded chunk, and what the codecs need.
 pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profile: Profile) -> u64 {
     let (mut encoded, mut decoded) = (0, 0);
     for read in reads {
         let array = &read.array;
-        let chunk = array.inner_bytes().unwrap_or_else(|| array.inner_len().saturating_mul(32));
+        let chunk = chunk_bytes(array);
         // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
         let one = chunk.saturating_add(chunk / 64 + 4096);
         let request = if array.sharding.is_some() {
@@ -335,6 +347,19 @@ pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profi
     }
     // Twice: a thread that keeps its largest request may read a shard's index.
     decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2))
+}
+
+/// Tells the caller that a thread is done, whether it returns or panics.
+struct Leaving<'a> {
+    busy: &'a AtomicUsize,
+    caller: &'a Thread,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.busy.fetch_sub(1, Release);
+        self.caller.unpark();
+    }
 }
 
 struct Worker<'e, 'a> {
@@ -351,12 +376,13 @@ struct Worker<'e, 'a> {
 
 impl<'e, 'a> Worker<'e, 'a> {
     fn new(exec: &'e Exec<'a>, is_caller: bool) -> Self {
+        let Desk { scratch, encoded, decoded } = Desk::take();
         Self {
             exec,
             is_caller,
-            scratch: Scratch::default(),
-            encoded: Vec::new(),
-            decoded: Vec::new(),
+            scratch,
+            encoded,
+            decoded,
             encoded_charge: exec.budget.open(),
             decoded_charge: exec.budget.open(),
             wanted: Vec::new(),
@@ -512,8 +538,9 @@ impl<'e, 'a> Worker<'e, 'a> {
                 .decode_vlen_within(encoded, items, bound, &mut self.scratch, room)
                 .map_err(|e| decoded_within(limits, most, e))?;
             self.exec.io.meter().add_chunk(chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64);
-            let placed = self.place(job, &part.at, &Items::Vlen(&chunk));
-            drop(chunk);
+            let placed = self
+                .keep(read, &part.at, &Items::Vlen(&chunk))
+                .and_then(|()| job.sink.take(read, &part.at, chunk));
             // What decoding works in is kept for the next chunk.
             self.decoded_charge.shrink_to(held + self.scratch.held_bytes().saturating_sub(before));
             return placed;
@@ -571,6 +598,17 @@ impl<'e, 'a> Worker<'e, 'a> {
                 job.sink.place(read, at, Items::Fixed(out))
             }
         }
+    }
+}
+
+impl Drop for Worker<'_, '_> {
+    fn drop(&mut self) {
+        Desk {
+            scratch: std::mem::take(&mut self.scratch),
+            encoded: std::mem::take(&mut self.encoded),
+            decoded: std::mem::take(&mut self.decoded),
+        }
+        .leave();
     }
 }
 

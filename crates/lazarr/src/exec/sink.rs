@@ -24,6 +24,11 @@ pub(crate) trait Sink: Sync {
     /// Takes what is wanted of a chunk.
     fn place(&self, read: &ArrayRead, at: &[u64], items: Items<'_>) -> Result<()>;
 
+    /// As `place`, of items that the sink may keep.
+    fn take(&self, read: &ArrayRead, at: &[u64], items: Vlen) -> Result<()> {
+        self.place(read, at, Items::Vlen(&items))
+    }
+
     /// Whether an absent chunk may be the fill value; an error where it may not.
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()>;
 

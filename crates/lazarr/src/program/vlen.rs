@@ -19,9 +19,12 @@ pub(crate) struct VlenRead {
     shape: Vec<u64>,
     asked: bool,
     sink: Option<GatherVlen>,
-    /// Allocated before anything is read: what they take is known, and a shape that cannot fit ends at once.
-    offsets: Option<Buffer>,
+    /// Room for the offsets, charged before anything is read: a shape that cannot fit ends at once.
+    offsets: Option<Charge>,
 }
+
+/// What these are charged as.
+const OFFSETS: &str = "the offsets of strings";
 
 /// A guess at the bytes of a string, for plans.
 const TYPICAL: u64 = 16;
@@ -34,9 +37,8 @@ impl VlenRead {
         Self { read, shape, asked: false, sink: None, offsets: None }
     }
 
-    fn room_for_offsets(&self, cx: &Cx) -> Result<Buffer> {
-        let bytes = self.items().saturating_add(1).saturating_mul(8);
-        Buffer::zeroed(bytes, &cx.budget, "the offsets of strings")
+    fn offset_bytes(&self) -> u64 {
+        self.items().saturating_add(1).saturating_mul(8)
     }
 
     fn items(&self) -> u64 {
@@ -55,7 +57,7 @@ impl Program for VlenRead {
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {
-        self.offsets = Some(self.room_for_offsets(cx)?);
+        self.offsets = Some(cx.budget.charge(self.offset_bytes(), OFFSETS)?);
         self.sink = Some(GatherVlen {
             budget: cx.budget.clone(),
             out_shape: self.shape.clone(),
@@ -78,19 +80,39 @@ impl Program for VlenRead {
     }
 
     fn finish(&mut self, cx: &Cx) -> Result<Leaf> {
-        let mut offsets = match self.offsets.take() {
-            Some(offsets) => offsets,
-            None => self.room_for_offsets(cx)?,
-        };
+        self.offsets = None;
         let taken = self.sink.take().map(|s| s.taken.into_inner().unwrap_or_else(PoisonError::into_inner));
         let taken = taken.unwrap_or_else(|| (Vec::new(), cx.budget.open()));
+        let utf8 = self.read.array.dtype == DataType::String;
+        let (parts, held) = taken;
+        // A chunk that is the result.
+        let mut parts = match <[Part; 1]>::try_from(parts) {
+            Ok([Part::Whole { chunk, .. }]) if chunk.offsets.len() as u64 == self.items() + 1 => {
+                let offsets = Buffer::of(chunk.offsets, held);
+                let bytes = Buffer::of(chunk.bytes, cx.budget.open());
+                return Ok(Leaf::Strings(Strings { utf8, shape: self.shape.clone(), offsets, bytes }));
+            }
+            Ok([part]) => vec![part],
+            Err(parts) => parts,
+        };
+        let mut offsets = Buffer::zeroed(self.offset_bytes(), &cx.budget, OFFSETS)?;
         let starts = offsets.as_mut_slice().as_chunks_mut::<8>().0;
-        for part in &taken.0 {
-            let mut lens = part.lens.iter();
-            for &(to, count, _) in &part.runs {
-                let places = starts.get_mut(to as usize + 1..).unwrap_or_default().iter_mut();
-                for (place, &len) in places.zip(lens.by_ref().take(count as usize)) {
-                    *place = u64::from(len).to_ne_bytes();
+        for part in &parts {
+            match part {
+                Part::Whole { to, chunk } => {
+                    let places = starts.get_mut(*to as usize + 1..).unwrap_or_default().iter_mut();
+                    for (place, pair) in places.zip(chunk.offsets.windows(2)) {
+                        *place = pair[1].wrapping_sub(pair[0]).to_ne_bytes();
+                    }
+                }
+                Part::Some(taken) => {
+                    let mut lens = taken.lens.iter();
+                    for &(to, count, _) in &taken.runs {
+                        let places = starts.get_mut(to as usize + 1..).unwrap_or_default().iter_mut();
+                        for (place, &len) in places.zip(lens.by_ref().take(count as usize)) {
+                            *place = u64::from(len).to_ne_bytes();
+                        }
+                    }
                 }
             }
         }
@@ -101,23 +123,40 @@ impl Program for VlenRead {
         }
         let mut bytes = Buffer::zeroed(sum, &cx.budget, "strings")?;
         let out = bytes.as_mut_slice();
-        for part in &taken.0 {
-            let mut rest = &part.bytes[..];
-            for &(to, _, size) in &part.runs {
-                // What follows one another in the chunk does so in the result.
-                let (run, after) = rest.split_at_checked(size as usize).ok_or_else(outside)?;
-                let start = starts.get(to as usize).map_or(0, |s| u64::from_ne_bytes(*s)) as usize;
-                out.get_mut(start..start + run.len()).ok_or_else(outside)?.copy_from_slice(run);
-                rest = after;
+        let mut put = |to: u64, run: &[u8]| {
+            let start = starts.get(to as usize).map_or(0, |s| u64::from_ne_bytes(*s)) as usize;
+            out.get_mut(start..start + run.len()).ok_or_else(outside)?.copy_from_slice(run);
+            Ok::<(), Error>(())
+        };
+        // Each is gone as soon as it is placed.
+        for part in parts.drain(..) {
+            match part {
+                Part::Whole { to, chunk } => put(to, &chunk.bytes)?,
+                Part::Some(taken) => {
+                    let mut rest = &taken.bytes[..];
+                    for &(to, _, size) in &taken.runs {
+                        // What follows one another in the chunk does so in the result.
+                        let (run, after) = rest.split_at_checked(size as usize).ok_or_else(outside)?;
+                        put(to, run)?;
+                        rest = after;
+                    }
+                }
             }
         }
-        let utf8 = self.read.array.dtype == DataType::String;
+        drop(held);
         Ok(Leaf::Strings(Strings { utf8, shape: self.shape.clone(), offsets, bytes }))
     }
 }
 
 fn outside() -> Error {
     Error::new(Code::StringData, "a string lies outside of its chunk")
+}
+
+/// What was taken from one chunk.
+enum Part {
+    /// All of it, in order; the first's destination.
+    Whole { to: u64, chunk: Vlen },
+    Some(Taken),
 }
 
 /// The strings taken from one chunk, in order of source.
@@ -135,10 +174,16 @@ struct GatherVlen {
     budget: Budget,
     out_shape: Vec<u64>,
     lenient: bool,
-    taken: Mutex<(Vec<Taken>, Charge)>,
+    taken: Mutex<(Vec<Part>, Charge)>,
 }
 
 impl GatherVlen {
+    fn push(&self, part: Part, charge: Charge) {
+        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0.push(part);
+        all.1.absorb(charge);
+    }
+
     /// Calls `f(place in the chunk, destination, items)` for what is wanted of a chunk (which, and the items that it holds
     /// along each axis), run by run.
     fn each(
@@ -193,10 +238,31 @@ impl Sink for GatherVlen {
         };
         self.each(read, here, 0, 0, 0, &mut |from, to, len| take(chunk, &mut taken, from, to, len))
             .map_err(located)?;
-        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        all.0.push(taken);
-        all.1.absorb(charge);
+        self.push(Part::Some(taken), charge);
         Ok(())
+    }
+
+    fn take(&self, read: &ArrayRead, at: &[u64], chunk: Vlen) -> Result<()> {
+        let spans = read.chunk_span(at);
+        let items = chunk.offsets.len() as u64 - u64::from(!chunk.offsets.is_empty());
+        let mut runs = smallvec::SmallVec::<[(u64, u64, u64); 1]>::new();
+        // No more than the first run is looked at, where there are more.
+        let several = self.each(read, (at, &spans[..]), 0, 0, 0, &mut |from, to, len| {
+            if !runs.is_empty() {
+                return Err(outside());
+            }
+            runs.push((from, to, len));
+            Ok(())
+        });
+        match runs[..] {
+            [(0, to, len)] if several.is_ok() && len == items && items > 0 => {
+                let bytes = chunk.bytes.capacity() as u64 + 8 * chunk.offsets.capacity() as u64;
+                let charge = self.budget.charge(bytes, "strings")?;
+                self.push(Part::Whole { to, chunk }, charge);
+                Ok(())
+            }
+            _ => self.place(read, at, Items::Vlen(&chunk)),
+        }
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {

@@ -220,7 +220,7 @@ fn digest(value: &Value, hash: &mut DefaultHasher) {
     match value {
         Value::Null => 0u8.hash(hash),
         Value::Dense(d) => dense(d, hash),
-        Value::Strings(s) => (&s.shape, s.offsets.as_slice(), s.bytes.as_slice()).hash(hash),
+        Value::Strings(s) => (s.shape(), s.offsets(), s.bytes()).hash(hash),
         Value::Sparse(m) => {
             (m.format.name(), m.shape, &m.dtype, m.index_width).hash(hash);
             (m.data.as_slice(), m.indices.as_slice(), m.indptr.as_slice()).hash(hash);
@@ -301,7 +301,7 @@ fn promised(found: &[u64], shape: &[Option<u64>]) -> Result<(), String> {
 fn items_of(value: &Value) -> Option<u64> {
     match value {
         Value::Dense(d) => Some(d.shape.iter().product()),
-        Value::Strings(s) => Some(s.shape.iter().product()),
+        Value::Strings(s) => Some(s.shape().iter().product()),
         _ => None,
     }
 }
@@ -310,7 +310,7 @@ fn items_of(value: &Value) -> Option<u64> {
 fn rows_of(value: &Value) -> Option<u64> {
     match value {
         Value::Dense(d) => d.shape.first().copied(),
-        Value::Strings(s) => s.shape.first().copied(),
+        Value::Strings(s) => s.shape().first().copied(),
         Value::Sparse(m) => Some(m.shape[0]),
         Value::Categorical { codes, .. } => codes.shape.first().copied(),
         Value::Nullable { mask, .. } => mask.shape.first().copied(),
@@ -332,12 +332,12 @@ fn check_dense(d: &Dense, shape: Option<&[Option<u64>]>) -> Result<(), String> {
 
 fn check_strings(s: &Strings, shape: Option<&[Option<u64>]>) -> Result<(), String> {
     if let Some(shape) = shape {
-        promised(&s.shape, shape)?;
+        promised(s.shape(), shape)?;
     }
-    same("strings", Some(s.len() as u64), Some(s.shape.iter().product()))?;
+    same("strings", Some(s.len() as u64), Some(s.shape().iter().product()))?;
     for i in 0..s.len() {
         let item = s.get(i).ok_or("a string outside of its bytes")?;
-        if s.utf8 && std::str::from_utf8(item).is_err() {
+        if s.is_utf8() && std::str::from_utf8(item).is_err() {
             return Err(format!("string {i} is not UTF-8"));
         }
     }
