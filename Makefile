@@ -43,6 +43,11 @@ bench: venv-bench
 	@tools/build_ext.sh || echo "bench: no extension module, lazarr is left out"
 	@$(PY) bench/run.py $(BENCH_ARGS)
 
+## bench-instructions: count the instructions of the inner loops under valgrind; BENCH_ARGS=--write records them
+.PHONY: bench-instructions
+bench-instructions: venv-demo
+	@$(PY) tools/instructions.py $(BENCH_ARGS)
+
 ## campaign: the long runs, recorded in bench/RESULTS.md; CAMPAIGN="name ..." picks, CAMPAIGN=list names them
 .PHONY: campaign
 campaign: venv-bench extension

@@ -86,9 +86,9 @@ CAMPAIGNS: dict[str, Campaign] = {
     ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
-        "lazarr beside its peers on 200,000 cells; writes bench/RESULTS-full.md",
+        "lazarr beside its peers on 200,000 cells; all layouts",
         60,
-        ("bench/run.py", "--full", "--out", str(HERE / "RESULTS-full.md")),
+        ("bench/run.py", "--full"),
     ),
 }
 DEFAULT = ("bench", "random", "predicates", "mutation", "scale")

@@ -127,7 +127,7 @@ def bench_store(path: Path, layout: str, args: argparse.Namespace, facts: dict[s
     for name in args.workloads:
         if WORKLOADS[name].store != (layout if layout in ALONE else None):
             continue
-        if args.all and name not in ONLY.get(layout, args.workloads):
+        if not args.named and name not in ONLY.get(layout, args.workloads):
             continue
         answers = by_turns(path, layout, name, facts, args)
         for engine in args.engines:
@@ -149,7 +149,7 @@ ALWAYS_BY_TURNS = ("floor", "lazarr", "lazarr to_arrow, pyarrow to_pandas")
 ALONE = {w.store for w in WORKLOADS.values() if w.store is not None}
 
 
-# What is asked of the layouts that are not the main ones, in a run of everything.
+# What is asked of the layouts that are not the main ones, where no workload is named.
 ONLY = {
     "small": ["rows", "random", "repeats", "category", "all"],
     "inner4k": ["random", "all"],
@@ -198,6 +198,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write RESULTS.md even if not all was run")
     args = parser.parse_args()
     args.all = args.engines is None and args.workloads is None
+    args.named = args.workloads is not None
     args.sections = "cores,small" if args.all and args.sections is None else args.sections or ""
     if args.layouts is None:
         # The layer and the hollow stores are there for one workload each.

@@ -73,9 +73,7 @@ pub(crate) fn objects_bytes(v: &Value) -> u64 {
     // The head of a `str`, its place in a list and in an array, and what rounding takes.
     const EACH: u64 = 72;
     match v {
-        Value::Strings(s) => {
-            (s.len() as u64).saturating_mul(EACH) + s.bytes().len() as u64
-        }
+        Value::Strings(s) => (s.len() as u64).saturating_mul(EACH) + s.bytes().len() as u64,
         Value::Table(t) => t.columns.iter().map(|(_, c)| objects_bytes(c)).sum(),
         Value::Map(parts) => parts.iter().map(|(_, p)| objects_bytes(p)).sum(),
         _ => 0,

@@ -116,11 +116,8 @@ fn strings(s: Strings, mask: Option<&[u8]>) -> Result<ArrayRef> {
     if offsets.len() != 8 * (len + 1) || nulls.as_ref().is_some_and(|nulls| nulls.len() != len) {
         return Err(Error::new(Code::Internal, "a column has another length than its shape"));
     }
-    let builder = ArrayData::builder(kind)
-        .len(len)
-        .add_buffer(shared(offsets))
-        .add_buffer(shared(bytes))
-        .nulls(nulls);
+    let builder =
+        ArrayData::builder(kind).len(len).add_buffer(shared(offsets)).add_buffer(shared(bytes)).nulls(nulls);
     // SAFETY: there are `len + 1` offsets; the rest is what `Strings` promises, and Arrow would check again item by item.
     Ok(make_array(unsafe { builder.build_unchecked() }))
 }

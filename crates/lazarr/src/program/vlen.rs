@@ -155,7 +155,10 @@ fn outside() -> Error {
 /// What was taken from one chunk.
 enum Part {
     /// All of it, in order; the first's destination.
-    Whole { to: u64, chunk: Vlen },
+    Whole {
+        to: u64,
+        chunk: Vlen,
+    },
     Some(Taken),
 }
 
