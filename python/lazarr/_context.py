@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar, Token
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import _lazarr
@@ -15,12 +16,28 @@ if TYPE_CHECKING:
 
     from ._plan import Plan
 
-__all__ = ["Measurement", "Report", "call", "measure", "options", "parse_bytes"]
+__all__ = ["Measurement", "Report", "call", "measure", "options", "parse_bytes", "storage_words"]
 
 
 def parse_bytes(value: int | str | None) -> int | None:
     """A memory limit, checked."""
     return None if value is None else parse_size(value, "memory_limit")
+
+
+def storage_words(options: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Storage options as pairs of text."""
+    words = []
+    for name, value in (options or {}).items():
+        if value is None:
+            continue
+        if not isinstance(name, str) or not isinstance(value, str | int | float | timedelta):
+            msg = f"storage_options are names with text, numbers or booleans; {name!r} is {type(value).__name__}"
+            raise TypeError(msg)
+        if isinstance(value, timedelta):
+            value = f"{value.total_seconds()}s"
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words.append((name, text))
+    return tuple(words)
 
 
 def parse_threads(value: int | None) -> int | None:

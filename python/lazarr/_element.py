@@ -27,6 +27,35 @@ __all__ = [
 ]
 
 
+HARMLESS = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", "aws_", "google_", "azure_", "azure_storage_")
+    for name in (
+        "account_name",
+        "allow_http",
+        "allow_invalid_certificates",
+        "allow_redirects",
+        "bandwidth",
+        "connect_timeout",
+        "default_region",
+        "http1_only",
+        "latency",
+        "max_retries",
+        "read_timeout",
+        "region",
+        "request_payer",
+        "retry_timeout",
+        "skip_signature",
+        "slots",
+        "timeout",
+        "use_emulator",
+        "user_agent",
+        "virtual_hosted_style_request",
+    )
+)
+"""Storage options that are no secret, and go into a pickle."""
+
+
 class Store:
     """An open store, and how to open it again elsewhere."""
 
@@ -43,10 +72,36 @@ class Store:
         limits: tuple[tuple[str, int], ...] = (),
         names: tuple[str, ...] = (),
         listing: bool = True,
+        storage: tuple[tuple[str, str], ...] = (),
+        zarr_format: int | None = None,
     ) -> None:
-        self.args = (memory_limit, threads, missing, audit, follow_links, limits, names, listing)
+        # A secret does not travel: who opens the store again has credentials of their own.
+        plain = tuple((name, value) for name, value in storage if name in HARMLESS)
+        self.args = (
+            memory_limit,
+            threads,
+            missing,
+            audit,
+            follow_links,
+            limits,
+            names,
+            listing,
+            plain,
+            zarr_format,
+        )
         self.session = _lazarr.Session.open(
-            path, memory_limit, threads, missing, audit, call()[2], follow_links, limits, names, listing
+            path,
+            memory_limit,
+            threads,
+            missing,
+            audit,
+            call()[2],
+            follow_links,
+            limits,
+            names,
+            listing,
+            storage,
+            zarr_format,
         )
 
     def unlisted(self, path: str) -> bool:

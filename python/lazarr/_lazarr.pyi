@@ -87,6 +87,8 @@ class Session:
         limits: Sequence[tuple[str, int]] = ...,
         names: Sequence[str] = ...,
         listing: bool = True,
+        storage: Sequence[tuple[str, str]] = ...,
+        zarr_format: int | None = None,
     ) -> Session: ...
     @property
     def url(self) -> str: ...

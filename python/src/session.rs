@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use lazarr::store::StoreOptions;
 use lazarr::{Limit, Limits, Missing, Options};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::args::Meter;
+use crate::args::{Meter, signalled};
 use crate::error::OrRaise;
 use crate::lazy::Lazy;
 use crate::object::LazyAnnData;
@@ -21,7 +22,7 @@ impl Session {
     #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.open")]
     #[pyo3(signature = (
         path, memory_limit, threads, missing, audit, meter=None, follow_links=false, limits=Vec::new(),
-        names=Vec::new(), listing=true
+        names=Vec::new(), listing=true, storage=Vec::new(), zarr_format=None
     ))]
     fn open(
         py: Python<'_>,
@@ -35,6 +36,8 @@ impl Session {
         limits: Vec<(String, u64)>,
         names: Vec<String>,
         listing: bool,
+        storage: Vec<(String, String)>,
+        zarr_format: Option<u8>,
     ) -> PyResult<Self> {
         let missing = match missing {
             "error" => Missing::Refuse,
@@ -59,10 +62,13 @@ impl Session {
             meter,
             follow_links,
             names,
+            storage: StoreOptions::new(storage),
+            zarr_format,
             no_listing: !listing,
             audit,
         };
-        py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
+        let stop = || signalled();
+        py.detach(|| lazarr::Session::open_with(path, options, Some(&stop))).map(Self).or_raise()
     }
 
     #[getter]

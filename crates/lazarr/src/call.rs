@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
@@ -11,9 +10,10 @@ use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
 use crate::exec::lanes::{Lanes, lane_bytes};
-use crate::exec::{Exec, Interrupt, Job, thread_bytes};
+use crate::exec::{Exec, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
 use crate::need::Threads;
+use crate::patience::{Interrupt, Patience};
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
 use crate::session::{Missing, Session};
 use crate::value::Value;
@@ -42,8 +42,7 @@ pub(crate) struct Run<'a> {
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<Carrying>,
     threads: usize,
-    interrupt: Option<Interrupt<'a>>,
-    asked: Mutex<Instant>,
+    patience: Patience<'a>,
 }
 
 /// Makes the programs of what is wanted; called twice where reads are audited.
@@ -68,9 +67,8 @@ impl<'a> Run<'a> {
             cx,
             absent: Mutex::default(),
             carrying: None,
-            asked: Mutex::new(Instant::now()),
             threads,
-            interrupt: call.interrupt,
+            patience: Patience::new(call.interrupt),
         }
     }
 
@@ -85,8 +83,7 @@ impl<'a> Run<'a> {
             budget: &self.cx.budget,
             limits: &self.session.options().limits,
             threads: self.threads,
-            interrupt: self.interrupt,
-            asked: &self.asked,
+            patience: &self.patience,
         }
     }
 
@@ -307,7 +304,7 @@ impl<'a> Run<'a> {
                 }
                 if let Some(lanes) = lanes {
                     let bytes = lane_bytes(&exec, &stage.reads).saturating_add(lanes.sums);
-                    let all = bytes.saturating_mul(self.threads as u64);
+                    let all = bytes.saturating_mul(exec.lane_threads() as u64);
                     threads = worse(threads, Amount::upper(all));
                 }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
@@ -490,7 +487,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
                         decoded += items(&parts);
                     }
                     _ => {
-                        if let Some(bytes) = exec.io.size(&key)? {
+                        if let Some(bytes) = exec.io.size(&key, &mut |_| exec.wait())? {
                             fetch += bytes;
                             largest = largest.max(bytes);
                             decoded += items(&parts);

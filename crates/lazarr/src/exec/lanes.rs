@@ -66,11 +66,17 @@ pub(crate) fn lane_bytes(exec: &Exec<'_>, lane: &[ArrayRead]) -> u64 {
 }
 
 impl Exec<'_> {
+    /// How many lanes are walked at once: of a store that is far, as many as it has slots, since each mostly waits.
+    pub(crate) fn lane_threads(&self) -> usize {
+        let profile = self.io.profile();
+        if profile.is_distant() { self.threads.max(profile.slots) } else { self.threads }
+    }
+
     /// Walks all lanes.
     pub(crate) fn run_lanes(&self, Lanes { lanes, sums, reduce }: Lanes<'_>) -> Result<()> {
         let need = lanes.first().map_or(0, |lane| lane_bytes(self, lane)).saturating_add(sums).max(1);
         let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
-        let threads = self.threads.min(fits).min(lanes.len());
+        let threads = self.lane_threads().min(fits).min(lanes.len());
         let (next, stop, fetching) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(()));
         let work = |is_caller: bool| -> Result<()> {
             let mut walker =
