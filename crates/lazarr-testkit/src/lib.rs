@@ -13,6 +13,7 @@
 #![allow(clippy::missing_panics_doc, reason = "as above")]
 
 mod array;
+mod far;
 mod mutate;
 mod rng;
 mod sample;
@@ -23,6 +24,7 @@ mod writer;
 mod zip;
 
 pub use array::{Array, Items};
+pub use far::Far;
 pub use mutate::{Damaged, Known, Mutation, Values};
 pub use rng::Rng;
 pub use sample::{Column, Matrix, Sample, Spec};

@@ -87,9 +87,12 @@ pub struct Asked {
     pub together: u64,
 }
 
+/// Values, and how often each was replaced.
+type Values = BTreeMap<String, (Arc<[u8]>, u64)>;
+
 #[derive(Default)]
 struct State {
-    values: Mutex<BTreeMap<String, (Arc<[u8]>, u64)>>,
+    values: Mutex<Values>,
     asked: Mutex<Vec<Asked>>,
     /// Which fault, of so many requests one in, from this seed on, so many at most.
     fault: Mutex<Option<(Fault, u64, u64, u64)>>,
@@ -267,7 +270,7 @@ fn befalls(state: &State, asked: &Asked, seen: bool) -> Option<Fault> {
     }
     let mut hash = DefaultHasher::new();
     (seed, &asked.key, &asked.range, state.counter.fetch_add(1, SeqCst)).hash(&mut hash);
-    if hash.finish() % one_in != 0 {
+    if !hash.finish().is_multiple_of(one_in) {
         return None;
     }
     *fault = Some((kind, one_in, seed, most - 1));
@@ -334,7 +337,7 @@ fn answer(mut stream: &TcpStream, state: &State, asked: &Asked) -> std::io::Resu
         return Ok(true);
     }
     let wanted = range(asked.range.as_deref(), total).filter(|_| fault != Some(Fault::IgnoreRange));
-    let mut head = String::new();
+    let mut head;
     let mut bytes = match wanted {
         Some(Err(())) => {
             let more = format!("Content-Range: bytes */{total}\r\n");
@@ -348,12 +351,12 @@ fn answer(mut stream: &TcpStream, state: &State, asked: &Asked) -> std::io::Resu
                 Some(Fault::WrongRange | Fault::ShortRange) if r.end - r.start > 1 => r.end -= 1,
                 _ => {}
             }
-            head += "HTTP/1.1 206 Partial Content\r\n";
-            head += &format!("Content-Range: bytes {}-{}/{total}\r\n", r.start, r.end - 1);
+            let (first, last) = (r.start, r.end - 1);
+            head = format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{total}\r\n");
             value[r.start as usize..r.end as usize].to_vec()
         }
         None => {
-            head += "HTTP/1.1 200 OK\r\n";
+            head = "HTTP/1.1 200 OK\r\n".to_owned();
             value.to_vec()
         }
     };
@@ -364,7 +367,7 @@ fn answer(mut stream: &TcpStream, state: &State, asked: &Asked) -> std::io::Resu
     if fault == Some(Fault::WrongLength) && bytes.len() > 1 {
         bytes.truncate(bytes.len() / 2);
     }
-    head += &format!("Content-Length: {}\r\n\r\n", bytes.len());
+    let head = format!("{head}Content-Length: {}\r\n\r\n", bytes.len());
     stream.write_all(head.as_bytes())?;
     if asked.method == "HEAD" {
         return Ok(true);

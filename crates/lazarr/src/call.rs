@@ -292,6 +292,9 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
+                if resolve {
+                    exec.warm(&stage.reads).map_err(at)?;
+                }
                 let lanes = program.lanes();
                 let mut arrays = Vec::with_capacity(stage.reads.len());
                 for (k, read) in stage.reads.iter().enumerate() {

@@ -100,7 +100,26 @@ pub(crate) fn most_requests(slots: usize) -> usize {
     slots.saturating_mul(2).max(1)
 }
 
+/// So many indices of shards are fetched together, for a plan.
+const WARM: usize = 4096;
+
 impl Exec<'_> {
+    /// Fetches the indices of shards that are not known, many at once where the store is far.
+    pub(crate) fn warm(&self, reads: &[ArrayRead]) -> Result<()> {
+        let profile = self.profile();
+        if !profile.is_distant() {
+            return Ok(());
+        }
+        let sharded = reads.iter().filter(|read| read.array.sharding.is_some());
+        let keys = sharded.flat_map(|read| read.shards().map(move |at| (read, read.array.chunk_key(&at))));
+        let unknown: Vec<_> = keys.take(WARM).filter(|(_, key)| !self.knows(key)).collect();
+        if unknown.len() < 2 {
+            return Ok(());
+        }
+        let fetch = |(read, key): &(&ArrayRead, String)| self.shard_index(read, key).map(|_| ());
+        self.patience.each(&unknown, profile.slots, &fetch)?.into_iter().collect()
+    }
+
     /// Does all reads: `threads` decode, and more fetch.
     pub(super) fn run_far<'b>(
         &self,
