@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is done to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,8 +83,25 @@ pub struct Asked {
     pub range: Option<String>,
     /// All headers, names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// How many requests were under way with it.
-    pub together: u64,
+    /// When it came, and when it was answered.
+    pub time: [Instant; 2],
+}
+
+impl Asked {
+    /// The longest chain of requests of which each began when the one before was answered: dependent round trips.
+    pub fn round_trips(asked: &[Self]) -> usize {
+        let mut times: Vec<_> = asked.iter().map(|a| a.time).collect();
+        times.sort_by_key(|t| t[1]);
+        let mut end: Option<Instant> = None;
+        let mut count = 0;
+        for [from, to] in times {
+            if end.is_none_or(|end| from >= end) {
+                count += 1;
+                end = Some(to);
+            }
+        }
+        count
+    }
 }
 
 /// Values, and how often each was replaced.
@@ -99,7 +116,6 @@ struct State {
     counter: AtomicU64,
     served: Mutex<HashMap<String, u64>>,
     delay: Mutex<Duration>,
-    busy: AtomicU64,
     stop: AtomicBool,
     elsewhere: Mutex<String>,
     tagless: AtomicBool,
@@ -250,11 +266,14 @@ fn serve(stream: &TcpStream, state: &State) -> std::io::Result<()> {
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
         let key = decode(target.split('?').next().unwrap_or("/").trim_start_matches('/'));
-        let together = state.busy.fetch_add(1, SeqCst) + 1;
-        let asked = Asked { method, key, range: headers.get("range").cloned(), headers, together };
-        let end = answer(stream, state, &asked);
-        state.asked.lock().unwrap().push(asked);
-        state.busy.fetch_sub(1, SeqCst);
+        let time = [Instant::now(); 2];
+        let asked = Asked { method, key, range: headers.get("range").cloned(), headers, time };
+        let number = {
+            let mut all = state.asked.lock().unwrap();
+            all.push(asked.clone());
+            all.len() - 1
+        };
+        let end = answer(stream, state, &asked, number);
         if !end? {
             return Ok(());
         }
@@ -278,10 +297,14 @@ fn befalls(state: &State, asked: &Asked, seen: bool) -> Option<Fault> {
 }
 
 /// Answers one request; whether the connection goes on.
-fn answer(mut stream: &TcpStream, state: &State, asked: &Asked) -> std::io::Result<bool> {
+fn answer(mut stream: &TcpStream, state: &State, asked: &Asked, number: usize) -> std::io::Result<bool> {
     let delay = *state.delay.lock().unwrap();
     if !delay.is_zero() {
         std::thread::sleep(delay);
+    }
+    // Before the bytes go out: whoever waits for them cannot ask earlier.
+    if let Some(mine) = state.asked.lock().unwrap().get_mut(number).filter(|a| a.key == asked.key) {
+        mine.time[1] = Instant::now();
     }
     let seen = {
         let mut served = state.served.lock().unwrap();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
-use lazarr_format::{ByteRange, Code, Error, Result};
+use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Error, Result};
 use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
@@ -255,6 +255,9 @@ impl<'a> Run<'a> {
                 }
                 return Ok(reads);
             }
+            let arrays: Vec<ArrayRef> =
+                stages.iter().flat_map(|(_, stage)| stage.ahead.iter().cloned()).collect();
+            reads.extend(exec.ahead(&arrays).into_iter().map(|(read, key)| (key, index_range(&read.array))));
             run_stages(&exec, &want, &stages)?;
         }
     }
@@ -279,6 +282,7 @@ impl<'a> Run<'a> {
         let mut round = 0;
         let (mut threads, mut index_bytes) = (Amount::default(), 0u64);
         let mut guessed = false;
+        let mut early: HashSet<String> = HashSet::new();
         loop {
             let mut stages = Vec::new();
             let (mut together, mut requests) = (Vec::new(), Vec::new());
@@ -315,12 +319,14 @@ impl<'a> Run<'a> {
                     index_bytes = index_bytes.saturating_add(bytes);
                 }
                 together.extend(stage.reads.iter().cloned());
-                add_stage(&mut elements[*label].stages, round, stage.name, arrays);
+                add_stage(&mut elements[*label].stages, round, stage.name, arrays, &early);
+                early.extend(exec.ahead(&stage.ahead).into_iter().map(|(read, _)| read.array.path.clone()));
                 if stage.last || !resolve {
                     open[i] = false;
                     for (k, later) in program.later().into_iter().enumerate() {
                         guessed = true;
-                        add_stage(&mut elements[*label].stages, round + 1 + k, &later.name, later.arrays);
+                        let stages = &mut elements[*label].stages;
+                        add_stage(stages, round + 1 + k, &later.name, later.arrays, &early);
                     }
                 } else {
                     program.open(&self.cx).map_err(at)?;
@@ -379,7 +385,8 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
             jobs.push(Job { read, sink });
         }
     }
-    exec.run(&jobs)?;
+    let arrays: Vec<ArrayRef> = stages.iter().flat_map(|(_, stage)| stage.ahead.iter().cloned()).collect();
+    exec.run(&jobs, &exec.ahead(&arrays))?;
     stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }
 
@@ -388,8 +395,14 @@ fn worse(a: Amount, b: Amount) -> Amount {
     a.max(b).at_best(a.mark.max(b.mark))
 }
 
-/// Adds arrays to the stage of a round: leaves of one element go out together.
-fn add_stage(stages: &mut Vec<StagePlan>, round: usize, name: &str, arrays: Vec<ArrayPlan>) {
+/// Adds arrays to the stage of a round: leaves of one element go out together. `early`: the indices of these came before.
+fn add_stage(
+    stages: &mut Vec<StagePlan>,
+    round: usize,
+    name: &str,
+    arrays: Vec<ArrayPlan>,
+    early: &HashSet<String>,
+) {
     while stages.len() <= round {
         stages.push(StagePlan::default());
     }
@@ -402,7 +415,9 @@ fn add_stage(stages: &mut Vec<StagePlan>, round: usize, name: &str, arrays: Vec<
         let worst = stage.arrays.iter().map(f).max_by_key(|a| a.value).unwrap_or_default();
         Amount { value: worst.value.min(1), mark: worst.mark }
     };
-    let index = asks(|a| a.index_requests);
+    let late = stage.arrays.iter().filter(|a| !early.contains(&a.path)).map(|a| a.index_requests);
+    let worst = late.max_by_key(|a| a.value).unwrap_or_default();
+    let index = Amount { value: worst.value.min(1), mark: worst.mark };
     stage.round_trips = asks(|a| a.requests) + index;
 }
 
@@ -525,17 +540,21 @@ fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -
     Ok(plan)
 }
 
+/// Where the index of a shard stands.
+pub(crate) fn index_range(array: &ArrayMeta) -> ByteRange {
+    let bytes = array.shard_index_bytes();
+    let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
+    if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) }
+}
+
 /// Lists the reads of one array, shard indices included.
 fn name(exec: &Exec<'_>, read: &ArrayRead, reads: &mut Reads) -> Result<()> {
     let mut stream = read.work(exec.profile());
     let array = &read.array;
-    let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
     let mut found: Reads = Vec::new();
     let mut index = |key: &str, _: &[u64]| -> Result<IndexState> {
         if !exec.knows(key) {
-            let bytes = array.shard_index_bytes();
-            let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
-            found.push((key.to_owned(), range));
+            found.push((key.to_owned(), index_range(array)));
         }
         exec.shard_index(read, key)
     };

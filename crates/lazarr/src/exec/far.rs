@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_plan::{ArrayRead, Part, Work};
+use lazarr_format::{ArrayRef, ByteRange, Code, Error, Result};
+use lazarr_plan::{ArrayRead, Index, Part, Placement, Role, Work};
 
 use super::{Exec, Job, POLL, Shared, Worker};
 use crate::ledger::{Budget, Charge};
+use crate::program::placed;
 
 /// Work whose bytes have come.
 struct Fetched {
@@ -103,6 +104,9 @@ pub(crate) fn most_requests(slots: usize) -> usize {
 /// So many indices of shards are fetched together, for a plan.
 const WARM: usize = 4096;
 
+/// Arrays of so many shards have their indices fetched before it is known which of them are needed.
+const AHEAD: u64 = 4;
+
 impl Exec<'_> {
     /// Fetches the indices of shards that are not known, many at once where the store is far.
     pub(crate) fn warm(&self, reads: &[ArrayRead]) -> Result<()> {
@@ -120,16 +124,44 @@ impl Exec<'_> {
         self.patience.each(&unknown, profile.slots, &fetch)?.into_iter().collect()
     }
 
+    /// The shards of later stages whose indices come with this one: of arrays that have few, and only from afar.
+    pub(crate) fn ahead(&self, arrays: &[ArrayRef]) -> Vec<(ArrayRead, String)> {
+        let mut out: Vec<(ArrayRead, String)> = Vec::new();
+        if !self.io.profile().is_distant() {
+            return out;
+        }
+        for array in arrays.iter().filter(|a| a.sharding.is_some() && a.inner_count() > 0) {
+            let all =
+                |n: &u64| -> Result<Arc<dyn Placement>> { Ok(placed(&Index::slice(None, None, None, *n)?)) };
+            let Ok(axes) = array.shape.iter().map(all).collect() else { continue };
+            // As of row starts: that a shard is absent is remembered for the call.
+            let read = ArrayRead::new(array, axes, Role::Indptr);
+            let shards = read.shard_count();
+            let bytes = shards.saturating_mul(array.shard_index_bytes());
+            if shards > AHEAD || bytes > self.budget.limit() / 64 {
+                continue;
+            }
+            let keys: Vec<String> = read.shards().map(|at| array.chunk_key(&at)).collect();
+            for key in keys {
+                if !self.knows(&key) && !out.iter().any(|(_, k)| *k == key) {
+                    out.push((read.clone(), key));
+                }
+            }
+        }
+        out
+    }
+
     /// Does all reads: `threads` decode, and more fetch.
     pub(super) fn run_far<'b>(
         &self,
         jobs: &'b [Job<'_>],
+        ahead: &[(ArrayRead, String)],
         shared: &Shared<'_, 'b>,
         threads: usize,
     ) -> Result<()> {
         let profile = self.profile();
         let work = |read: &ArrayRead| read.chunk_count().saturating_add(read.shard_count());
-        let all = jobs.iter().map(|job| work(job.read)).fold(0, u64::saturating_add);
+        let all = jobs.iter().map(|job| work(job.read)).fold(ahead.len() as u64, u64::saturating_add);
         let fetchers = profile.slots.min(usize::try_from(all).unwrap_or(usize::MAX)).max(1);
         let decoding =
             super::thread_bytes(jobs.iter().map(|j| j.read), profile).saturating_mul(threads as u64);
@@ -142,13 +174,21 @@ impl Exec<'_> {
         };
         // The caller's thread and the first others decode, and come first to the pages of the result.
         let started = AtomicUsize::new(1);
+        let next_ahead = AtomicUsize::new(0);
         let work = |is_caller: bool| -> Result<()> {
             let role = if is_caller { 0 } else { started.fetch_add(1, Relaxed) };
             let mut worker = Worker::new(self, is_caller);
             let result = if role < threads {
                 worker.decode_all(jobs, shared, &gate)
             } else {
-                let result = worker.fetch_all(jobs, shared, &gate);
+                let result = loop {
+                    let Some((read, key)) = ahead.get(next_ahead.fetch_add(1, Relaxed)) else {
+                        break worker.fetch_all(jobs, shared, &gate);
+                    };
+                    if let Err(e) = self.shard_index(read, key) {
+                        break Err(e);
+                    }
+                };
                 gate.lock().fetchers -= 1;
                 gate.wake();
                 result

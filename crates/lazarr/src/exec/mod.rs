@@ -23,6 +23,7 @@ use lazarr_store::Io;
 
 use crate::buffer::Target;
 use crate::cache::IndexCache;
+use crate::call::index_range;
 use crate::ledger::{Budget, Charge};
 use crate::patience::{POLL, Patience};
 use carry::Carrying;
@@ -90,8 +91,8 @@ impl Exec<'_> {
         Profile { max_request: profile.max_request.min(share.max(64 << 10)), ..profile }
     }
 
-    /// Does all reads; returns when every chunk is placed, or with the first error.
-    pub(crate) fn run(&self, jobs: &[Job<'_>]) -> Result<()> {
+    /// Does all reads; returns when every chunk is placed, or with the first error. `ahead`: shards whose indices come too.
+    pub(crate) fn run(&self, jobs: &[Job<'_>], ahead: &[(ArrayRead, String)]) -> Result<()> {
         for (carrying, job) in self.carrying.iter().flat_map(|c| jobs.iter().map(move |j| (c, j))) {
             carrying.place(job, self.budget).map_err(|e| e.element(&*job.read.array.path))?;
         }
@@ -106,7 +107,7 @@ impl Exec<'_> {
         };
         let threads = self.threads_of(jobs.iter().map(|j| j.read));
         if profile.is_distant() {
-            return self.run_far(jobs, &shared, threads);
+            return self.run_far(jobs, ahead, &shared, threads);
         }
         let work = |is_caller: bool| -> Result<()> {
             let mut worker = Worker::new(self, is_caller);
@@ -283,15 +284,13 @@ impl Exec<'_> {
             return Ok(state);
         }
         let remember = read.role == Role::Indptr;
-        if remember && self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+        if self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
             return Ok(IndexState::Absent);
         }
         let array = &read.array;
-        let bytes = array.shard_index_bytes();
         let mut charge = self.budget.open();
         let mut raw = Vec::new();
-        let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
-        let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
+        let range = index_range(array);
         let locate = |e: Error| e.element(&*array.path).key(key);
         let found = {
             let reserve = &mut |n| if n == 0 { self.wait() } else { charge.grow(n, "a shard index") };
