@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _lazarr
 from ._anndata import AnnData
+from ._bridge import bridge
 from ._context import (
     Measurement,
     Report,
@@ -110,7 +111,7 @@ _told: set[str] = set()
 
 
 def open(  # noqa: A001 - it is called as lazarr.open
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Any,
     *,
     memory_limit: int | str | None = None,
     threads: int | None = None,
@@ -130,6 +131,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     path
         An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory,
         or a ``.zip`` archive of one; a path, or a URL: ``s3://``, ``gs://``, ``az://``, ``http(s)://``.
+        Or a store of another package, at the speed of Python: an obstore store, a zarr store or group,
+        an fsspec mapping, a mapping of keys to bytes.
     memory_limit
         Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
     threads
@@ -174,7 +177,7 @@ def open(  # noqa: A001 - it is called as lazarr.open
         msg = "names are paths of elements, such as ['obsm/X_pca']"
         raise TypeError(msg)
     store = Store(
-        os.fsdecode(path),
+        os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else bridge(path),
         parse_bytes(memory_limit),
         parse_threads(threads),
         missing,

@@ -12,6 +12,7 @@ from ._errors import index_error, inside, type_error
 from ._plan import Plan
 
 if TYPE_CHECKING:
+    from ._bridge import Bridged
     from collections.abc import Iterator
 
 __all__ = [
@@ -59,11 +60,11 @@ HARMLESS = frozenset(
 class Store:
     """An open store, and how to open it again elsewhere."""
 
-    __slots__ = ("args", "session")
+    __slots__ = ("args", "bridged", "session")
 
     def __init__(
         self,
-        path: str,
+        path: str | Bridged,
         memory_limit: int | None,
         threads: int | None,
         missing: str,
@@ -75,6 +76,7 @@ class Store:
         storage: tuple[tuple[str, str], ...] = (),
         zarr_format: int | None = None,
     ) -> None:
+        self.bridged = None if isinstance(path, str) else path
         # A secret does not travel: who opens the store again has credentials of their own.
         plain = tuple((name, value) for name, value in storage if name in HARMLESS)
         self.args = (
@@ -109,7 +111,7 @@ class Store:
         return self.session.is_unlisted(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.session.url, *self.args)
+        return Store, (self.bridged or self.session.url, *self.args)
 
 
 class Lazy:

@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::args::{Meter, signalled};
+use crate::bridge::Bridge;
 use crate::error::OrRaise;
 use crate::lazy::Lazy;
 use crate::object::LazyAnnData;
@@ -26,7 +27,7 @@ impl Session {
     ))]
     fn open(
         py: Python<'_>,
-        path: &str,
+        path: &Bound<'_, PyAny>,
         memory_limit: Option<u64>,
         threads: Option<usize>,
         missing: &str,
@@ -68,7 +69,12 @@ impl Session {
             audit,
         };
         let stop = || signalled();
-        py.detach(|| lazarr::Session::open_with(path, options, Some(&stop))).map(Self).or_raise()
+        let Ok(path) = path.extract::<String>() else {
+            let store = Arc::new(Bridge::new(path)?);
+            let open = || lazarr::Session::open_store_with(store, options, Some(&stop));
+            return py.detach(open).map(Self).or_raise();
+        };
+        py.detach(|| lazarr::Session::open_with(&path, options, Some(&stop))).map(Self).or_raise()
     }
 
     #[getter]

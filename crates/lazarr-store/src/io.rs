@@ -91,6 +91,11 @@ impl Io {
         if self.unlisted { Ok(None) } else { self.store.list(prefix, wait) }
     }
 
+    /// How far the store is, see [`Store::distance`].
+    pub fn distance(&self) -> (Profile, &'static str) {
+        self.store.distance()
+    }
+
     /// What reading costs here.
     pub fn profile(&self) -> Profile {
         self.store.profile()

@@ -54,6 +54,12 @@ pub trait Store: Send + Sync + Debug {
         None
     }
 
-    /// What reading costs here.
+    /// What reading costs here. Requests are merged by it: it does not change while the store is open.
     fn profile(&self) -> Profile;
+
+    /// How far the store is as far as is known by now, for estimates, and where its latency is from (`given`, `measured`,
+    /// `assumed`).
+    fn distance(&self) -> (Profile, &'static str) {
+        (self.profile(), "assumed")
+    }
 }

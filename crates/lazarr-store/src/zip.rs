@@ -482,6 +482,10 @@ impl Store for ZipStore {
         Ok(Some(self.names(&format!("{}{prefix}{slash}", self.root))))
     }
 
+    fn distance(&self) -> (Profile, &'static str) {
+        self.inner.distance()
+    }
+
     fn profile(&self) -> Profile {
         let inner = self.inner.profile();
         Profile { overhead: inner.overhead.saturating_add(self.overhead), ..inner }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Error, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
+use lazarr_plan::{
+    Amount, ArrayPlan, ArrayRead, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
+};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
@@ -371,6 +373,10 @@ impl<'a> Run<'a> {
             memory_limit: self.cx.budget.limit(),
             threads: self.threads,
             assumes: "shard indices as they are cached now".into(),
+            distance: {
+                let (profile, latency_is) = self.io.distance();
+                self.io.profile().is_distant().then(|| Distance::of(&profile, latency_is))
+            },
             ..Plan::default()
         }
     }

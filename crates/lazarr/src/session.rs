@@ -95,6 +95,15 @@ impl Session {
         Self::open_in(store, options, &Patience::new(None))
     }
 
+    /// The same; `interrupt` is asked on this thread, at least every 100 ms, whether to stop.
+    pub fn open_store_with(
+        store: Arc<dyn Store>,
+        options: Options,
+        interrupt: Option<Interrupt<'_>>,
+    ) -> Result<Arc<Self>> {
+        Self::open_in(store, options, &Patience::new(interrupt))
+    }
+
     fn open_in(store: Arc<dyn Store>, options: Options, patience: &Patience<'_>) -> Result<Arc<Self>> {
         let url = store.name();
         let io = Io::new(store);

@@ -17,7 +17,7 @@ mod source;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +43,9 @@ pub struct RemoteStore {
     /// What is left for tries after the first, in tenths.
     spare: AtomicI64,
     /// Tries after the first, ever.
-    retries: std::sync::atomic::AtomicU64,
+    retries: AtomicU64,
+    /// The shortest time to a first byte, in microseconds.
+    soonest: AtomicU64,
 }
 
 /// How one read is repeated.
@@ -110,13 +112,14 @@ impl RemoteStore {
             policy,
             source: Mutex::new((std::process::id(), source)),
             spare: AtomicI64::new(SPARE),
-            retries: std::sync::atomic::AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            soonest: AtomicU64::new(u64::MAX),
         })
     }
 
     /// Tries after the first that were made so far.
     pub fn retries(&self) -> u64 {
-        self.retries.load(std::sync::atomic::Ordering::Relaxed)
+        self.retries.load(Relaxed)
     }
 
     fn source(&self) -> Result<Source> {
@@ -207,6 +210,20 @@ impl Store for RemoteStore {
 
     fn profile(&self) -> Profile {
         self.profile
+    }
+
+    fn distance(&self) -> (Profile, &'static str) {
+        let soonest = self.soonest.load(Relaxed);
+        if self.options.get("latency").is_some() {
+            (self.profile, "given")
+        } else if soonest < u64::MAX {
+            let latency = soonest as f64 / 1e6;
+            let measured =
+                Profile { latency, per_request: latency / self.profile.slots as f64, ..self.profile };
+            (measured, "measured")
+        } else {
+            (self.profile, "assumed")
+        }
     }
 }
 

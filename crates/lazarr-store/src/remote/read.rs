@@ -198,11 +198,13 @@ impl RemoteStore {
             (None, _) => Span::From(0),
         };
         let tag = so_far.tag.clone();
+        let asked = Instant::now();
         let Some(mut answer) = tries.within(source.get(key, &span, tag.as_deref(), &self.options)).await??
         else {
             // It was there, and is gone.
             return if so_far.got > 0 { Err(Failure::changed().into()) } else { Ok(None) };
         };
+        self.soonest.fetch_min(asked.elapsed().as_micros() as u64, Relaxed);
         if so_far.got > 0 && (answer.tag != so_far.tag || answer.total != so_far.total) {
             return Err(Failure::changed().into());
         }
