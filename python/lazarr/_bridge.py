@@ -1,6 +1,6 @@
-"""Stores of other packages, behind the few calls that the engine makes: bytes of a key, its length, names below a prefix.
+"""Stores of other packages, behind the calls that the engine makes: bytes, lengths, names below a prefix.
 
-The engine calls them from several threads. What is not there is None; anything else that goes wrong is raised.
+They are called from several threads. What is not there is None; anything else that goes wrong is raised.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Bridged:
         return "/".join(part for part in (self.prefix, key) if part)
 
     def get(self, key: str, start: int | None, end: int | None, last: int | None) -> _Answer | None:
-        """Bytes, the length of the whole value and its ETag, as far as they are known; None where there is no such key."""
+        """Bytes, the length of the whole value and its ETag, where known; None where there is no such key."""
         raise NotImplementedError
 
     def size(self, key: str) -> int | None:
@@ -56,7 +56,8 @@ def _cut(value: bytes, start: int | None, end: int | None, last: int | None) -> 
 
 
 def _children(keys: Any, prefix: str) -> tuple[list[str], list[str]]:
-    folders, files = set(), set()
+    folders: set[str] = set()
+    files: set[str] = set()
     start = f"{prefix}/" if prefix else ""
     for key in keys:
         if isinstance(key, str) and key.startswith(start):
@@ -133,7 +134,8 @@ class _Fsspec(Bridged):
         except _ABSENT:
             return [], []
         here = self.path(prefix).rstrip("/").rpartition("/")[2]
-        folders, files = [], []
+        folders: list[str] = []
+        files: list[str] = []
         for entry in found:
             name = entry["name"].rstrip("/").rpartition("/")[2]
             is_folder = entry["type"] == "directory"
@@ -182,7 +184,7 @@ class _Zarr(Bridged):
         async def listed() -> list[str]:
             return [name.strip("/") async for name in self.store.list_dir(below)]
 
-        # Which of them is a folder, stores do not agree on how to say; what is looked for are documents, and nodes.
+        # Stores do not agree on how to say what is a folder; documents are looked for, and nodes.
         names = self.wait(listed())
         return [n for n in names if n not in _DOCUMENTS], [n for n in names if n in _DOCUMENTS]
 
@@ -253,7 +255,7 @@ def bridge(store: Any) -> Bridged:
     if isinstance(store, Mapping):
         return _Mapping(store)
     msg = (
-        f"a {type(store).__module__}.{type(store).__name__} cannot be opened: a path, a URL, an obstore store, "
-        "a zarr store or group, an fsspec mapping, or a mapping of keys to bytes can"
+        f"a {type(store).__module__}.{type(store).__name__} cannot be opened: a path, a URL, "
+        "an obstore store, a zarr store or group, an fsspec mapping, or a mapping of keys to bytes can"
     )
     raise TypeError(msg)

@@ -12,8 +12,9 @@ from ._errors import index_error, inside, type_error
 from ._plan import Plan
 
 if TYPE_CHECKING:
-    from ._bridge import Bridged
     from collections.abc import Iterator
+
+    from ._bridge import Bridged
 
 __all__ = [
     "AwkwardElement",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import http.server
 import os
 import re
@@ -37,6 +38,20 @@ def wait_for(port: int, process: subprocess.Popen, seconds: float = 30) -> None:
     raise RuntimeError(msg)
 
 
+def put(url: str, headers: dict[str, str] | None = None) -> None:
+    """A PUT without a body."""
+    address = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname, address.port, timeout=20)
+    target = address.path + (f"?{address.query}" if address.query else "")
+    connection.request("PUT", target, headers={"Content-Length": "0", **(headers or {})})
+    answer = connection.getresponse()
+    said = answer.read()
+    connection.close()
+    if answer.status >= 300:
+        msg = f"PUT: {answer.status} {said[:300]!r}"
+        raise RuntimeError(msg)
+
+
 class _Files(http.server.BaseHTTPRequestHandler):
     """Files with ranges and ETags; counts requests, and may wait or hang."""
 
@@ -51,7 +66,8 @@ class _Files(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server = self.server
         path, _, query = self.path.partition("?")
-        server.asked.append((self.command, path, query, dict(self.headers)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        server.asked.append((self.command, path, query, headers))
         if server.hang.is_set():
             server.stop.wait(30)
         time.sleep(server.delay)
@@ -139,7 +155,9 @@ def moto():
     port = free_port()
     program = Path(sys.executable).with_name("moto_server")
     process = subprocess.Popen(
-        [str(program), "-H", "127.0.0.1", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(program), "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for(port, process)

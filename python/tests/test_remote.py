@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -86,7 +87,7 @@ def s3(root):
         import obstore
         from obstore.store import S3Store
 
-        subprocess.run(["curl", "-sX", "PUT", f"{endpoint}/bucket"], check=True, stdout=subprocess.DEVNULL)
+        servers.put(f"{endpoint}/bucket")
         store = S3Store("bucket", endpoint=endpoint, client_options={"allow_http": True}, **obstore_keys())
         put_all(obstore, store, root)
         yield endpoint
@@ -107,11 +108,11 @@ def behaves(adata) -> None:
     whole = sample()
     same(adata.to_memory(), whole)
     rows = np.array([3, 150, 7, 7])
-    same(adata[rows].X.to_memory(), whole[rows].X)
+    same(adata[rows].X.to_memory(), whole[rows].copy().X)
     same(adata.X[10:30].to_memory(), whole.X[10:30])
     same(adata[adata.obs["cell type"] == "B"].to_memory(), whole[whole.obs["cell type"] == "B"].copy())
-    same(adata[:, ["g3", "g1"]].X.to_memory(), whole[:, ["g3", "g1"]].X)
-    same(adata.obs[:10].to_memory(), whole.obs[:10])
+    same(adata[:, ["g3", "g1"]].X.to_memory(), whole[:, ["g3", "g1"]].copy().X)
+    same(adata.obs[:10].to_memory(), whole[:10].copy().obs)
     same(adata.obsm["X_pca"][5:9].to_memory(), whole.obsm["X_pca"][5:9])
     with pytest.raises(KeyError):
         adata.obsm["nothing"]
@@ -148,8 +149,6 @@ def test_s3_without_consolidated_metadata_is_listed(s3, root, tmp_path):
 
     shutil.copytree(root / "v3.zarr", tmp_path / "store")
     file = tmp_path / "store/zarr.json"
-    import json
-
     document = json.loads(file.read_text())
     del document["consolidated_metadata"]
     file.write_text(json.dumps(document))
@@ -180,27 +179,27 @@ def test_azure(root, tmp_path):
 
         options = {"account_name": "devstoreaccount1", "account_key": AZURE, "endpoint": endpoint}
         store = AzureStore("box", client_options={"allow_http": True}, **options)
-        servers_create_container(endpoint)
+        create_container(endpoint)
         put_all(obstore, store, root)
         behaves(lz.open("az://box/data/v3.zarr", storage_options={**options, "allow_http": True}))
 
 
-def servers_create_container(endpoint):
+def create_container(endpoint):
     import base64
     import email.utils
     import hashlib
     import hmac
-    import urllib.request
 
     date = email.utils.formatdate(usegmt=True)
     headers = f"x-ms-date:{date}\nx-ms-version:2021-08-06"
     text = f"PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}\n/devstoreaccount1/devstoreaccount1/box\nrestype:container"
     mac = hmac.new(base64.b64decode(AZURE), text.encode(), hashlib.sha256).digest()
-    request = urllib.request.Request(f"{endpoint}/box?restype=container", method="PUT")
-    request.add_header("x-ms-date", date)
-    request.add_header("x-ms-version", "2021-08-06")
-    request.add_header("Authorization", f"SharedKey devstoreaccount1:{base64.b64encode(mac).decode()}")
-    urllib.request.urlopen(request).close()
+    key = f"SharedKey devstoreaccount1:{base64.b64encode(mac).decode()}"
+    version = "2021-08-06"
+    servers.put(
+        f"{endpoint}/box?restype=container",
+        {"x-ms-date": date, "x-ms-version": version, "Authorization": key},
+    )
 
 
 # ── stores of other packages ─────────────────────────────────────────────────────────────────────────
@@ -217,7 +216,9 @@ def bridges(root):
     for file in (root / "v3.zarr").rglob("*"):
         if file.is_file():
             data = file.read_bytes()
-            memory[file.relative_to(root / "v3.zarr").as_posix()] = zarr.core.buffer.cpu.Buffer.from_bytes(data)
+            memory[file.relative_to(root / "v3.zarr").as_posix()] = zarr.core.buffer.cpu.Buffer.from_bytes(
+                data
+            )
     yield "obstore", ob.LocalStore(path)
     yield "zarr store", local
     yield "zarr memory", zarr_memory
@@ -239,18 +240,16 @@ def test_python_stores(root):
     assert len(seen) == 8
 
 
-def test_python_stores_that_are_not_consolidated(root):
+def test_python_stores_that_are_not_consolidated(root, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", lz.NotConsolidated)
-        for name, store in bridges(root):
-            document = None
-            if name == "mapping":
-                import json
-
-                document = json.loads(store["zarr.json"])
-                del document["consolidated_metadata"]
-                store["zarr.json"] = json.dumps(document).encode()
-                behaves(lz.open(store))
+        shutil.copytree(root / "v3.zarr", tmp_path / "v3.zarr")
+        file = tmp_path / "v3.zarr/zarr.json"
+        document = json.loads(file.read_text())
+        del document["consolidated_metadata"]
+        file.write_text(json.dumps(document))
+        for _, store in bridges(tmp_path):
+            behaves(lz.open(store))
 
 
 def test_what_is_no_store(root):
@@ -312,8 +311,8 @@ def test_secrets_do_not_travel(plain):
     adata = lz.open(f"{plain.url}/v3.zarr?sig=hush", storage_options=options)
     command, path, query, headers = plain.taken()[0]
     assert (command, path, query) == ("GET", "/v3.zarr/zarr.json", "sig=hush")
-    assert headers["Authorization"] == "Bearer hush"
-    assert headers["X-Key"] == "hush"
+    assert headers["authorization"] == "Bearer hush"
+    assert headers["x-key"] == "hush"
     data = pickle.dumps(adata)
     assert b"hush" not in data
     assert "hush" not in repr(adata)

@@ -110,9 +110,15 @@ fn faults_end_in_the_exact_result_or_in_an_error() {
 }
 
 #[test]
-#[ignore = "a campaign of minutes: every fault, every operation, 50 seeds, two layouts"]
-fn fifty_seeds() {
-    campaign(0..50, &[Layout::sharded(), Layout::default()]);
+#[ignore = "a campaign of minutes: every fault, every operation, 50 seeds"]
+fn fifty_seeds_sharded() {
+    campaign(0..50, &[Layout::sharded()]);
+}
+
+#[test]
+#[ignore = "a campaign of minutes: every fault, every operation, 50 seeds"]
+fn fifty_seeds_without_shards() {
+    campaign(0..50, &[Layout::default()]);
 }
 
 #[test]
