@@ -174,6 +174,16 @@ fn a_value_that_changes_between_two_tries_is_said_to_have_changed() {
 }
 
 #[test]
+fn a_value_that_is_read_again_must_be_the_same() {
+    let server = server();
+    let store = open(&server, &[]);
+    some(&store, &ByteRange::Range(0..9)).unwrap();
+    server.replace("a/b c#1", vec![7; 20_000]);
+    assert_eq!(some(&store, &ByteRange::Suffix(9)).unwrap_err().code(), Code::StoreChanged);
+    assert_eq!(some(&open(&server, &[]), &ByteRange::Suffix(9)).unwrap(), [7; 9]);
+}
+
+#[test]
 fn who_waits_is_asked_and_can_end_it() {
     let server = server();
     let store = open(&server, &[("read_timeout", "20s"), ("retry_timeout", "30s")]);

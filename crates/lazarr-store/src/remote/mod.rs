@@ -16,7 +16,10 @@ mod runtime;
 mod source;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +27,7 @@ use std::time::Duration;
 use lazarr_format::{Code, Error, Result};
 
 use crate::address::{StoreOptions, redacted, scheme};
-use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store};
+use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 use cloud::CloudSource;
 use failure::Failure;
 use http::HttpSource;
@@ -44,6 +47,8 @@ pub struct RemoteStore {
     spare: AtomicI64,
     /// Tries after the first, ever.
     retries: AtomicU64,
+    /// The state of each value when it was first read, by a hash of its key: what is read again must be the same.
+    pins: Mutex<HashMap<u64, Version>>,
     /// The shortest time to a first byte, in microseconds.
     soonest: AtomicU64,
 }
@@ -63,6 +68,9 @@ enum Source {
 
 /// So many tries after the first may be made at once, in tenths; a read that goes well gives one tenth back.
 const SPARE: i64 = 480;
+
+/// So many values are pinned to the state in which they were first read: two megabytes.
+const PINS: usize = 1 << 16;
 
 /// The schemes that are read here.
 const SCHEMES: [&str; 9] = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "http"];
@@ -113,6 +121,7 @@ impl RemoteStore {
             source: Mutex::new((std::process::id(), source)),
             spare: AtomicI64::new(SPARE),
             retries: AtomicU64::new(0),
+            pins: Mutex::default(),
             soonest: AtomicU64::new(u64::MAX),
         })
     }
@@ -120,6 +129,26 @@ impl RemoteStore {
     /// Tries after the first that were made so far.
     pub fn retries(&self) -> u64 {
         self.retries.load(Relaxed)
+    }
+
+    /// Errors where a value is not what it was when it was first read.
+    fn pin(&self, key: &str, version: Version) -> Result<()> {
+        let mut hash = DefaultHasher::new();
+        key.hash(&mut hash);
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = pins.len() >= PINS;
+        match pins.entry(hash.finish()) {
+            Entry::Occupied(first) if *first.get() != version => {
+                Err(Error::new(Code::StoreChanged, "the value was changed since it was first read")
+                    .key(key)
+                    .help("Open the store again"))
+            }
+            Entry::Vacant(place) if !full => {
+                place.insert(version);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn source(&self) -> Result<Source> {

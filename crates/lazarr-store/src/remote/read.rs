@@ -154,6 +154,10 @@ impl RemoteStore {
             let failure = match self.attempt(source, key, range, tell, out, &mut so_far, &mut tries).await {
                 Ok(found) => {
                     self.went_well();
+                    if let Some(Err(e)) = found.map(|found| self.pin(key, found.version)) {
+                        out.truncate(before);
+                        return Err(e);
+                    }
                     return Ok(found);
                 }
                 Err(End::Final(e)) => {
