@@ -154,6 +154,7 @@ fn a_body_that_is_cut_is_taken_up_where_it_ended() {
     assert_eq!(asked[1].headers["if-match"], "\"20000-0\"");
     // Without anything that tells two states apart it is read anew.
     server.tagless();
+    let store = open(&server, &[]);
     server.fault(Fault::Cut, 1, 1, 1);
     assert_eq!(some(&store, &ByteRange::Range(0..20_000)).unwrap(), bytes());
     assert_eq!(server.take()[1].range.as_deref(), Some("bytes=0-19999"));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
-use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Error, Result};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
 use lazarr_plan::{
     Amount, ArrayPlan, ArrayRead, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
 };
@@ -225,9 +225,11 @@ impl<'a> Run<'a> {
         let exec = self.exec(io);
         let mut reads = Reads::new();
         loop {
-            let mut stages = Vec::new();
+            let (mut stages, mut later, mut any) = (Vec::new(), Vec::new(), false);
             for (i, (_, program)) in want.leaves.iter_mut().enumerate() {
                 if let Some(mut stage) = program.next(&self.cx)? {
+                    any = true;
+                    later.extend(stage.ahead.iter().cloned());
                     if let Some(carrying) = &self.carrying {
                         stage.reads.iter_mut().for_each(|r| carrying.offer(r));
                     }
@@ -251,15 +253,14 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+            let later = later.iter().chain(any.then_some(&want.ahead).into_iter().flatten());
+            reads.extend(exec.ahead(later).into_iter().map(|(read, key)| (key, index_range(&read.array))));
             if stages.is_empty() {
                 if let Some(carrying) = &self.carrying {
                     carrying.forget();
                 }
                 return Ok(reads);
             }
-            let arrays: Vec<ArrayRef> =
-                stages.iter().flat_map(|(_, stage)| stage.ahead.iter().cloned()).collect();
-            reads.extend(exec.ahead(&arrays).into_iter().map(|(read, key)| (key, index_range(&read.array))));
             run_stages(&exec, &want, &stages)?;
         }
     }
@@ -391,8 +392,8 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
             jobs.push(Job { read, sink });
         }
     }
-    let arrays: Vec<ArrayRef> = stages.iter().flat_map(|(_, stage)| stage.ahead.iter().cloned()).collect();
-    exec.run(&jobs, &exec.ahead(&arrays))?;
+    let later = stages.iter().flat_map(|(_, stage)| &stage.ahead).chain(&want.ahead);
+    exec.run(&jobs, &exec.ahead(later))?;
     stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }
 

@@ -154,7 +154,8 @@ impl RemoteStore {
             let failure = match self.attempt(source, key, range, tell, out, &mut so_far, &mut tries).await {
                 Ok(found) => {
                     self.went_well();
-                    if let Some(Err(e)) = found.map(|found| self.pin(key, found.version)) {
+                    let told = found.filter(|_| so_far.tag.is_some());
+                    if let Some(Err(e)) = told.map(|found| self.pin(key, found.version)) {
                         out.truncate(before);
                         return Err(e);
                     }

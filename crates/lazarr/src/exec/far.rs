@@ -125,12 +125,15 @@ impl Exec<'_> {
     }
 
     /// The shards of later stages whose indices come with this one: of arrays that have few, and only from afar.
-    pub(crate) fn ahead(&self, arrays: &[ArrayRef]) -> Vec<(ArrayRead, String)> {
+    pub(crate) fn ahead<'r>(
+        &self,
+        arrays: impl IntoIterator<Item = &'r ArrayRef>,
+    ) -> Vec<(ArrayRead, String)> {
         let mut out: Vec<(ArrayRead, String)> = Vec::new();
         if !self.io.profile().is_distant() {
             return out;
         }
-        for array in arrays.iter().filter(|a| a.sharding.is_some() && a.inner_count() > 0) {
+        for array in arrays.into_iter().filter(|a| a.sharding.is_some() && a.inner_count() > 0) {
             let all =
                 |n: &u64| -> Result<Arc<dyn Placement>> { Ok(placed(&Index::slice(None, None, None, *n)?)) };
             let Ok(axes) = array.shape.iter().map(all).collect() else { continue };

@@ -6,6 +6,7 @@
 pub(crate) mod carry;
 pub(crate) mod convert;
 pub(crate) mod far;
+mod feed;
 pub(crate) mod lanes;
 pub(crate) mod sink;
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::{Body, Element, NullableKind};
-use lazarr_format::{Code, DataType, Error, Result};
+use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
 use lazarr_plan::Index;
 use lazarr_plan::expr::{Bound, CategoryValues, ColumnBlock, ColumnSchema, Expr, Mask3};
 
@@ -124,16 +124,17 @@ fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
             NullableKind::String { nan } => ColumnSchema::NullableString { nan: *nan },
         },
         Body::Categorical(c) => {
-            ColumnSchema::Categorical { categories: categories(&c.categories, run)?, ordered: c.ordered }
+            let categories = categories(&c.categories, &c.codes, run)?;
+            ColumnSchema::Categorical { categories, ordered: c.ordered }
         }
         Body::Broken(e) => return Err(broken(e, &column.path)),
         _ => ColumnSchema::Other(column.encoding_type.clone()),
     })
 }
 
-fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
+fn categories(element: &Element, codes: &ArrayRef, run: &Run<'_>) -> Result<CategoryValues> {
     let value = run.read(&|| {
-        let mut want = Want { names: true, ..Want::default() };
+        let mut want = Want { names: true, ahead: vec![codes.clone()], ..Want::default() };
         let recipe = want.add(element, &[], None)?;
         Ok((want, Recipe::Texts(Box::new(recipe))))
     })?;
