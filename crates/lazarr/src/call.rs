@@ -1,6 +1,6 @@
 //! One call of a verb: its limits, and the loop that runs programs stage by stage.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
@@ -285,7 +285,9 @@ impl<'a> Run<'a> {
         let mut round = 0;
         let (mut threads, mut index_bytes) = (Amount::default(), 0u64);
         let mut guessed = false;
-        let mut early: HashSet<String> = HashSet::new();
+        let mut early: HashMap<String, u64> = HashMap::new();
+        // Shards that are absent, whose indices come ahead: by label and array.
+        let mut again: HashMap<(usize, String), u64> = HashMap::new();
         loop {
             let mut stages = Vec::new();
             let (mut together, mut requests) = (Vec::new(), Vec::new());
@@ -299,15 +301,15 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
-                if resolve {
-                    exec.warm(&stage.reads).map_err(at)?;
-                }
+                let fresh = if resolve { exec.warm(&stage.reads).map_err(at)? } else { HashSet::new() };
                 let lanes = program.lanes();
                 let mut arrays = Vec::with_capacity(stage.reads.len());
                 for (k, read) in stage.reads.iter().enumerate() {
                     let (array, largest) = match &lanes {
-                        Some(lanes) if resolve => (lanes_plan(&exec, read, lanes, k).map_err(at)?, None),
-                        _ => array_plan(&exec, read, resolve).map_err(at)?,
+                        Some(lanes) if resolve => {
+                            (lanes_plan(&exec, read, lanes, k, &fresh).map_err(at)?, None)
+                        }
+                        _ => array_plan(&exec, read, resolve, &fresh).map_err(at)?,
                     };
                     arrays.push(array);
                     requests.push(largest);
@@ -317,17 +319,33 @@ impl<'a> Run<'a> {
                     let all = bytes.saturating_mul(exec.lane_threads() as u64);
                     threads = worse(threads, Amount::upper(all));
                 }
+                for array in &mut arrays {
+                    let again = Amount::exact(again.remove(&(*label, array.path.clone())).unwrap_or(0));
+                    array.index_requests += again;
+                    array.requests += again;
+                }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
                     let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
                     index_bytes = index_bytes.saturating_add(bytes);
                 }
                 together.extend(stage.reads.iter().cloned());
                 add_stage(&mut elements[*label].stages, round, stage.name, arrays, &early);
-                early.extend(exec.ahead(&stage.ahead).into_iter().map(|(read, _)| read.array.path.clone()));
+                for (read, _) in exec.ahead(&stage.ahead) {
+                    *early.entry(read.array.path.clone()).or_default() += 1;
+                }
                 if stage.last || !resolve {
                     open[i] = false;
-                    for (k, later) in program.later().into_iter().enumerate() {
+                    for (k, mut later) in program.later().into_iter().enumerate() {
                         guessed = true;
+                        // All that come ahead are asked for, whether they are needed or not.
+                        for array in &mut later.arrays {
+                            let asked = early.get(&array.path).copied().unwrap_or(0);
+                            let more = Amount::upper(asked.saturating_sub(array.index_requests.value));
+                            if more.value > 0 {
+                                array.index_requests += more;
+                                array.requests += more;
+                            }
+                        }
                         let stages = &mut elements[*label].stages;
                         add_stage(stages, round + 1 + k, &later.name, later.arrays, &early);
                     }
@@ -341,7 +359,20 @@ impl<'a> Run<'a> {
                 break;
             }
             run_stages(&exec, &want, &stages)?;
+            for (i, stage) in &stages {
+                for path in exec.ahead_again(&stage.ahead) {
+                    *again.entry((want.leaves[*i].0, path)).or_default() += 1;
+                }
+            }
             round += 1;
+        }
+        // Of those of which nothing was wanted in the end.
+        for ((label, path), n) in again {
+            let n = Amount::exact(n);
+            let asked = ArrayPlan { path, requests: n, index_requests: n, ..ArrayPlan::default() };
+            if let Some(stage) = elements[label].stages.last_mut() {
+                stage.arrays.push(asked);
+            }
         }
         let mut beside = Amount::default();
         for (label, program) in &want.leaves {
@@ -408,7 +439,7 @@ fn add_stage(
     round: usize,
     name: &str,
     arrays: Vec<ArrayPlan>,
-    early: &HashSet<String>,
+    early: &HashMap<String, u64>,
 ) {
     while stages.len() <= round {
         stages.push(StagePlan::default());
@@ -422,7 +453,7 @@ fn add_stage(
         let worst = stage.arrays.iter().map(f).max_by_key(|a| a.value).unwrap_or_default();
         Amount { value: worst.value.min(1), mark: worst.mark }
     };
-    let late = stage.arrays.iter().filter(|a| !early.contains(&a.path)).map(|a| a.index_requests);
+    let late = stage.arrays.iter().filter(|a| !early.contains_key(&a.path)).map(|a| a.index_requests);
     let worst = late.max_by_key(|a| a.value).unwrap_or_default();
     let index = Amount { value: worst.value.min(1), mark: worst.mark };
     stage.round_trips = asks(|a| a.requests) + index;
@@ -446,8 +477,14 @@ const MANY: u64 = 1 << 20;
 /// So many chunks are walked for exact numbers: seconds.
 const WALKED: u64 = 1 << 22;
 
-/// What one read costs, and its largest request, where its requests were walked.
-fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(ArrayPlan, Option<u64>)> {
+/// What one read costs, and its largest request, where its requests were walked. `fresh`: shards whose indices were asked for
+/// just now, for this.
+fn array_plan(
+    exec: &Exec<'_>,
+    read: &ArrayRead,
+    resolve: bool,
+    fresh: &HashSet<String>,
+) -> Result<(ArrayPlan, Option<u64>)> {
     let array = &read.array;
     let chunks = read.chunk_count();
     let fixed = array.stored_size().is_some();
@@ -488,7 +525,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
     // does not fit into the cache.
     let (mut again, mut again_bytes) = (0, 0);
     let mut index = |key: &str, _: &[u64]| {
-        let known = exec.knows(key);
+        let known = exec.knows(key) && !fresh.contains(key);
         let state = exec.shard_index(read, key)?;
         if !known && exec.indices.get(key).is_none() {
             again += 1;
@@ -530,11 +567,17 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
 }
 
 /// What one read costs that is cut into lanes: requests do not merge across these.
-fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -> Result<ArrayPlan> {
-    let (mut plan, _) = array_plan(exec, whole, false)?;
+fn lanes_plan(
+    exec: &Exec<'_>,
+    whole: &ArrayRead,
+    lanes: &Lanes<'_>,
+    k: usize,
+    fresh: &HashSet<String>,
+) -> Result<ArrayPlan> {
+    let (mut plan, _) = array_plan(exec, whole, false, fresh)?;
     let mut sum = ArrayPlan::default();
     for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
-        let (lane, _) = array_plan(exec, read, true)?;
+        let (lane, _) = array_plan(exec, read, true, fresh)?;
         sum.requests += lane.requests;
         sum.index_requests += lane.index_requests;
         sum.fetch_bytes += lane.fetch_bytes;

@@ -4,7 +4,7 @@
 //! what has come. What was fetched and is not decoded yet is bounded in number (two for each slot) and in bytes (a quarter
 //! of the limit), and charged to the ledger before it is fetched.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -108,26 +108,42 @@ const WARM: usize = 4096;
 const AHEAD: u64 = 4;
 
 impl Exec<'_> {
-    /// Fetches the indices of shards that are not known, many at once where the store is far.
-    pub(crate) fn warm(&self, reads: &[ArrayRead]) -> Result<()> {
+    /// Fetches the indices of shards that are not known, many at once where the store is far; which ones.
+    pub(crate) fn warm(&self, reads: &[ArrayRead]) -> Result<HashSet<String>> {
         let profile = self.profile();
         if !profile.is_distant() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let sharded = reads.iter().filter(|read| read.array.sharding.is_some());
         let keys = sharded.flat_map(|read| read.shards().map(move |at| (read, read.array.chunk_key(&at))));
         let unknown: Vec<_> = keys.take(WARM).filter(|(_, key)| !self.knows(key)).collect();
         if unknown.len() < 2 {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let fetch = |(read, key): &(&ArrayRead, String)| self.shard_index(read, key).map(|_| ());
-        self.patience.each(&unknown, profile.slots, &fetch)?.into_iter().collect()
+        let done: Result<()> = self.patience.each(&unknown, profile.slots, &fetch)?.into_iter().collect();
+        done.map(|()| unknown.into_iter().map(|(_, key)| key).collect())
     }
 
     /// The shards of later stages whose indices come with this one: of arrays that have few, and only from afar.
     pub(crate) fn ahead<'r>(
         &self,
         arrays: impl IntoIterator<Item = &'r ArrayRef>,
+    ) -> Vec<(ArrayRead, String)> {
+        self.few_shards(arrays, &|key| self.knows(key))
+    }
+
+    /// Of these, the paths of those that the next call will ask for again: that one is absent is not remembered for long.
+    pub(crate) fn ahead_again<'r>(&self, arrays: impl IntoIterator<Item = &'r ArrayRef>) -> Vec<String> {
+        let again = self.few_shards(arrays, &|key| self.indices.get(key).is_some());
+        again.into_iter().map(|(read, _)| read.array.path.clone()).collect()
+    }
+
+    /// The shards of arrays that have few, but for those that are known.
+    fn few_shards<'r>(
+        &self,
+        arrays: impl IntoIterator<Item = &'r ArrayRef>,
+        known: &dyn Fn(&str) -> bool,
     ) -> Vec<(ArrayRead, String)> {
         let mut out: Vec<(ArrayRead, String)> = Vec::new();
         if !self.io.profile().is_distant() {
@@ -146,7 +162,7 @@ impl Exec<'_> {
             }
             let keys: Vec<String> = read.shards().map(|at| array.chunk_key(&at)).collect();
             for key in keys {
-                if !self.knows(&key) && !out.iter().any(|(_, k)| *k == key) {
+                if !known(&key) && !out.iter().any(|(_, k)| *k == key) {
                     out.push((read.clone(), key));
                 }
             }

@@ -161,7 +161,10 @@ impl RowStarts {
 
     /// The stage that reads them; what they lead to comes after.
     pub(crate) fn stage(&self) -> Stage {
-        let ahead = vec![self.sparse.indices.clone(), self.sparse.data.clone()];
+        let ahead = match self.runs.as_slice() {
+            [] => Vec::new(),
+            _ => vec![self.sparse.indices.clone(), self.sparse.data.clone()],
+        };
         Stage { ahead, ..Stage::new("indptr", vec![self.read()], false) }
     }
 
