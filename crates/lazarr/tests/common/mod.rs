@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses some of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "as in the tests")]
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lazarr::format::{DataType, Profile};
@@ -16,9 +17,12 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether stores say that they are far away.
+pub static FAR: AtomicBool = AtomicBool::new(false);
+
 pub fn open(store: Arc<dyn Store>, audit: bool, threads: usize) -> Arc<Session> {
     // `LAZARR_FAR=1`: everything as over a network.
-    let far = std::env::var_os("LAZARR_FAR").is_some();
+    let far = FAR.load(SeqCst) || std::env::var_os("LAZARR_FAR").is_some();
     let store = if far { Arc::new(Far(store, Profile::REMOTE)) } else { store };
     let options =
         Options { memory_limit: Some(1 << 30), threads: Some(threads), audit, ..Options::default() };
