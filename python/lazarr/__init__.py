@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _lazarr
 from ._anndata import AnnData
-from ._context import Measurement, Report, measure, open_limits, options, parse_bytes, parse_threads
+from ._bridge import bridge
+from ._context import (
+    Measurement,
+    Report,
+    measure,
+    open_limits,
+    options,
+    parse_bytes,
+    parse_threads,
+    storage_words,
+)
 from ._element import (
     AwkwardElement,
     BrokenElement,
@@ -101,7 +111,7 @@ _told: set[str] = set()
 
 
 def open(  # noqa: A001 - it is called as lazarr.open
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Any,
     *,
     memory_limit: int | str | None = None,
     threads: int | None = None,
@@ -110,6 +120,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     names: Iterable[str] = (),
     follow_links: bool = False,
     listing: bool = True,
+    storage_options: _Mapping[str, Any] | None = None,
+    zarr_format: Literal[2, 3] | None = None,
     audit: bool = False,
 ) -> Any:
     """Open a store. Only metadata is read.
@@ -118,7 +130,9 @@ def open(  # noqa: A001 - it is called as lazarr.open
     ----------
     path
         An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory,
-        or a ``.zip`` archive of one.
+        or a ``.zip`` archive of one; a path, or a URL: ``s3://``, ``gs://``, ``az://``, ``http(s)://``.
+        Or a store of another package, at the speed of Python: an obstore store, a zarr store or group,
+        an fsspec mapping, a mapping of keys to bytes.
     memory_limit
         Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
     threads
@@ -136,6 +150,14 @@ def open(  # noqa: A001 - it is called as lazarr.open
         Follow symbolic links that lead out of the store; they are refused otherwise.
     listing
         False: behave as a store that cannot list its keys, as a plain web server.
+    storage_options
+        Credentials, endpoints and timeouts of a store at a URL, as obstore and object_store name them:
+        ``{"region": "eu-central-1", "skip_signature": True}``. What is not given comes from the environment.
+        Beside these: ``max_retries``, ``retry_timeout``, ``read_timeout``, ``allow_redirects``, ``slots``,
+        and ``latency`` and ``bandwidth`` for plans; ``username``, ``password``, ``bearer_token`` and
+        ``header.NAME`` for ``http(s)://``. Secrets are never shown, and do not go into pickles.
+    zarr_format
+        The format of the store, where it is known: a store of format 2 then opens with one request.
     audit
         For tests: a read that no plan named is an error.
 
@@ -144,6 +166,9 @@ def open(  # noqa: A001 - it is called as lazarr.open
     AnnData or Element
         :class:`AnnData` for a whole object; else the class of the element's kind. None for a stored null.
     """
+    if zarr_format not in {None, 2, 3}:
+        msg = f"zarr_format is 2 or 3, not {zarr_format!r}"
+        raise ValueError(msg)
     if missing not in {"error", "fill"}:
         msg = f"missing is 'error' or 'fill', not {missing!r}"
         raise ValueError(msg)
@@ -152,7 +177,7 @@ def open(  # noqa: A001 - it is called as lazarr.open
         msg = "names are paths of elements, such as ['obsm/X_pca']"
         raise TypeError(msg)
     store = Store(
-        os.fsdecode(path),
+        os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else bridge(path),
         parse_bytes(memory_limit),
         parse_threads(threads),
         missing,
@@ -161,6 +186,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
         open_limits(Limits.of(limits)).items_given(),
         asked,
         listing,
+        storage_words(storage_options),
+        zarr_format,
     )
     for notice in store.session.notices:
         # Each names its store: once for each store is once for each text.

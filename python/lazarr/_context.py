@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar, Token
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from . import _lazarr
 from ._limits import Limits, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     from ._plan import Plan
 
-__all__ = ["Measurement", "Report", "call", "measure", "options", "parse_bytes"]
+__all__ = ["Measurement", "Report", "call", "measure", "options", "parse_bytes", "storage_words"]
 
 
 def parse_bytes(value: int | str | None) -> int | None:
     """A memory limit, checked."""
     return None if value is None else parse_size(value, "memory_limit")
+
+
+def storage_words(options: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Storage options as pairs of text."""
+    words: list[tuple[str, str]] = []
+    for name, value in (options or {}).items():
+        # As obstore takes them: {"client_options": {"allow_http": True}}.
+        if name == "client_options" and isinstance(value, Mapping):
+            words.extend(storage_words(value))
+            continue
+        if value is None:
+            continue
+        if not isinstance(value, str | int | float | timedelta):
+            kind = type(value).__name__
+            msg = f"storage_options are names with text, numbers or booleans; {name!r} is {kind}"
+            raise TypeError(msg)
+        if isinstance(value, timedelta):
+            value = f"{value.total_seconds()}s"
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words.append((name, text))
+    return tuple(words)
 
 
 def parse_threads(value: int | None) -> int | None:

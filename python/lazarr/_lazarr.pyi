@@ -4,6 +4,8 @@
 from collections.abc import Sequence
 from typing import Any, Self, final
 
+from ._bridge import Bridged
+
 __all__ = [
     "OPTIMISED",
     "Blocks",
@@ -77,7 +79,7 @@ class Session:
 
     @staticmethod
     def open(
-        path: str,
+        path: str | Bridged,
         memory_limit: int | None,
         threads: int | None,
         missing: str,
@@ -87,6 +89,8 @@ class Session:
         limits: Sequence[tuple[str, int]] = ...,
         names: Sequence[str] = ...,
         listing: bool = True,
+        storage: Sequence[tuple[str, str]] = ...,
+        zarr_format: int | None = None,
     ) -> Session: ...
     @property
     def url(self) -> str: ...

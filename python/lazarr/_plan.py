@@ -76,6 +76,15 @@ class Plan:
         return self._amount("output_bytes")
 
     @property
+    def network_seconds(self) -> float | None:
+        """About how long the requests take at the distance of the store; None where it is not far.
+
+        Dependent round trips x latency + requests x their cost + bytes / bandwidth.
+        """
+        distance = self._data.get("distance")
+        return None if distance is None else distance["network_ms"]["value"] / 1e3
+
+    @property
     def peak_bytes(self) -> Amount:
         """The most memory at once, the result included."""
         return self._amount("peak_bytes")

@@ -67,21 +67,24 @@ impl Limits {
     }
 }
 
+/// Whether a signal ends what is under way; its exception is then set.
+pub(crate) fn signalled() -> bool {
+    Python::attach(|py| match py.check_signals() {
+        Ok(()) => false,
+        Err(e) => {
+            e.restore(py);
+            true
+        }
+    })
+}
+
 /// Runs a verb without the GIL; signals are looked at meanwhile.
 pub(crate) fn run<T: Send>(
     py: Python<'_>,
     limits: &Limits,
     verb: impl FnOnce(&Call<'_>) -> lazarr::Result<T> + Send,
 ) -> PyResult<T> {
-    let interrupt = || {
-        Python::attach(|py| match py.check_signals() {
-            Ok(()) => false,
-            Err(e) => {
-                e.restore(py);
-                true
-            }
-        })
-    };
+    let interrupt = || signalled();
     py.detach(|| {
         let call = Call {
             memory_limit: limits.memory,

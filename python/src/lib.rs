@@ -4,6 +4,7 @@
 //! A panic would become Python's `PanicException`; none is expected to.
 
 mod args;
+mod bridge;
 mod error;
 mod lazy;
 mod object;

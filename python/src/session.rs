@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use lazarr::store::StoreOptions;
 use lazarr::{Limit, Limits, Missing, Options};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::args::Meter;
+use crate::args::{Meter, signalled};
+use crate::bridge::Bridge;
 use crate::error::OrRaise;
 use crate::lazy::Lazy;
 use crate::object::LazyAnnData;
@@ -21,11 +23,11 @@ impl Session {
     #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.open")]
     #[pyo3(signature = (
         path, memory_limit, threads, missing, audit, meter=None, follow_links=false, limits=Vec::new(),
-        names=Vec::new(), listing=true
+        names=Vec::new(), listing=true, storage=Vec::new(), zarr_format=None
     ))]
     fn open(
         py: Python<'_>,
-        path: &str,
+        path: &Bound<'_, PyAny>,
         memory_limit: Option<u64>,
         threads: Option<usize>,
         missing: &str,
@@ -35,6 +37,8 @@ impl Session {
         limits: Vec<(String, u64)>,
         names: Vec<String>,
         listing: bool,
+        storage: Vec<(String, String)>,
+        zarr_format: Option<u8>,
     ) -> PyResult<Self> {
         let missing = match missing {
             "error" => Missing::Refuse,
@@ -59,10 +63,18 @@ impl Session {
             meter,
             follow_links,
             names,
+            storage: StoreOptions::new(storage),
+            zarr_format,
             no_listing: !listing,
             audit,
         };
-        py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
+        let stop = || signalled();
+        let Ok(path) = path.extract::<String>() else {
+            let store = Arc::new(Bridge::new(path)?);
+            let open = || lazarr::Session::open_store_with(store, options, Some(&stop));
+            return py.detach(open).map(Self).or_raise();
+        };
+        py.detach(|| lazarr::Session::open_with(&path, options, Some(&stop))).map(Self).or_raise()
     }
 
     #[getter]

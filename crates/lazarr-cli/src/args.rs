@@ -62,7 +62,8 @@ const SELECTIONS: &str = concat!(selections!(), "\n\n", queries!());
 /// What every verb takes.
 #[derive(Args)]
 pub(crate) struct Common {
-    /// A Zarr store (a directory), or one group or array in it: `atlas.zarr`, `atlas.zarr/obsm/X_pca`.
+    /// A Zarr store (a directory, an archive, or a URL), or one group or array in it: `atlas.zarr`, `atlas.zarr/obsm/X_pca`,
+    /// `s3://bucket/atlas.zarr`.
     pub(crate) path: String,
     /// Write one JSON document instead of text.
     #[arg(long)]
@@ -76,6 +77,10 @@ pub(crate) struct Common {
     /// Another limit on what metadata may ask for, such as `metadata_bytes=200000000`; several times for several.
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
     pub(crate) limits: Vec<(Limit, u64)>,
+    /// An option of a store at a URL, such as `region=eu-central-1` or `skip_signature=true`; several times for several.
+    /// Better for secrets: the environment, as `AWS_ACCESS_KEY_ID`.
+    #[arg(long = "storage", value_name = "NAME=VALUE", value_parser = storage)]
+    pub(crate) storage: Vec<(String, String)>,
     /// Follow symbolic links that lead out of the store. Without it they are refused.
     #[arg(long)]
     pub(crate) follow_links: bool,
@@ -246,6 +251,12 @@ pub(crate) struct Check {
 pub(crate) struct Completions {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// A name and what it is set to.
+fn storage(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Bytes: a number and a unit, of powers of 1000 (`MB`) or 1024 (`MiB`).

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use lazarr::store::StoreOptions;
 use lazarr::{Body, Call, Code, Error, Lazy, LazyAnnData, Limits, Options, Result, Session, Step};
 
 use crate::args::{Common, Select};
@@ -37,9 +38,10 @@ impl Store {
             threads: common.threads,
             follow_links: common.follow_links,
             limits,
+            storage: StoreOptions::new(common.storage.iter().cloned()),
             ..Options::default()
         };
-        let session = Session::open(&common.path, options)?;
+        let session = Session::open_with(&common.path, options, Some(&stopped))?;
         let object = match &session.root().body {
             Body::AnnData(_) => Some(LazyAnnData::new(&session, session.root())?),
             Body::Broken(e) => return Err(e.again()),

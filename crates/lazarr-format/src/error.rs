@@ -78,6 +78,16 @@ codes! {
     StoreChanged = "LZ0105", Io;
     /// A zip archive is broken: its directory, or an entry that does not agree with it.
     Archive = "LZ0106", Invalid;
+    /// The store does not allow the read: no credentials, or the wrong ones.
+    Forbidden = "LZ0107", Io;
+    /// The network or the server did not answer in time.
+    Timeout = "LZ0108", Io;
+    /// The server cannot answer now: it is overloaded, or broken; it was asked again, within limits.
+    Unavailable = "LZ0109", Io;
+    /// What the server sent is not what was asked for.
+    StoreAnswer = "LZ0110", Io;
+    /// The server sends the reader to another host.
+    Redirected = "LZ0111", Io;
     /// Metadata is not the JSON object it must be.
     MetadataJson = "LZ0201", Invalid;
     /// A field of an array's or group's metadata is missing, of the wrong type, or out of range.

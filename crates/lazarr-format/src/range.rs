@@ -22,8 +22,10 @@ pub struct Version(pub u64);
 pub struct Profile {
     /// Seconds until the first byte of a request.
     pub latency: f64,
-    /// Bytes a second, of one request.
+    /// Bytes a second.
     pub bandwidth: f64,
+    /// Seconds that one more request costs beside its bytes, where others are under way: its latency, shared by the slots.
+    pub per_request: f64,
     /// No request that reads more than one chunk is longer than this, in bytes.
     pub max_request: u64,
     /// How many requests may be under way at once.
@@ -35,13 +37,42 @@ pub struct Profile {
 
 impl Profile {
     /// A local disk with a warm cache: a positioned read costs about two microseconds more than its bytes.
-    pub const LOCAL: Self =
-        Self { latency: 2e-6, bandwidth: 8e9, max_request: 256 << 10, slots: 32, overhead: 0 };
+    pub const LOCAL: Self = Self {
+        latency: 2e-6,
+        bandwidth: 8e9,
+        per_request: 2e-6,
+        max_request: 256 << 10,
+        slots: 32,
+        overhead: 0,
+    };
 
-    /// The largest gap in bytes that is cheaper to read than to skip: two requests cost a second latency, one costs
-    /// the gap. Each gap can be judged by itself, so that merging greedily gives the cheapest set of requests.
+    /// An object store in the same region, or a web server: 50 ms to the first byte, 100 MB/s.
+    pub const REMOTE: Self = Self {
+        latency: 0.05,
+        bandwidth: 100e6,
+        per_request: 0.05 / 32.0,
+        max_request: 8 << 20,
+        slots: 32,
+        overhead: 0,
+    };
+
+    /// Whether waiting takes longer than decoding, so that many requests go out at once.
+    pub fn is_distant(&self) -> bool {
+        self.latency >= 2e-4
+    }
+
+    /// Seconds that requests take: each dependent round trip waits for its first byte, each request costs its share, and
+    /// the bytes come through one line.
+    pub fn seconds(&self, round_trips: u64, requests: u64, bytes: u64) -> f64 {
+        round_trips as f64 * self.latency
+            + requests as f64 * self.per_request
+            + bytes as f64 / self.bandwidth.max(1.0)
+    }
+
+    /// The largest gap in bytes that is cheaper to read than to skip: two requests cost a second request, one
+    /// costs the gap. Each gap can be judged by itself, so that merging greedily gives the cheapest set of requests.
     pub fn max_gap(&self) -> u64 {
-        let gap = self.latency * self.bandwidth;
+        let gap = self.per_request * self.bandwidth;
         if gap.is_finite() && gap > 0.0 { gap as u64 } else { 0 }
     }
 }

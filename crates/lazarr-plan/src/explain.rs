@@ -63,6 +63,16 @@ impl fmt::Display for Plan {
             self.peak_bytes.bytes(),
             human_bytes(self.memory_limit),
         )?;
+        if let Some(d) = &self.distance {
+            writeln!(
+                f,
+                "  over the network ≈ {:.2} s at {:.1} ms ({}) and {}/s",
+                d.network_ms.value as f64 / 1e3,
+                d.latency_us as f64 / 1e3,
+                d.latency_is,
+                human_bytes(d.bandwidth)
+            )?;
+        }
         if !self.selection.is_empty() {
             writeln!(f, "  to know the selection")?;
             for s in &self.selection {

@@ -16,7 +16,7 @@ mod segments;
 pub use index::Index;
 pub use nearest::{Nearest, nearest};
 pub use placement::{Placement, Run};
-pub use plan::{Amount, ArrayPlan, ElementPlan, Mark, Plan, StagePlan, human_bytes, human_count};
+pub use plan::{Amount, ArrayPlan, Distance, ElementPlan, Mark, Plan, StagePlan, human_bytes, human_count};
 pub use read::{
     ArrayRead, Coord, GridWalk, IndexState, Part, Role, Shard, Step, Work, WorkStream, check_rank, touched,
 };

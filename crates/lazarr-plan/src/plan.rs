@@ -2,6 +2,7 @@
 
 use std::ops::{Add, AddAssign};
 
+use lazarr_format::Profile;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// How far a number can be trusted.
@@ -166,6 +167,44 @@ pub struct Plan {
     pub threads: usize,
     /// What the numbers assume of caches.
     pub assumes: String,
+    /// How far the store is, and what that comes to; none where it is not far.
+    pub distance: Option<Distance>,
+}
+
+/// How far a store is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Distance {
+    /// Microseconds to the first byte of a request.
+    pub latency_us: u64,
+    /// Bytes a second.
+    pub bandwidth: u64,
+    /// Microseconds that one more request costs beside others.
+    pub request_us: u64,
+    /// Where the latency is from: `given`, `measured` or `assumed`.
+    pub latency_is: String,
+    /// Milliseconds that the requests take: dependent round trips × latency + requests × their cost + bytes / bandwidth.
+    pub network_ms: Amount,
+}
+
+impl Distance {
+    /// Of a store with this profile.
+    pub fn of(profile: &Profile, latency_is: &str) -> Self {
+        let micros = |seconds: f64| (seconds * 1e6).round() as u64;
+        Self {
+            latency_us: micros(profile.latency),
+            bandwidth: profile.bandwidth as u64,
+            request_us: micros(profile.per_request),
+            latency_is: latency_is.to_owned(),
+            network_ms: Amount::estimate(0),
+        }
+    }
+
+    fn ms(&self, trips: u64, requests: u64, bytes: u64) -> u64 {
+        let us =
+            trips.saturating_mul(self.latency_us).saturating_add(requests.saturating_mul(self.request_us));
+        let line = bytes as f64 / self.bandwidth.max(1) as f64 * 1e6;
+        us.saturating_add(line as u64).div_ceil(1000)
+    }
 }
 
 impl ElementPlan {
@@ -219,6 +258,10 @@ impl Plan {
         let mark = depth.clone().map(|a| a.mark).max().unwrap_or_default();
         let depth = depth.map(|a| a.value).max().unwrap_or(0);
         self.round_trips = select + Amount { value: depth, mark };
+        let (trips, requests, bytes) = (self.round_trips.value, self.requests.value, self.fetch_bytes.value);
+        if let Some(distance) = &mut self.distance {
+            distance.network_ms = Amount::estimate(distance.ms(trips, requests, bytes));
+        }
     }
 
     /// Adds up again after stages were added; the peak stays, trusted no further than the results.

@@ -148,8 +148,14 @@ fn a_walk_over_edges_steps_on_each_touched_chunk_once() {
         assert_eq!((read.chunk_count(), read.shard_count()), (found.len() as u64, found.len() as u64));
         assert_eq!(read.chunk_items(), items, "seed {seed}: {edges:?}");
         let mut asked = Vec::new();
-        let mut stream =
-            read.work(Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1, overhead: 0 });
+        let mut stream = read.work(Profile {
+            latency: 1e-7,
+            bandwidth: 5e8,
+            per_request: 1e-7,
+            max_request: 700,
+            slots: 1,
+            overhead: 0,
+        });
         while let Some(work) = stream.next(&mut |_, _| panic!("there are no shards")).unwrap() {
             let Work::Fetch { key, range: ByteRange::All, parts, .. } = work else { panic!("{work:?}") };
             assert_eq!(key, array.chunk_key(&parts[0].at));
@@ -210,7 +216,14 @@ fn requests_cover_each_touched_chunk_once_within_gap_and_size() {
         let axes: Vec<Index> = [40, 30].iter().map(|&n| index(&mut rng, n)).collect();
         let read =
             ArrayRead::new(&array, axes.iter().map(|i| Arc::new(i.clone()) as _).collect(), Role::Values);
-        let profile = Profile { latency: 1e-7, bandwidth: 5e8, max_request: 700, slots: 1, overhead: 0 }; // gaps up to 50 bytes
+        let profile = Profile {
+            latency: 1e-7,
+            bandwidth: 5e8,
+            per_request: 1e-7,
+            max_request: 700,
+            slots: 1,
+            overhead: 0,
+        }; // gaps up to 50 bytes
         assert_eq!(profile.max_gap(), 50);
         let mut shards: BTreeMap<String, Option<Vec<Option<Range<u64>>>>> = BTreeMap::new();
         let mut stream = read.work(profile);

@@ -74,21 +74,26 @@ impl Io {
     }
 
     /// The length of a value, see [`Store::size`]. Counts as a request without bytes.
-    pub fn size(&self, key: &str) -> Result<Option<u64>> {
-        let size = self.store.size(key)?;
+    pub fn size(&self, key: &str, wait: Reserve<'_>) -> Result<Option<u64>> {
+        let size = self.store.size(key, wait)?;
         self.meter.add_request(0, size.is_none());
         Ok(size)
     }
 
     /// Whether there is such a key. Reads no bytes, needs no plan; counted apart, see [`Meter::checks`].
-    pub fn exists(&self, key: &str) -> Result<bool> {
+    pub fn exists(&self, key: &str, wait: Reserve<'_>) -> Result<bool> {
         self.meter.add_check();
-        Ok(self.store.size(key)?.is_some())
+        Ok(self.store.size(key, wait)?.is_some())
     }
 
     /// The names below a prefix, see [`Store::list`].
-    pub fn list(&self, prefix: &str) -> Result<Option<Listing>> {
-        if self.unlisted { Ok(None) } else { self.store.list(prefix) }
+    pub fn list(&self, prefix: &str, wait: Reserve<'_>) -> Result<Option<Listing>> {
+        if self.unlisted { Ok(None) } else { self.store.list(prefix, wait) }
+    }
+
+    /// How far the store is, see [`Store::distance`].
+    pub fn distance(&self) -> (Profile, &'static str) {
+        self.store.distance()
     }
 
     /// What reading costs here.

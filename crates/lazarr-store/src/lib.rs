@@ -1,7 +1,8 @@
 //! Where the bytes are.
 //!
 //! A [`Store`] maps keys to bytes and byte ranges and knows nothing of Zarr. [`LocalStore`] is a directory,
-//! [`MemoryStore`] a map, [`ZipStore`] an archive that is a value of another store. Everything is read through [`Io`], the one door: it counts what passes ([`Meter`]) and, where
+//! [`MemoryStore`] a map, [`ZipStore`] an archive that is a value of another store, `RemoteStore` (feature `remote`) a
+//! bucket or a folder of a web server. Everything is read through [`Io`], the one door: it counts what passes ([`Meter`]) and, where
 //! asked, refuses what no plan has named ([`Audit`]).
 //!
 //! ```
@@ -17,17 +18,23 @@
 //! # Ok::<(), lazarr_format::Error>(())
 //! ```
 
+mod address;
 mod io;
 mod local;
 mod memory;
 mod meter;
 mod pread;
+#[cfg(feature = "remote")]
+mod remote;
 mod store;
 mod zip;
 
+pub use address::{StoreOptions, archive, redacted, scheme};
 pub use io::Io;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};
+#[cfg(feature = "remote")]
+pub use remote::RemoteStore;
 pub use store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 pub use zip::{ZipLimits, ZipStore};

@@ -243,7 +243,7 @@ impl Store for LocalStore {
         Ok(Some(Found { total: Some(total), version: version(&meta) }))
     }
 
-    fn size(&self, key: &str) -> Result<Option<u64>> {
+    fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {
         match fs::metadata(self.path(key)?) {
             Ok(m) if m.is_file() => Ok(Some(m.len())),
             Ok(_) => Ok(None),
@@ -252,7 +252,7 @@ impl Store for LocalStore {
         }
     }
 
-    fn list(&self, prefix: &str) -> Result<Option<Listing>> {
+    fn list(&self, prefix: &str, _: Reserve<'_>) -> Result<Option<Listing>> {
         let dir = if prefix.is_empty() { self.root.clone() } else { self.path(prefix)? };
         let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,

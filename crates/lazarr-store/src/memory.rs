@@ -66,11 +66,11 @@ impl Store for MemoryStore {
         Ok(Some(Found { total: Some(total), version: Version(total) }))
     }
 
-    fn size(&self, key: &str) -> Result<Option<u64>> {
+    fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {
         Ok(self.values.get(key).map(|v| v.len() as u64))
     }
 
-    fn list(&self, prefix: &str) -> Result<Option<Listing>> {
+    fn list(&self, prefix: &str, _: Reserve<'_>) -> Result<Option<Listing>> {
         let start = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         let mut listing = Listing::default();
         for key in self.values.range(start.clone()..).map(|(k, _)| k).take_while(|k| k.starts_with(&start)) {
@@ -87,6 +87,6 @@ impl Store for MemoryStore {
     }
 
     fn profile(&self) -> Profile {
-        Profile { latency: 1e-7, ..Profile::LOCAL }
+        Profile { latency: 1e-7, per_request: 1e-7, ..Profile::LOCAL }
     }
 }

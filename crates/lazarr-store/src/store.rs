@@ -24,7 +24,8 @@ pub struct Listing {
     pub files: Vec<String>,
 }
 
-/// Told how many bytes a read is about to take, before memory for them is allocated; may refuse.
+/// Told how many (more) bytes a read is about to take, before memory for them is allocated; may refuse. While a read waits
+/// for a network it is told 0, some dozens of times a second: an error then ends the wait.
 pub type Reserve<'a> = &'a mut dyn FnMut(u64) -> Result<()>;
 
 /// Keys to bytes. Keys are relative paths with `/`, never with `..` or empty parts.
@@ -42,17 +43,23 @@ pub trait Store: Send + Sync + Debug {
         out: &mut Vec<u8>,
     ) -> Result<Option<Found>>;
 
-    /// The length of a value; `None` where there is no such key.
-    fn size(&self, key: &str) -> Result<Option<u64>>;
+    /// The length of a value; `None` where there is no such key. `wait` is told 0 while it waits.
+    fn size(&self, key: &str, wait: Reserve<'_>) -> Result<Option<u64>>;
 
-    /// The names below a prefix (empty for the root); `None` where the store cannot list.
-    fn list(&self, prefix: &str) -> Result<Option<Listing>>;
+    /// The names below a prefix (empty for the root); `None` where the store cannot list. `wait` is told 0 while it waits.
+    fn list(&self, prefix: &str, wait: Reserve<'_>) -> Result<Option<Listing>>;
 
     /// The same store for the time of one call: it may keep files open that are read again. `None`: as it is.
     fn for_call(&self) -> Option<Arc<dyn Store>> {
         None
     }
 
-    /// What reading costs here.
+    /// What reading costs here. Requests are merged by it: it does not change while the store is open.
     fn profile(&self) -> Profile;
+
+    /// How far the store is as far as is known by now, for estimates, and where its latency is from (`given`, `measured`,
+    /// `assumed`).
+    fn distance(&self) -> (Profile, &'static str) {
+        (self.profile(), "assumed")
+    }
 }

@@ -69,14 +69,25 @@ impl ZipStore {
         inside: &str,
         limits: &ZipLimits,
     ) -> Result<Self> {
+        Self::over_waiting(inner, key, name, inside, limits, &mut |_| Ok(()))
+    }
+
+    /// The same; `wait` is told of what is read, and 0 while that is waited for.
+    pub fn over_waiting(
+        inner: Arc<dyn Store>,
+        key: &str,
+        name: &str,
+        inside: &str,
+        limits: &ZipLimits,
+        wait: Reserve<'_>,
+    ) -> Result<Self> {
         let named = |e: Error| e.key(key);
         let absent = || Error::new(Code::StoreNotFound, "there is no zip archive").key(key);
         let mut tail = Vec::new();
-        let found =
-            inner.get(key, &ByteRange::Suffix(TAIL), &mut |_| Ok(()), &mut tail)?.ok_or_else(absent)?;
+        let found = inner.get(key, &ByteRange::Suffix(TAIL), wait, &mut tail)?.ok_or_else(absent)?;
         let total = match found.total {
             Some(total) => total,
-            None => inner.size(key)?.ok_or_else(absent)?,
+            None => inner.size(key, wait)?.ok_or_else(absent)?,
         };
         let place = directory::locate(&tail, total, limits).map_err(named)?;
         let base = total.saturating_sub(tail.len() as u64);
@@ -87,7 +98,7 @@ impl ZipStore {
         } else {
             let mut bytes = Vec::new();
             let range = ByteRange::Range(place.start..place.start + place.len);
-            let again = inner.get(key, &range, &mut |_| Ok(()), &mut bytes)?.ok_or_else(absent)?;
+            let again = inner.get(key, &range, wait, &mut bytes)?.ok_or_else(absent)?;
             if again.version != found.version {
                 return Err(changed(key));
             }
@@ -211,14 +222,15 @@ impl ZipStore {
     }
 
     /// Where the bytes of an entry begin.
-    fn data(&self, entry: &Entry) -> Result<u64> {
+    fn data(&self, entry: &Entry, wait: Reserve<'_>) -> Result<u64> {
         let known = entry.data.load(Relaxed);
         if known != 0 {
             return Ok(known);
         }
         let mut header = Vec::new();
         let most = most_header(entry);
-        self.read(entry.offset, entry.offset + most, &mut |_| Ok(()), &mut header)?;
+        let wait = &mut |n: u64| if n == 0 { wait(0) } else { Ok(()) };
+        self.read(entry.offset, entry.offset + most, wait, &mut header)?;
         let len = header_len(entry, &header)?;
         entry.data.store(entry.offset + len, Relaxed);
         Ok(entry.offset + len)
@@ -260,7 +272,12 @@ impl ZipStore {
                 .found(format!("{size} bytes")));
         }
         let mut packed = Vec::new();
-        self.packed(entry, &mut |n| reserve(n.saturating_add(size)), &mut packed)?;
+        let mut extra = size;
+        let both = &mut |n: u64| {
+            let more = if n == 0 { 0 } else { std::mem::take(&mut extra) };
+            reserve(n.saturating_add(more))
+        };
+        self.packed(entry, both, &mut packed)?;
         let before = out.len();
         out.try_reserve_exact(size as usize).map_err(|e| {
             Error::new(Code::OutOfMemory, format!("{size} bytes could not be allocated")).source(e)
@@ -304,7 +321,7 @@ impl ZipStore {
                 check_crc(entry, &out[before..])
             }
             Method::Stored => {
-                let data = self.data(entry)?;
+                let data = self.data(entry, reserve)?;
                 self.read(data + wanted.start, data + wanted.end, reserve, out)
             }
             Method::Deflated if whole => self.inflate(entry, reserve, out),
@@ -347,7 +364,12 @@ impl ZipStore {
         }
         *kept = None; // two at once would be more than the limit allows
         let mut bytes = Vec::new();
-        self.inflate(entry, &mut |n| reserve(n.saturating_add(wanted)), &mut bytes)?;
+        let mut extra = wanted;
+        let both = &mut |n: u64| {
+            let more = if n == 0 { 0 } else { std::mem::take(&mut extra) };
+            reserve(n.saturating_add(more))
+        };
+        self.inflate(entry, both, &mut bytes)?;
         let bytes = Arc::new(bytes);
         if entry.size <= KEEP {
             *kept = Some((index, bytes.clone()));
@@ -451,13 +473,17 @@ impl Store for ZipStore {
         Ok(Some(Found { total: Some(total), version: self.version }))
     }
 
-    fn size(&self, key: &str) -> Result<Option<u64>> {
+    fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {
         Ok(self.find(key).map(|index| self.directory.entries[index].size))
     }
 
-    fn list(&self, prefix: &str) -> Result<Option<Listing>> {
+    fn list(&self, prefix: &str, _: Reserve<'_>) -> Result<Option<Listing>> {
         let slash = if prefix.is_empty() { "" } else { "/" };
         Ok(Some(self.names(&format!("{}{prefix}{slash}", self.root))))
+    }
+
+    fn distance(&self) -> (Profile, &'static str) {
+        self.inner.distance()
     }
 
     fn profile(&self) -> Profile {

@@ -76,7 +76,7 @@ fn entries_are_values() {
             for _ in 0..2 {
                 assert_eq!(all(&store, key).unwrap(), *data, "{key}");
             }
-            assert_eq!(store.size(key).unwrap(), Some(data.len() as u64));
+            assert_eq!(store.size(key, &mut |_| Ok(())).unwrap(), Some(data.len() as u64));
             let n = data.len() as u64;
             for (a, b) in [(0, n), (n / 3, n / 2), (n, n), (0, 0)] {
                 let range = ByteRange::Range(a..b);
@@ -88,9 +88,9 @@ fn entries_are_values() {
         }
         for absent in ["", "X", "X/", "X/c/3", "zarr.jso", "zarr.json/"] {
             assert_eq!(read(&store, absent, &ByteRange::All).unwrap(), None, "{absent}");
-            assert_eq!(store.size(absent).unwrap(), None);
+            assert_eq!(store.size(absent, &mut |_| Ok(())).unwrap(), None);
         }
-        let names = |prefix: &str| store.list(prefix).unwrap().unwrap();
+        let names = |prefix: &str| store.list(prefix, &mut |_| Ok(())).unwrap().unwrap();
         assert_eq!((names("").folders, names("").files), (strings(&["X", "X-ray"]), strings(&["zarr.json"])));
         assert_eq!(
             (names("X").folders, names("X").files),
@@ -158,7 +158,7 @@ fn the_store_may_be_a_folder_of_the_archive() {
     for inside in ["X", "adata.zarr/X"] {
         let store = open(inside).unwrap();
         assert_eq!(all(&store, "c/0").unwrap(), long());
-        assert_eq!(store.list("").unwrap().unwrap().folders, strings(&["c"]));
+        assert_eq!(store.list("", &mut |_| Ok(())).unwrap().unwrap().folders, strings(&["c"]));
         assert_eq!(store.name(), format!("a.zip/{inside}"));
     }
     assert_eq!(code(open("Y")), Code::StoreNotFound);
@@ -401,7 +401,7 @@ proptest! {
                 let _ = read(&store, key, &ByteRange::Range(1..30));
                 let _ = read(&store, key, &ByteRange::Suffix(7));
             }
-            let _ = store.list("");
+            let _ = store.list("", &mut |_| Ok(()));
         }
     }
 

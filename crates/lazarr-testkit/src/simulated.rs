@@ -435,7 +435,7 @@ impl Store for Simulated {
         Ok(Some(Found { total: Some(total), version: Version(total) }))
     }
 
-    fn size(&self, key: &str) -> Result<Option<u64>> {
+    fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {
         if let Some(document) = self.documents.get(key) {
             return Ok(Some(document.len() as u64));
         }
@@ -449,11 +449,11 @@ impl Store for Simulated {
         }))
     }
 
-    fn list(&self, _: &str) -> Result<Option<Listing>> {
+    fn list(&self, _: &str, _: Reserve<'_>) -> Result<Option<Listing>> {
         Ok(None)
     }
 
     fn profile(&self) -> Profile {
-        Profile { latency: 1e-7, ..Profile::LOCAL }
+        Profile { latency: 1e-7, per_request: 1e-7, ..Profile::LOCAL }
     }
 }

@@ -105,20 +105,20 @@ impl Store for Wrapped {
         }))
     }
 
-    fn size(&self, key: &str) -> Result<Option<u64>> {
+    fn size(&self, key: &str, wait: Reserve<'_>) -> Result<Option<u64>> {
         self.pause();
-        self.inner.lock().unwrap().size(key)
+        self.inner.lock().unwrap().size(key, wait)
     }
 
-    fn list(&self, prefix: &str) -> Result<Option<Listing>> {
+    fn list(&self, prefix: &str, wait: Reserve<'_>) -> Result<Option<Listing>> {
         self.listed.fetch_add(1, SeqCst);
         if self.unlisted.load(SeqCst) {
             return Ok(None);
         }
-        self.inner.lock().unwrap().list(prefix)
+        self.inner.lock().unwrap().list(prefix, wait)
     }
 
     fn profile(&self) -> Profile {
-        Profile { latency: 1e-7, ..Profile::LOCAL }
+        Profile { latency: 1e-7, per_request: 1e-7, ..Profile::LOCAL }
     }
 }

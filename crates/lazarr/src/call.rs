@@ -1,19 +1,21 @@
 //! One call of a verb: its limits, and the loop that runs programs stage by stage.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use lazarr_format::anndata::Element;
-use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
+use lazarr_plan::{
+    Amount, ArrayPlan, ArrayRead, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
+};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::exec::carry::Carrying;
 use crate::exec::lanes::{Lanes, lane_bytes};
-use crate::exec::{Exec, Interrupt, Job, thread_bytes};
+use crate::exec::{Exec, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
 use crate::need::Threads;
+use crate::patience::{Interrupt, Patience};
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
 use crate::session::{Missing, Session};
 use crate::value::Value;
@@ -42,8 +44,7 @@ pub(crate) struct Run<'a> {
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<Carrying>,
     threads: usize,
-    interrupt: Option<Interrupt<'a>>,
-    asked: Mutex<Instant>,
+    patience: Patience<'a>,
 }
 
 /// Makes the programs of what is wanted; called twice where reads are audited.
@@ -68,9 +69,8 @@ impl<'a> Run<'a> {
             cx,
             absent: Mutex::default(),
             carrying: None,
-            asked: Mutex::new(Instant::now()),
             threads,
-            interrupt: call.interrupt,
+            patience: Patience::new(call.interrupt),
         }
     }
 
@@ -85,8 +85,7 @@ impl<'a> Run<'a> {
             budget: &self.cx.budget,
             limits: &self.session.options().limits,
             threads: self.threads,
-            interrupt: self.interrupt,
-            asked: &self.asked,
+            patience: &self.patience,
         }
     }
 
@@ -226,9 +225,11 @@ impl<'a> Run<'a> {
         let exec = self.exec(io);
         let mut reads = Reads::new();
         loop {
-            let mut stages = Vec::new();
+            let (mut stages, mut later, mut any) = (Vec::new(), Vec::new(), false);
             for (i, (_, program)) in want.leaves.iter_mut().enumerate() {
                 if let Some(mut stage) = program.next(&self.cx)? {
+                    any = true;
+                    later.extend(stage.ahead.iter().cloned());
                     if let Some(carrying) = &self.carrying {
                         stage.reads.iter_mut().for_each(|r| carrying.offer(r));
                     }
@@ -252,6 +253,8 @@ impl<'a> Run<'a> {
                     }
                 }
             }
+            let later = later.iter().chain(any.then_some(&want.ahead).into_iter().flatten());
+            reads.extend(exec.ahead(later).into_iter().map(|(read, key)| (key, index_range(&read.array))));
             if stages.is_empty() {
                 if let Some(carrying) = &self.carrying {
                     carrying.forget();
@@ -282,6 +285,9 @@ impl<'a> Run<'a> {
         let mut round = 0;
         let (mut threads, mut index_bytes) = (Amount::default(), 0u64);
         let mut guessed = false;
+        let mut early: HashMap<String, u64> = HashMap::new();
+        // Shards that are absent, whose indices come ahead: by label and array.
+        let mut again: HashMap<(usize, String), u64> = HashMap::new();
         loop {
             let mut stages = Vec::new();
             let (mut together, mut requests) = (Vec::new(), Vec::new());
@@ -295,32 +301,53 @@ impl<'a> Run<'a> {
                     open[i] = false;
                     continue;
                 };
+                let fresh = if resolve { exec.warm(&stage.reads).map_err(at)? } else { HashSet::new() };
                 let lanes = program.lanes();
                 let mut arrays = Vec::with_capacity(stage.reads.len());
                 for (k, read) in stage.reads.iter().enumerate() {
                     let (array, largest) = match &lanes {
-                        Some(lanes) if resolve => (lanes_plan(&exec, read, lanes, k).map_err(at)?, None),
-                        _ => array_plan(&exec, read, resolve).map_err(at)?,
+                        Some(lanes) if resolve => {
+                            (lanes_plan(&exec, read, lanes, k, &fresh).map_err(at)?, None)
+                        }
+                        _ => array_plan(&exec, read, resolve, &fresh).map_err(at)?,
                     };
                     arrays.push(array);
                     requests.push(largest);
                 }
                 if let Some(lanes) = lanes {
                     let bytes = lane_bytes(&exec, &stage.reads).saturating_add(lanes.sums);
-                    let all = bytes.saturating_mul(self.threads as u64);
+                    let all = bytes.saturating_mul(exec.lane_threads() as u64);
                     threads = worse(threads, Amount::upper(all));
+                }
+                for array in &mut arrays {
+                    let again = Amount::exact(again.remove(&(*label, array.path.clone())).unwrap_or(0));
+                    array.index_requests += again;
+                    array.requests += again;
                 }
                 for (read, array) in stage.reads.iter().zip(&arrays) {
                     let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
                     index_bytes = index_bytes.saturating_add(bytes);
                 }
                 together.extend(stage.reads.iter().cloned());
-                add_stage(&mut elements[*label].stages, round, stage.name, arrays);
+                add_stage(&mut elements[*label].stages, round, stage.name, arrays, &early);
+                for (read, _) in exec.ahead(&stage.ahead) {
+                    *early.entry(read.array.path.clone()).or_default() += 1;
+                }
                 if stage.last || !resolve {
                     open[i] = false;
-                    for (k, later) in program.later().into_iter().enumerate() {
+                    for (k, mut later) in program.later().into_iter().enumerate() {
                         guessed = true;
-                        add_stage(&mut elements[*label].stages, round + 1 + k, &later.name, later.arrays);
+                        // All that come ahead are asked for, whether they are needed or not.
+                        for array in &mut later.arrays {
+                            let asked = early.get(&array.path).copied().unwrap_or(0);
+                            let more = Amount::upper(asked.saturating_sub(array.index_requests.value));
+                            if more.value > 0 {
+                                array.index_requests += more;
+                                array.requests += more;
+                            }
+                        }
+                        let stages = &mut elements[*label].stages;
+                        add_stage(stages, round + 1 + k, &later.name, later.arrays, &early);
                     }
                 } else {
                     program.open(&self.cx).map_err(at)?;
@@ -332,7 +359,20 @@ impl<'a> Run<'a> {
                 break;
             }
             run_stages(&exec, &want, &stages)?;
+            for (i, stage) in &stages {
+                for path in exec.ahead_again(&stage.ahead) {
+                    *again.entry((want.leaves[*i].0, path)).or_default() += 1;
+                }
+            }
             round += 1;
+        }
+        // Of those of which nothing was wanted in the end.
+        for ((label, path), n) in again {
+            let n = Amount::exact(n);
+            let asked = ArrayPlan { path, requests: n, index_requests: n, ..ArrayPlan::default() };
+            if let Some(stage) = elements[label].stages.last_mut() {
+                stage.arrays.push(asked);
+            }
         }
         let mut beside = Amount::default();
         for (label, program) in &want.leaves {
@@ -365,6 +405,10 @@ impl<'a> Run<'a> {
             memory_limit: self.cx.budget.limit(),
             threads: self.threads,
             assumes: "shard indices as they are cached now".into(),
+            distance: {
+                let (profile, latency_is) = self.io.distance();
+                self.io.profile().is_distant().then(|| Distance::of(&profile, latency_is))
+            },
             ..Plan::default()
         }
     }
@@ -379,7 +423,8 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
             jobs.push(Job { read, sink });
         }
     }
-    exec.run(&jobs)?;
+    let later = stages.iter().flat_map(|(_, stage)| &stage.ahead).chain(&want.ahead);
+    exec.run(&jobs, &exec.ahead(later))?;
     stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }
 
@@ -388,8 +433,14 @@ fn worse(a: Amount, b: Amount) -> Amount {
     a.max(b).at_best(a.mark.max(b.mark))
 }
 
-/// Adds arrays to the stage of a round: leaves of one element go out together.
-fn add_stage(stages: &mut Vec<StagePlan>, round: usize, name: &str, arrays: Vec<ArrayPlan>) {
+/// Adds arrays to the stage of a round: leaves of one element go out together. `early`: the indices of these came before.
+fn add_stage(
+    stages: &mut Vec<StagePlan>,
+    round: usize,
+    name: &str,
+    arrays: Vec<ArrayPlan>,
+    early: &HashMap<String, u64>,
+) {
     while stages.len() <= round {
         stages.push(StagePlan::default());
     }
@@ -402,7 +453,9 @@ fn add_stage(stages: &mut Vec<StagePlan>, round: usize, name: &str, arrays: Vec<
         let worst = stage.arrays.iter().map(f).max_by_key(|a| a.value).unwrap_or_default();
         Amount { value: worst.value.min(1), mark: worst.mark }
     };
-    let index = asks(|a| a.index_requests);
+    let late = stage.arrays.iter().filter(|a| !early.contains_key(&a.path)).map(|a| a.index_requests);
+    let worst = late.max_by_key(|a| a.value).unwrap_or_default();
+    let index = Amount { value: worst.value.min(1), mark: worst.mark };
     stage.round_trips = asks(|a| a.requests) + index;
 }
 
@@ -424,8 +477,14 @@ const MANY: u64 = 1 << 20;
 /// So many chunks are walked for exact numbers: seconds.
 const WALKED: u64 = 1 << 22;
 
-/// What one read costs, and its largest request, where its requests were walked.
-fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(ArrayPlan, Option<u64>)> {
+/// What one read costs, and its largest request, where its requests were walked. `fresh`: shards whose indices were asked for
+/// just now, for this.
+fn array_plan(
+    exec: &Exec<'_>,
+    read: &ArrayRead,
+    resolve: bool,
+    fresh: &HashSet<String>,
+) -> Result<(ArrayPlan, Option<u64>)> {
     let array = &read.array;
     let chunks = read.chunk_count();
     let fixed = array.stored_size().is_some();
@@ -466,7 +525,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
     // does not fit into the cache.
     let (mut again, mut again_bytes) = (0, 0);
     let mut index = |key: &str, _: &[u64]| {
-        let known = exec.knows(key);
+        let known = exec.knows(key) && !fresh.contains(key);
         let state = exec.shard_index(read, key)?;
         if !known && exec.indices.get(key).is_none() {
             again += 1;
@@ -490,7 +549,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
                         decoded += items(&parts);
                     }
                     _ => {
-                        if let Some(bytes) = exec.io.size(&key)? {
+                        if let Some(bytes) = exec.io.size(&key, &mut |_| exec.wait())? {
                             fetch += bytes;
                             largest = largest.max(bytes);
                             decoded += items(&parts);
@@ -508,11 +567,17 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
 }
 
 /// What one read costs that is cut into lanes: requests do not merge across these.
-fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -> Result<ArrayPlan> {
-    let (mut plan, _) = array_plan(exec, whole, false)?;
+fn lanes_plan(
+    exec: &Exec<'_>,
+    whole: &ArrayRead,
+    lanes: &Lanes<'_>,
+    k: usize,
+    fresh: &HashSet<String>,
+) -> Result<ArrayPlan> {
+    let (mut plan, _) = array_plan(exec, whole, false, fresh)?;
     let mut sum = ArrayPlan::default();
     for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
-        let (lane, _) = array_plan(exec, read, true)?;
+        let (lane, _) = array_plan(exec, read, true, fresh)?;
         sum.requests += lane.requests;
         sum.index_requests += lane.index_requests;
         sum.fetch_bytes += lane.fetch_bytes;
@@ -525,17 +590,21 @@ fn lanes_plan(exec: &Exec<'_>, whole: &ArrayRead, lanes: &Lanes<'_>, k: usize) -
     Ok(plan)
 }
 
+/// Where the index of a shard stands.
+pub(crate) fn index_range(array: &ArrayMeta) -> ByteRange {
+    let bytes = array.shard_index_bytes();
+    let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
+    if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) }
+}
+
 /// Lists the reads of one array, shard indices included.
 fn name(exec: &Exec<'_>, read: &ArrayRead, reads: &mut Reads) -> Result<()> {
     let mut stream = read.work(exec.profile());
     let array = &read.array;
-    let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
     let mut found: Reads = Vec::new();
     let mut index = |key: &str, _: &[u64]| -> Result<IndexState> {
         if !exec.knows(key) {
-            let bytes = array.shard_index_bytes();
-            let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
-            found.push((key.to_owned(), range));
+            found.push((key.to_owned(), index_range(array)));
         }
         exec.shard_index(read, key)
     };

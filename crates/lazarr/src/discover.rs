@@ -9,41 +9,64 @@ use lazarr_format::metadata::{
 };
 use lazarr_format::{ByteRange, Code, Error, Result};
 use lazarr_plan::human_bytes;
-use lazarr_store::Io;
+use lazarr_store::{Io, Listing};
 
-/// Reads the metadata of a store: one read where it is consolidated (two in v2), else a bounded walk. `names` are paths
-/// that a store which cannot be listed is asked for; with the groups whose names could not be known.
+use crate::patience::Patience;
+use crate::session::Options;
+
+/// Reads the metadata of a store: one read where it is consolidated (two in v2, unless the format is given), else a bounded
+/// walk; with the groups whose names could not be known.
 pub(crate) fn discover(
     io: &Io,
-    limits: &Limits,
+    options: &Options,
     memory: u64,
-    names: &[String],
+    patience: &Patience<'_>,
 ) -> Result<(Hierarchy, Vec<String>)> {
-    let documents = Documents::new(io, limits, memory);
-    let mut walk = Walk { documents: &documents, names, unlisted: Vec::new() };
-    if let Some(bytes) = documents.get("zarr.json")? {
-        let map = parse_json(&bytes, "zarr.json", limits)?;
-        if is_consolidated_v3(&map) {
-            return Ok((Hierarchy::from_consolidated_v3(&map, limits)?, Vec::new()));
+    let limits = &options.limits;
+    let documents = Documents::new(io, limits, memory, patience);
+    let mut walk = Walk { documents: &documents, names: &options.names, unlisted: Vec::new() };
+    let absent = |names: &str| {
+        Error::new(Code::StoreNotFound, format!("`{}` is not a Zarr store", io.store().name()))
+            .expected(names.to_owned())
+            .found("none of them")
+            .help("Check the path; a store inside another directory is opened by its whole path")
+    };
+    // Where listing is not allowed, S3 forbids what is not there.
+    let mut forbidden = None;
+    let mut get = |key: &str| match documents.get(key) {
+        Err(e) if e.code() == Code::Forbidden => {
+            forbidden.get_or_insert(e);
+            Ok(None)
         }
-        let mut hierarchy = Hierarchy::new(3, limits);
-        hierarchy.insert_v3("", &bytes)?;
-        walk.run(&mut hierarchy, "")?;
-        return Ok((hierarchy, walk.unlisted));
+        got => got,
+    };
+    if options.zarr_format != Some(2) {
+        if let Some(bytes) = get("zarr.json")? {
+            let map = parse_json(&bytes, "zarr.json", limits)?;
+            if is_consolidated_v3(&map) {
+                return Ok((Hierarchy::from_consolidated_v3(&map, limits)?, Vec::new()));
+            }
+            let mut hierarchy = Hierarchy::new(3, limits);
+            hierarchy.insert_v3("", &bytes)?;
+            walk.run(&mut hierarchy, "")?;
+            return Ok((hierarchy, walk.unlisted));
+        }
+        if options.zarr_format == Some(3) {
+            return Err(forbidden.unwrap_or_else(|| absent("zarr.json")));
+        }
     }
-    if let Some(bytes) = documents.get(".zmetadata")? {
+    if let Some(bytes) = get(".zmetadata")? {
         let map = parse_json(&bytes, ".zmetadata", limits)?;
         return Ok((Hierarchy::from_zmetadata(&map, limits)?, Vec::new()));
     }
-    let files = documents.node_v2("")?;
-    if files.is_none() {
-        return Err(Error::new(Code::StoreNotFound, format!("`{}` is not a Zarr store", io.store().name()))
-            .expected("zarr.json, .zmetadata, .zgroup or .zarray")
-            .found("none of them")
-            .help("Check the path; a store inside another directory is opened by its whole path"));
+    if let Some(forbidden) = forbidden {
+        return Err(forbidden);
     }
+    let Some(files) = documents.node_v2("")? else {
+        return Err(absent("zarr.json, .zmetadata, .zgroup or .zarray"));
+    };
     let mut hierarchy = Hierarchy::new(2, limits);
-    insert_v2(&mut hierarchy, "", files)?;
+    insert_v2(&mut hierarchy, "", Some(files))?;
     walk.run(&mut hierarchy, "")?;
     Ok((hierarchy, walk.unlisted))
 }
@@ -56,6 +79,8 @@ pub(crate) struct Documents<'a> {
     /// What the documents may take in memory, and take.
     memory: u64,
     taken: AtomicU64,
+    /// Asked while a document is waited for.
+    patience: &'a Patience<'a>,
 }
 
 /// Metadata may take so much beside the memory limit: what it takes is known only from above.
@@ -65,13 +90,16 @@ type NodeV2 = [Option<Vec<u8>>; 3];
 
 impl<'a> Documents<'a> {
     /// With nothing read so far.
-    pub(crate) fn new(io: &'a Io, limits: &'a Limits, memory: u64) -> Self {
-        Self { io, limits, bytes: AtomicU64::new(0), memory, taken: AtomicU64::new(0) }
+    pub(crate) fn new(io: &'a Io, limits: &'a Limits, memory: u64, patience: &'a Patience<'a>) -> Self {
+        Self { io, limits, bytes: AtomicU64::new(0), memory, taken: AtomicU64::new(0), patience }
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let (mut out, mut held) = (Vec::new(), 0);
         let reserve = &mut |n: u64| {
+            if n == 0 {
+                return self.patience.wait();
+            }
             held += n;
             let bytes = self.bytes.fetch_add(n, Relaxed).saturating_add(n);
             if bytes <= self.limits.get(Limit::MetadataBytes) {
@@ -104,10 +132,20 @@ impl<'a> Documents<'a> {
         Ok(Some(out))
     }
 
+    /// How many threads ask for so many things at once.
+    fn threads(&self, items: usize) -> usize {
+        let profile = self.io.profile();
+        if profile.is_distant() { profile.slots.min(items) } else { WALKERS.min(items.div_ceil(4)) }.max(1)
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Listing>> {
+        self.io.list(path, &mut |_| self.patience.wait())
+    }
+
     /// The documents of a v2 node; `None` where there are none.
     fn node_v2(&self, path: &str) -> Result<Option<NodeV2>> {
         let mut files: NodeV2 = Default::default();
-        let listed = self.io.list(path)?;
+        let listed = self.list(path)?;
         for (slot, name) in files.iter_mut().zip([".zgroup", ".zarray", ".zattrs"]) {
             if listed.as_ref().is_none_or(|l| l.files.iter().any(|f| f == name)) {
                 *slot = self.get(&join(path, name))?;
@@ -126,7 +164,7 @@ fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") }
 }
 
-/// How many nodes are read at once in a walk.
+/// How many nodes are read at once in a walk where nothing is far.
 const WALKERS: usize = 16;
 
 enum Seen {
@@ -149,11 +187,12 @@ impl Walk<'_> {
         let (documents, limits) = (self.documents, self.documents.limits);
         let mut level = vec![group.to_owned()];
         while !level.is_empty() {
+            level.retain(|group| matches!(hierarchy.get(group), Some(Ok(Node::Group(_)))));
+            let list = |group: &String| documents.list(group);
+            let listed = documents.patience.each(&level, documents.threads(level.len()), &list)?;
             let mut paths = Vec::new();
-            for group in level {
-                if let Some(Ok(Node::Group(_))) = hierarchy.get(&group) {
-                    paths.extend(self.names(hierarchy, &group)?.iter().map(|name| join(&group, name)));
-                }
+            for (group, listing) in level.into_iter().zip(listed) {
+                paths.extend(self.names(hierarchy, &group, listing?).iter().map(|name| join(&group, name)));
             }
             if hierarchy.len() + paths.len() > limits.nodes {
                 let nodes = (hierarchy.len() + paths.len()) as u64;
@@ -168,16 +207,7 @@ impl Walk<'_> {
                     Seen::V2(documents.node_v2(path)?)
                 })
             };
-            let threads = WALKERS.min(paths.len().div_ceil(4)).max(1);
-            let share = paths.len().div_ceil(threads).max(1);
-            let read = &read;
-            let seen: Vec<Result<Seen>> = std::thread::scope(|scope| {
-                let parts: Vec<_> = paths
-                    .chunks(share)
-                    .map(|part| scope.spawn(move || part.iter().map(read).collect::<Vec<_>>()))
-                    .collect();
-                parts.into_iter().flat_map(|p| p.join().unwrap_or_default()).collect()
-            });
+            let seen = documents.patience.each(&paths, documents.threads(paths.len()), &read)?;
             let mut next = Vec::new();
             for (path, seen) in paths.into_iter().zip(seen) {
                 match seen {
@@ -194,9 +224,9 @@ impl Walk<'_> {
     }
 
     /// The names to look for in a group: all there are, where the store can say.
-    fn names(&mut self, hierarchy: &Hierarchy, group: &str) -> Result<Vec<String>> {
-        if let Some(listing) = self.documents.io.list(group)? {
-            return Ok(listing.folders.into_iter().filter(|f| !f.starts_with('.')).collect());
+    fn names(&mut self, hierarchy: &Hierarchy, group: &str, listing: Option<Listing>) -> Vec<String> {
+        if let Some(listing) = listing {
+            return listing.folders.into_iter().filter(|f| !f.starts_with('.')).collect();
         }
         let (mut names, all) = probe::names(hierarchy, group);
         if !all {
@@ -217,7 +247,7 @@ impl Walk<'_> {
             let path = join(group, name);
             is_plain(name) && hierarchy.get(&path).is_none() && seen.insert(path)
         });
-        Ok(names)
+        names
     }
 }
 

@@ -6,7 +6,8 @@ use lazarr_format::metadata::{Hierarchy, Node};
 use lazarr_format::{ArrayRef, Code, Error, Result};
 
 use crate::discover::discover;
-use crate::session::Session;
+use crate::patience::Patience;
+use crate::session::{Options, Session};
 
 /// What something takes in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,12 +69,13 @@ impl Inventory {
     /// Errors with `Operation` where the store cannot be listed.
     pub fn take(session: &Session) -> Result<Self> {
         let io = &session.io;
-        let (hierarchy, _) = discover(io, &session.options().limits, session.memory_limit(), &[])?;
+        let options = Options { names: Vec::new(), ..session.options().clone() };
+        let (hierarchy, _) = discover(io, &options, session.memory_limit(), &Patience::new(None))?;
         let mut out = Self::default();
         // A folder, and the node that what lies in it belongs to (its path is the start of the folder's).
         let mut open = vec![(String::new(), Owner::of(&hierarchy, ""))];
         while let Some((folder, owner)) = open.pop() {
-            let Some(listing) = io.list(&folder)? else {
+            let Some(listing) = io.list(&folder, &mut |_| Ok(()))? else {
                 return Err(Error::new(Code::Operation, "the store cannot be listed")
                     .help("Copy it to a local directory to see what it takes there"));
             };
@@ -88,7 +90,7 @@ impl Inventory {
             }
             for file in listing.files {
                 let key = join(&folder, &file);
-                let bytes = io.size(&key)?.unwrap_or(0);
+                let bytes = io.size(&key, &mut |_| Ok(()))?.unwrap_or(0);
                 out.add(&owner, &folder, &file, key, bytes);
             }
             for name in listing.folders {

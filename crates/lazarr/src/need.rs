@@ -3,6 +3,7 @@
 use lazarr_format::DataType;
 use lazarr_plan::{Amount, ArrayRead, Mark, Role};
 
+use crate::exec::far::{most_between, most_requests};
 use crate::exec::{Exec, thread_bytes};
 
 /// What the threads hold at once while the reads of one stage run.
@@ -18,6 +19,8 @@ pub(crate) struct Threads {
     scratch: u64,
     /// Whether a size was not known.
     guessed: bool,
+    /// Of a store that is far: the requests that may have come and wait to be decoded, and the most that all may take.
+    between: Option<(u64, u64)>,
 }
 
 impl Threads {
@@ -25,6 +28,9 @@ impl Threads {
     pub(crate) fn of(exec: &Exec<'_>, reads: &[ArrayRead], requests: &[Option<u64>]) -> Self {
         let mut out = Self { count: exec.threads_of(reads.iter()) as u64, ..Self::default() };
         let profile = exec.profile();
+        if profile.is_distant() {
+            out.between = Some((most_requests(profile.slots) as u64, most_between(exec.budget)));
+        }
         for (read, request) in reads.iter().zip(requests) {
             if read.chunk_count() == 0 {
                 continue;
@@ -58,8 +64,14 @@ impl Threads {
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> Amount {
         let scratch = self.decoded.saturating_mul(self.count.min(self.scratch));
-        let value = self.encoded.saturating_mul(self.count).saturating_add(scratch);
-        Amount { value, mark: if self.guessed { Mark::Upper } else { Mark::Exact } }
+        let value = match self.between {
+            None => self.encoded.saturating_mul(self.count),
+            // One request always may; shard indices come beside.
+            Some((most, bytes)) => self.encoded.saturating_mul(most).min(bytes.saturating_add(self.encoded)),
+        };
+        let guessed = self.guessed || self.between.is_some();
+        let value = value.saturating_add(scratch);
+        Amount { value, mark: if guessed { Mark::Upper } else { Mark::Exact } }
     }
 }
 

@@ -1,20 +1,19 @@
 //! An open store: its elements, its caches, its limits.
 
 use std::collections::HashSet;
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
-use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::{Body, Element, build};
 use lazarr_format::metadata::{Hierarchy, Limits};
 use lazarr_format::{Code, Error, Result};
-use lazarr_store::{Io, LocalStore, Meter, Store, ZipLimits, ZipStore};
+use lazarr_store::{Io, Meter, Store, StoreOptions};
 
 use crate::cache::IndexCache;
 use crate::discover::{Documents, Walk, discover};
+use crate::locate::locate;
 use crate::memory::{cores, default_limit};
+use crate::patience::{Interrupt, Patience};
 
 /// What absent chunks mean where the fill value cannot be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +43,10 @@ pub struct Options {
     /// Paths of elements that a store which cannot be listed is asked for, beside those that AnnData names:
     /// `obsm/X_pca`.
     pub names: Vec<String>,
+    /// What a store over a network is opened with: credentials, endpoints, timeouts.
+    pub storage: StoreOptions,
+    /// The format of the store, 2 or 3, where it is known: a store of format 2 then opens with a request less.
+    pub zarr_format: Option<u8>,
     /// Behave as a store that cannot list its keys (a plain web server): for tests, and to see what such a store shows.
     pub no_listing: bool,
     /// Refuse every read that a plan has not named: each call is planned first, without caches. For tests.
@@ -74,21 +77,34 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a path of the local file system: a directory, a zip archive, or an element in one of them
-    /// (`store.zarr/obsm/X_pca`, `store.zip/obsm/X_pca`).
+    /// Opens a path of the local file system (a directory, a zip archive, or an element in one of them:
+    /// `store.zarr/obsm/X_pca`, `store.zip/obsm/X_pca`), or a URL of such: `s3://`, `gs://`, `az://`, `http(s)://`, `file://`.
     pub fn open(path: &str, options: Options) -> Result<Arc<Self>> {
-        if let Some((scheme, _)) = path.split_once("://")
-            && scheme != "file"
-        {
-            return Err(Error::new(Code::StoreUrl, format!("`{scheme}://` stores cannot be opened"))
-                .expected("a path of the local file system")
-                .found(path));
-        }
-        Self::open_store(local(path.strip_prefix("file://").unwrap_or(path), &options)?, options)
+        Self::open_with(path, options, None)
+    }
+
+    /// The same; `interrupt` is asked on this thread, at least every 100 ms, whether to stop.
+    pub fn open_with(path: &str, options: Options, interrupt: Option<Interrupt<'_>>) -> Result<Arc<Self>> {
+        let patience = Patience::new(interrupt);
+        let store = locate(path, &options, &patience)?;
+        Self::open_in(store, options, &patience)
     }
 
     /// Opens a store: reads its metadata and nothing else.
     pub fn open_store(store: Arc<dyn Store>, options: Options) -> Result<Arc<Self>> {
+        Self::open_in(store, options, &Patience::new(None))
+    }
+
+    /// The same; `interrupt` is asked on this thread, at least every 100 ms, whether to stop.
+    pub fn open_store_with(
+        store: Arc<dyn Store>,
+        options: Options,
+        interrupt: Option<Interrupt<'_>>,
+    ) -> Result<Arc<Self>> {
+        Self::open_in(store, options, &Patience::new(interrupt))
+    }
+
+    fn open_in(store: Arc<dyn Store>, options: Options, patience: &Patience<'_>) -> Result<Arc<Self>> {
         let url = store.name();
         let io = Io::new(store);
         let io = if options.no_listing { io.without_listing() } else { io };
@@ -97,7 +113,7 @@ impl Session {
             None => io,
         };
         let memory = options.memory_limit.unwrap_or_else(default_limit);
-        let (hierarchy, unlisted) = discover(&io, &options.limits, memory, &options.names)?;
+        let (hierarchy, unlisted) = discover(&io, &options, memory, patience)?;
         let root = build(&hierarchy)?;
         let notices = notices(&url, &hierarchy, &root, &unlisted);
         let mut hash = DefaultHasher::new();
@@ -205,7 +221,8 @@ impl Session {
         let group = groups.max_by_key(|g| g.len()).cloned().unwrap_or_default();
         let before = hierarchy.len();
         let names = [path.to_owned()];
-        let documents = Documents::new(&self.io, &self.options.limits, self.memory_limit());
+        let patience = Patience::new(None);
+        let documents = Documents::new(&self.io, &self.options.limits, self.memory_limit(), &patience);
         let mut walk = Walk { documents: &documents, names: &names, unlisted: Vec::new() };
         walk.run(hierarchy, &group)?;
         let new = walk.unlisted.into_iter().filter(|p| !later.contains(p)).collect::<Vec<_>>();
@@ -258,38 +275,6 @@ fn find(root: &Element, path: &str) -> Result<Element> {
         at = child;
     }
     Ok(at)
-}
-
-/// The store at a local path. A file on the way is an archive, if it is called so or begins like one.
-fn local(path: &str, options: &Options) -> Result<Arc<dyn Store>> {
-    let place = Path::new(path);
-    let file = place.ancestors().find(|p| p.exists()).filter(|p| p.is_file());
-    if let Some(file) = file.filter(|f| is_zip(f)) {
-        let inside = place.strip_prefix(file).map(Path::components).into_iter().flatten();
-        let inside: Vec<_> = inside
-            .filter_map(|c| match c {
-                Component::Normal(name) => name.to_str(),
-                _ => None,
-            })
-            .collect();
-        let limits = ZipLimits::default();
-        let memory = options.memory_limit.unwrap_or(u64::MAX);
-        let limits = ZipLimits {
-            inflated_bytes: options.limits.chunk_bytes,
-            // Its entries in memory take about twice as much again.
-            directory_bytes: limits.directory_bytes.min((memory / 4).max(64 << 10)),
-            ..limits
-        };
-        return Ok(Arc::new(ZipStore::open(file, &inside.join("/"), &limits)?));
-    }
-    Ok(Arc::new(LocalStore::open(path)?.follow_links(options.follow_links)))
-}
-
-fn is_zip(file: &Path) -> bool {
-    let mut start = [0; 4];
-    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip"))
-        || fs::File::open(file).and_then(|mut f| f.read_exact(&mut start)).is_ok()
-            && matches!(&start, b"PK\x03\x04" | b"PK\x05\x06")
 }
 
 /// What to say about a store that opens slowly or in part.

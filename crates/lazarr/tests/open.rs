@@ -104,7 +104,7 @@ fn an_element_of_a_store_opens_by_itself() {
 fn what_is_no_store_says_so() {
     let code = |path: &str| Session::open(path, Options::default()).unwrap_err().code();
     assert_eq!(code("/nowhere/at/all"), Code::StoreNotFound);
-    assert_eq!(code("s3://bucket/key"), Code::StoreUrl);
+    assert_eq!(code("ftp://bucket/key"), Code::StoreUrl);
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(code(directory.path().to_str().unwrap()), Code::StoreNotFound);
     let file = directory.path().join("a.zarr");

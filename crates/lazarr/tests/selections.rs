@@ -216,6 +216,16 @@ fn random_stores_and_selections_bring_what_the_model_has_and_read_what_the_plan_
 }
 
 #[test]
+fn from_afar_it_is_the_same() {
+    let _alone = alone();
+    common::FAR.store(true, std::sync::atomic::Ordering::SeqCst);
+    for seed in (0..400).step_by(8) {
+        one(seed, 6);
+    }
+    common::FAR.store(false, std::sync::atomic::Ordering::SeqCst);
+}
+
+#[test]
 fn a_whole_object_comes_as_its_parts_do() {
     let _alone = alone();
     for seed in 200..230 {

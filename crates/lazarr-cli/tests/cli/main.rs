@@ -129,7 +129,7 @@ snapshots! {
     unknown_name: ["plan", "STORE", "--var", "@CD3", "--resolve"];
     position_out_of_range: ["plan", "STORE", "--obs", "5,3"];
     plan_of_obs_knows_no_genes: ["plan", "STORE", "obs", "--var", "0"];
-    remote_store: ["info", "s3://bucket/cells.zarr"];
+    remote_store: ["info", "ftp://host/cells.zarr"];
     unknown_verb: ["inform", "STORE"];
     no_path: ["plan"];
     selection_that_is_none: ["plan", "STORE", "--obs", "CD3D"];

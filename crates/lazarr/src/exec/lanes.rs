@@ -8,14 +8,15 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use lazarr_format::codec::Scratch;
 use lazarr_format::{Code, Error, Fill, Result};
 use lazarr_plan::{ArrayRead, Coord, IndexState, Part, Work, WorkStream};
 
 use super::desk::Desk;
-use super::{Exec, resize, thread_bytes};
+use super::feed::{Feed, Place, Request};
+use super::{Exec, POLL, resize, thread_bytes};
 use crate::ledger::Charge;
 
 /// A chunk of each read of a lane.
@@ -67,15 +68,40 @@ pub(crate) fn lane_bytes(exec: &Exec<'_>, lane: &[ArrayRead]) -> u64 {
 }
 
 impl Exec<'_> {
+    /// What lanes take, in threads' worth: from afar requests are made ahead, as many as the store has slots.
+    pub(crate) fn lane_threads(&self) -> usize {
+        let profile = self.io.profile();
+        if profile.is_distant() { self.threads.max(profile.slots) } else { self.threads }
+    }
+
     /// Walks all lanes.
     pub(crate) fn run_lanes(&self, Lanes { lanes, sums, reduce }: Lanes<'_>) -> Result<()> {
         let need = lanes.first().map_or(0, |lane| lane_bytes(self, lane)).saturating_add(sums).max(1);
         let fits = (self.budget.left() / need).clamp(1, 1024) as usize;
-        let threads = self.threads.min(fits).min(lanes.len());
+        let threads = self.threads.min(fits).min(lanes.len()).max(1);
         let (next, stop, fetching) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(()));
+        // Each walker holds a request of each of its reads, and asks for more of them ahead.
+        let profile = self.io.profile();
+        let most = self.lane_threads().min(fits) / threads;
+        let ahead = if profile.is_distant() { most.saturating_sub(1).min(profile.slots) } else { 0 };
+        let feed = (ahead > 0).then(|| Feed::new(ahead, threads));
+        let fetchers = feed.as_ref().map_or(0, |_| profile.slots);
+        let started = AtomicUsize::new(1);
         let work = |is_caller: bool| -> Result<()> {
-            let mut walker =
-                Walker { exec: self, is_caller, stop: &stop, fetching: &fetching, slots: Vec::new() };
+            let role = if is_caller { 0 } else { started.fetch_add(1, Relaxed) };
+            if let Some(feed) = feed.as_ref().filter(|_| role >= threads) {
+                let result = feed.serve(self);
+                stop.fetch_or(result.is_err(), Relaxed);
+                return result;
+            }
+            let mut walker = Walker {
+                exec: self,
+                is_caller,
+                stop: &stop,
+                fetching: &fetching,
+                slots: Vec::new(),
+                feed: feed.as_ref(),
+            };
             let result = loop {
                 let lane = next.fetch_add(1, Relaxed);
                 let Some(reads) = lanes.get(lane) else { break Ok(()) };
@@ -88,10 +114,19 @@ impl Exec<'_> {
                 }
             };
             stop.fetch_or(result.is_err(), Relaxed);
+            if let Some(feed) = &feed {
+                feed.leave();
+            }
             result
         };
-        self.spread(threads, &stop, &work)
+        self.spread(threads + fetchers, &stop, &work)
     }
+}
+
+/// What a lane will need next.
+enum Asked {
+    Fill(Vec<Coord>),
+    Bytes(Arc<Request>, Option<Place>),
 }
 
 /// The bytes of one read that a thread holds.
@@ -103,6 +138,9 @@ struct Slot {
     /// Chunks that were fetched or are the fill value, and not come yet.
     parts: VecDeque<Part>,
     fill: bool,
+    /// What was asked for ahead, in order; and whether that is all.
+    asked: VecDeque<Asked>,
+    ended: bool,
     /// Where the fetched bytes are from.
     key: String,
     base: u64,
@@ -120,6 +158,7 @@ struct Walker<'e, 'a> {
     /// Locked while the index of a shard is fetched: neighbouring lanes want the same.
     fetching: &'e Mutex<()>,
     slots: Vec<Slot>,
+    feed: Option<&'e Feed>,
 }
 
 impl Walker<'_, '_> {
@@ -138,6 +177,8 @@ impl Walker<'_, '_> {
         let mut streams: Vec<WorkStream<'_>> = reads.iter().map(|read| read.work(profile)).collect();
         for slot in &mut self.slots {
             slot.parts.clear();
+            slot.asked.clear();
+            slot.ended = false;
             slot.span = 0..0;
         }
         loop {
@@ -162,27 +203,50 @@ impl Walker<'_, '_> {
 
     /// Decodes the next chunk of a read; false after the last.
     fn next(&mut self, k: usize, stream: &mut WorkStream<'_>, reduce: &dyn Reduce) -> Result<bool> {
-        let (exec, fetching) = (self.exec, self.fetching);
-        let slot = &mut self.slots[k];
+        let (exec, fetching, feed) = (self.exec, self.fetching, self.feed);
         let read = stream.read();
-        while slot.parts.is_empty() {
-            let mut index = |key: &str, _: &[u64]| index(exec, fetching, read, key);
-            match stream.next(&mut index)? {
+        while self.slots[k].parts.is_empty() {
+            let slot = &mut self.slots[k];
+            // The next one, and those that are asked for ahead.
+            while !slot.ended && slot.asked.len() <= feed.map_or(0, |f| f.ahead) {
+                let mut index = |key: &str, _: &[u64]| index(exec, fetching, read, key);
+                match stream.next(&mut index)? {
+                    None => slot.ended = true,
+                    Some(Work::Fill(chunks)) => slot.asked.push_back(Asked::Fill(chunks)),
+                    Some(Work::Fetch { key, range, version, parts }) => {
+                        let request = Arc::new(Request { key, range, version, parts });
+                        let place = feed.map(|feed| feed.ask(read, &request));
+                        slot.asked.push_back(Asked::Bytes(request, place));
+                    }
+                }
+            }
+            match slot.asked.pop_front() {
                 None => return Ok(false),
-                Some(Work::Fill(chunks)) => {
+                Some(Asked::Fill(chunks)) => {
                     slot.fill = true;
                     slot.parts.extend(chunks.into_iter().map(|at| Part { at, bytes: None }));
                 }
-                Some(Work::Fetch { key, range, version, parts }) => {
-                    let request = (&*key, &range, version);
-                    let base = exec.fetch(read, request, &parts, &mut slot.encoded, &mut slot.charges[0])?;
+                Some(Asked::Bytes(request, place)) => {
+                    let base = if let Some(place) = place {
+                        let come = place.take(&|| self.check())?;
+                        let slot = &mut self.slots[k];
+                        slot.encoded = come.encoded;
+                        slot.charges[0] = come.charge;
+                        come.base
+                    } else {
+                        let asked = (&*request.key, &request.range, request.version);
+                        exec.fetch(read, asked, &request.parts, &mut slot.encoded, &mut slot.charges[0])?
+                    };
+                    let slot = &mut self.slots[k];
                     slot.fill = base.is_none();
                     slot.base = base.unwrap_or(0);
-                    slot.key = key;
-                    slot.parts.extend(parts);
+                    let request = Arc::try_unwrap(request).unwrap_or_else(|shared| (*shared).clone());
+                    slot.key = request.key;
+                    slot.parts.extend(request.parts);
                 }
             }
         }
+        let slot = &mut self.slots[k];
         let Some(part) = slot.parts.pop_front() else { return Ok(false) };
         if slot.fill {
             reduce.absent(read, &part.at)?;
@@ -220,6 +284,8 @@ impl Slot {
             charges: [exec.budget.open(), exec.budget.open()],
             parts: VecDeque::new(),
             fill: false,
+            asked: VecDeque::new(),
+            ended: false,
             key: String::new(),
             base: 0,
             bytes: 0..0,
@@ -273,6 +339,17 @@ impl Drop for Slot {
 
 /// The index of a shard; threads that want the same wait for one.
 fn index(exec: &Exec<'_>, fetching: &Mutex<()>, read: &ArrayRead, key: &str) -> Result<IndexState> {
-    let _one = (!exec.knows(key)).then(|| fetching.lock().unwrap_or_else(PoisonError::into_inner));
+    if !exec.io.profile().is_distant() {
+        let _one = (!exec.knows(key)).then(|| fetching.lock().unwrap_or_else(PoisonError::into_inner));
+        return exec.shard_index(read, key);
+    }
+    // Whoever waits long is asked whether to wait on.
+    while !exec.knows(key) {
+        match fetching.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(POLL / 40),
+            _one => return exec.shard_index(read, key),
+        }
+        exec.wait()?;
+    }
     exec.shard_index(read, key)
 }

@@ -6,17 +6,17 @@
 pub(crate) mod carry;
 pub(crate) mod convert;
 mod desk;
+pub(crate) mod far;
+mod feed;
 pub(crate) mod lanes;
 pub(crate) mod sink;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
 
 use lazarr_format::codec::Scratch;
 use lazarr_format::metadata::{Limit, Limits};
@@ -27,13 +27,12 @@ use lazarr_store::Io;
 
 use crate::buffer::Target;
 use crate::cache::IndexCache;
+use crate::call::index_range;
 use crate::ledger::{Budget, Charge};
+use crate::patience::{Leaving, POLL, Patience};
 use carry::Carrying;
 use desk::Desk;
 use sink::{Items, Sink, filled, wanted};
-
-/// Asked now and then whether to stop; called on the caller's thread only.
-pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync + 'a);
 
 /// One read and where it goes.
 pub(crate) struct Job<'a> {
@@ -55,13 +54,8 @@ pub(crate) struct Exec<'a> {
     /// Bounds on the bytes of a chunk.
     pub(crate) limits: &'a Limits,
     pub(crate) threads: usize,
-    pub(crate) interrupt: Option<Interrupt<'a>>,
-    /// When the caller was last asked whether to stop.
-    pub(crate) asked: &'a Mutex<Instant>,
+    pub(crate) patience: &'a Patience<'a>,
 }
-
-/// How long the caller may wait until an interrupt is seen.
-const POLL: Duration = Duration::from_millis(40);
 
 /// Small requests are taken together, until they hold this many chunks.
 const TAKE: usize = 16;
@@ -103,8 +97,8 @@ impl Exec<'_> {
         Profile { max_request: profile.max_request.min(share.max(64 << 10)), ..profile }
     }
 
-    /// Does all reads; returns when every chunk is placed, or with the first error.
-    pub(crate) fn run(&self, jobs: &[Job<'_>]) -> Result<()> {
+    /// Does all reads; returns when every chunk is placed, or with the first error. `ahead`: shards whose indices come too.
+    pub(crate) fn run(&self, jobs: &[Job<'_>], ahead: &[(ArrayRead, String)]) -> Result<()> {
         for (carrying, job) in self.carrying.iter().flat_map(|c| jobs.iter().map(move |j| (c, j))) {
             carrying.place(job, self.budget).map_err(|e| e.element(&*job.read.array.path))?;
         }
@@ -121,6 +115,9 @@ impl Exec<'_> {
             made: AtomicUsize::new(0),
         };
         let threads = self.threads_of(jobs.iter().map(|j| j.read));
+        if profile.is_distant() {
+            return self.run_far(jobs, ahead, &shared, threads);
+        }
         let work = |is_caller: bool| -> Result<()> {
             let mut worker = Worker::new(self, is_caller);
             let result = worker.run(jobs, &shared, profile);
@@ -144,20 +141,29 @@ impl Exec<'_> {
             return work(true);
         }
         let caller = std::thread::current();
+        self.patience.halt(false);
         // A thread that wakes the caller has not ended yet: so it is counted, not asked.
         let busy = AtomicUsize::new(threads - 1);
         let helper = || {
-            let _leaving = Leaving { busy: &busy, caller: &caller };
-            work(false)
+            let _leaving = Leaving::new(&busy, &caller);
+            let result = work(false);
+            if result.is_err() {
+                self.patience.halt(true);
+            }
+            result
         };
         std::thread::scope(|scope| {
             let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(helper)).collect();
             let mut result = work(true);
             // The others may be busy for long yet: the caller can still stop them.
-            while self.interrupt.is_some() && result.is_ok() && busy.load(Acquire) > 0 {
+            while self.patience.ends() && result.is_ok() && busy.load(Acquire) > 0 {
                 std::thread::park_timeout(POLL);
                 result = self.poll();
                 stop.fetch_or(result.is_err(), Relaxed);
+            }
+            // Nobody waits on for what nobody wants any more.
+            if result.is_err() {
+                self.patience.halt(true);
             }
             for helper in helpers {
                 let theirs = helper.join().unwrap_or_else(|_| {
@@ -191,17 +197,12 @@ impl Exec<'_> {
 
     /// Asks whether to stop, where it was not asked lately. On the caller's thread only.
     pub(crate) fn poll(&self) -> Result<()> {
-        let Some(interrupt) = self.interrupt else { return Ok(()) };
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.elapsed() < POLL {
-            return Ok(());
-        }
-        *asked = Instant::now();
-        drop(asked);
-        if interrupt() {
-            return Err(Error::new(Code::Interrupted, "the read was stopped"));
-        }
-        Ok(())
+        self.patience.poll()
+    }
+
+    /// Whether to go on waiting for a store.
+    pub(crate) fn wait(&self) -> Result<()> {
+        self.patience.wait()
     }
 
     /// Whether the index of a shard is known without reading.
@@ -221,7 +222,7 @@ impl Exec<'_> {
         }
         let file = if array.zarr_format == 2 { ".zarray" } else { "zarr.json" };
         let key = if array.path.is_empty() { file.to_owned() } else { format!("{}/{file}", array.path) };
-        if !self.io.exists(&key)? {
+        if !self.io.exists(&key, &mut |_| self.wait())? {
             return Err(Error::new(
                 Code::MissingChunk,
                 "the array is gone: consolidated metadata names it, but its chunks and its own metadata are absent",
@@ -249,11 +250,16 @@ impl Exec<'_> {
         // A chunk that is a value of its own tells its length when it is read.
         let whole = parts.iter().any(|part| part.bytes.is_none());
         parts.iter().filter_map(|p| p.bytes.as_ref()).try_for_each(|r| within(r.end - r.start))?;
+        let mut need = 0u64;
         let reserve = &mut |n| {
-            if whole {
-                within(n)?;
+            if n == 0 {
+                return self.wait();
             }
-            charge.grow_to(n, "a request")
+            need = need.saturating_add(n);
+            if whole {
+                within(need)?;
+            }
+            charge.grow_to(need, "a request")
         };
         let found = self.io.get(key, range, reserve, encoded).map_err(|e| {
             // Its index was within the shard when it was read.
@@ -286,24 +292,24 @@ impl Exec<'_> {
             return Ok(state);
         }
         let remember = read.role == Role::Indptr;
-        if remember && self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
+        if self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {
             return Ok(IndexState::Absent);
         }
         let array = &read.array;
-        let bytes = array.shard_index_bytes();
         let mut charge = self.budget.open();
         let mut raw = Vec::new();
-        let at_start = array.sharding.as_ref().is_some_and(|s| s.index_at_start);
-        let range = if at_start { ByteRange::Range(0..bytes) } else { ByteRange::Suffix(bytes) };
+        let range = index_range(array);
         let locate = |e: Error| e.element(&*array.path).key(key);
-        let found = self.io.get(key, &range, &mut |n| charge.grow(n, "a shard index"), &mut raw).map_err(
-            |e| match e.code() {
-                Code::ChunkLength => {
-                    locate(Error::new(Code::ShardIndex, "the shard is shorter than its index").source(e))
-                }
-                _ => locate(e),
-            },
-        )?;
+        let found = {
+            let reserve = &mut |n| if n == 0 { self.wait() } else { charge.grow(n, "a shard index") };
+            self.io.get(key, &range, reserve, &mut raw)
+        };
+        let found = found.map_err(|e| match e.code() {
+            Code::ChunkLength => {
+                locate(Error::new(Code::ShardIndex, "the shard is shorter than its index").source(e))
+            }
+            _ => locate(e),
+        })?;
         charge.shrink_to(raw.len() as u64); // a store may have needed more for a while
         let state = match found {
             None => {
@@ -349,19 +355,6 @@ pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profi
     decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2))
 }
 
-/// Tells the caller that a thread is done, whether it returns or panics.
-struct Leaving<'a> {
-    busy: &'a AtomicUsize,
-    caller: &'a Thread,
-}
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        self.busy.fetch_sub(1, Release);
-        self.caller.unpark();
-    }
-}
-
 struct Worker<'e, 'a> {
     exec: &'e Exec<'a>,
     is_caller: bool,
@@ -393,7 +386,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.make_pages(shared)?;
         let mut batch = Vec::new();
         loop {
-            self.take(shared, jobs, profile, &mut batch)?;
+            self.take(shared, jobs, profile, TAKE, &mut batch)?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -439,11 +432,12 @@ impl<'e, 'a> Worker<'e, 'a> {
         shared: &Shared<'_, 'b>,
         jobs: &'b [Job<'_>],
         profile: Profile,
+        most: usize,
         batch: &mut Vec<(usize, Work)>,
     ) -> Result<()> {
         let mut source = shared.lock();
         let mut chunks = 0;
-        while chunks < TAKE {
+        while chunks < most {
             if source.open.is_empty() {
                 match source.jobs.next() {
                     Some((i, job)) => source.open.push((i, job.read.work(profile))),
@@ -485,7 +479,7 @@ impl<'e, 'a> Worker<'e, 'a> {
                     // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
                     let read = jobs[i].read;
                     let weight =
-                        (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, TAKE as u64) as usize;
+                        (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, most as u64) as usize;
                     chunks += weight
                         * match &work {
                             Work::Fetch { parts, .. } => parts.len(),
@@ -504,17 +498,22 @@ impl<'e, 'a> Worker<'e, 'a> {
             Work::Fetch { key, range, version, parts } => {
                 let (encoded, charge) = (&mut self.encoded, &mut self.encoded_charge);
                 let base = self.exec.fetch(job.read, (&key, &range, version), &parts, encoded, charge)?;
-                let Some(base) = base else {
-                    return parts.iter().try_for_each(|p| self.fill(job, &p.at));
-                };
-                parts.iter().try_for_each(|part| {
-                    self.decode(job, part).map_err(|e| {
-                        let bytes = part.bytes.clone().unwrap_or(0..self.encoded.len() as u64);
-                        e.key(&*key).range(base + bytes.start..base + bytes.end)
-                    })
-                })
+                self.decode_parts(job, &key, base, &parts)
             }
         }
+    }
+
+    /// Decodes what was fetched; it begins at `base` in the value of the key, or is not there.
+    fn decode_parts(&mut self, job: &Job<'_>, key: &str, base: Option<u64>, parts: &[Part]) -> Result<()> {
+        let Some(base) = base else {
+            return parts.iter().try_for_each(|p| self.fill(job, &p.at));
+        };
+        parts.iter().try_for_each(|part| {
+            self.decode(job, part).map_err(|e| {
+                let bytes = part.bytes.clone().unwrap_or(0..self.encoded.len() as u64);
+                e.key(key).range(base + bytes.start..base + bytes.end)
+            })
+        })
     }
 
     fn decode(&mut self, job: &Job<'_>, part: &Part) -> Result<()> {

@@ -97,7 +97,7 @@ impl Program for ReadFields {
         let read = ArrayRead::new(&self.fields.array, axes, role);
         lazarr_plan::check_rank(&read.array, &read.axes)?;
         self.read = Some(read.clone());
-        Ok(Some(Stage { name: "values", reads: vec![read], last: true }))
+        Ok(Some(Stage::new("values", vec![read], true)))
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {

@@ -64,7 +64,7 @@ impl SparseFilter {
         let segments = starts.segments(|_| 0, cx)?;
         let read = ArrayRead::new(&self.sparse.indices, vec![segments], Role::Indices);
         let search = Search::new(&self.sparse, starts, &self.columns, &cx.budget, cx.lenient)?;
-        let stage = Stage { name: "indices", reads: vec![read], last: false };
+        let stage = Stage::new("indices", vec![read], false);
         Ok((State::Search(Box::new(search)), stage))
     }
 
@@ -116,7 +116,7 @@ impl SparseFilter {
         let matches = Arc::new(Matches::new(found, total));
         let read = ArrayRead::new(&self.sparse.data, vec![matches.clone()], Role::Data);
         let values = Values { matches, indptr, indices, index_width: width, data: None, held };
-        Ok((State::Values(Box::new(values)), Stage { name: "values", reads: vec![read], last: true }))
+        Ok((State::Values(Box::new(values)), Stage::new("values", vec![read], true)))
     }
 }
 
@@ -125,7 +125,7 @@ impl Program for SparseFilter {
         let (state, stage) = match std::mem::replace(&mut self.state, State::Done) {
             State::Start => {
                 let starts = RowStarts::new(&self.sparse, &self.sorted, cx)?;
-                let stage = Stage { name: "indptr", reads: vec![starts.read()], last: false };
+                let stage = starts.stage();
                 (State::Starts(starts), stage)
             }
             State::Starts(starts) => match unproven(&starts, cx)? {

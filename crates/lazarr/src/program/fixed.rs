@@ -71,7 +71,7 @@ impl Program for Fixed {
         }
         self.asked = true;
         lazarr_plan::check_rank(&self.read.array, &self.read.axes)?;
-        Ok(Some(Stage { name: "values", reads: vec![self.read.clone()], last: true }))
+        Ok(Some(Stage::new("values", vec![self.read.clone()], true)))
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {

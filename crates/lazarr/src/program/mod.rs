@@ -21,7 +21,7 @@ mod vlen;
 
 use std::sync::Arc;
 
-use lazarr_format::Result;
+use lazarr_format::{ArrayRef, Result};
 use lazarr_plan::{Amount, ArrayRead, Index, Placement, StagePlan};
 
 use crate::exec::lanes::Lanes;
@@ -45,6 +45,16 @@ pub(crate) struct Stage {
     pub(crate) reads: Vec<ArrayRead>,
     /// Whether nothing comes after it: the bulk. `plan` never runs it.
     pub(crate) last: bool,
+    /// Arrays of later stages. From afar the indices of their shards come with this one, where they are few: a round trip
+    /// less.
+    pub(crate) ahead: Vec<ArrayRef>,
+}
+
+impl Stage {
+    /// A stage that knows nothing of later ones.
+    pub(crate) fn new(name: &'static str, reads: Vec<ArrayRead>, last: bool) -> Self {
+        Self { name, reads, last, ahead: Vec::new() }
+    }
 }
 
 /// What programs work with.

@@ -178,7 +178,7 @@ impl Moments {
             }),
             merged: Condvar::new(),
         };
-        Ok((State::Sum(Box::new(summing)), Stage { name: "values", reads, last: true }))
+        Ok((State::Sum(Box::new(summing)), Stage::new("values", reads, true)))
     }
 }
 
@@ -189,7 +189,7 @@ impl Program for Moments {
                 Matrix::Dense { .. } => self.sum(None, cx)?,
                 Matrix::Sparse { sparse, .. } => {
                     let starts = RowStarts::new(sparse, &self.sorted, cx)?;
-                    let stage = Stage { name: "indptr", reads: vec![starts.read()], last: false };
+                    let stage = starts.stage();
                     (State::Starts(starts), stage)
                 }
             },

@@ -35,6 +35,8 @@ pub(crate) struct Want {
     pub(crate) skip_broken: bool,
     /// What is added names something (the index of a table, categories): an absent chunk of it is never right.
     pub(crate) names: bool,
+    /// Arrays that are read after this: the indices of their shards come with it, see [`super::Stage::ahead`].
+    pub(crate) ahead: Vec<ArrayRef>,
 }
 
 /// How the results of programs make a value.

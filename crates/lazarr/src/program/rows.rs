@@ -6,7 +6,7 @@ use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, DataType, Error, Result};
 use lazarr_plan::{ArrayRead, Index, Placement, Role, Run, Segments};
 
-use super::Cx;
+use super::{Cx, Stage};
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
 use crate::exec::sink::{Gather, Items, Sink, missing};
@@ -157,6 +157,15 @@ impl RowStarts {
     /// What is read of `indptr`.
     pub(crate) fn read(&self) -> ArrayRead {
         ArrayRead::new(&self.sparse.indptr, vec![self.windows.clone()], Role::Indptr)
+    }
+
+    /// The stage that reads them; what they lead to comes after.
+    pub(crate) fn stage(&self) -> Stage {
+        let ahead = match self.runs.as_slice() {
+            [] => Vec::new(),
+            _ => vec![self.sparse.indices.clone(), self.sparse.data.clone()],
+        };
+        Stage { ahead, ..Stage::new("indptr", vec![self.read()], false) }
     }
 
     /// The starts of the rows whose destinations are `first..last`, as destinations from 0: a block of a window that was

@@ -79,7 +79,7 @@ impl Program for Scan {
         if std::mem::replace(&mut self.asked, true) {
             return Ok(None);
         }
-        Ok(Some(Stage { name: "values", reads: vec![self.read.clone()], last: true }))
+        Ok(Some(Stage::new("values", vec![self.read.clone()], true)))
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {

@@ -164,9 +164,9 @@ impl Program for SparseRows {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Start => {
                 let starts = RowStarts::new(&self.sparse, &self.rows, cx)?;
-                let reads = vec![starts.read()];
+                let stage = starts.stage();
                 self.state = State::Starts(starts);
-                Ok(Some(Stage { name: "indptr", reads, last: false }))
+                Ok(Some(stage))
             }
             State::Starts(starts) if self.block => {
                 self.state = self.values(starts, cx)?;
@@ -323,13 +323,13 @@ impl Program for SparseRows {
 impl SparseRows {
     fn stage(&self) -> Stage {
         let State::Values(v) = &self.state else {
-            return Stage { name: "values", reads: Vec::new(), last: true };
+            return Stage::new("values", Vec::new(), true);
         };
         let read = |k: usize| {
             ArrayRead::new(self.array(k), vec![v.segments.clone()], [Role::Data, Role::Indices][k])
         };
         let reads = vec![read(0), read(1)];
-        Stage { name: "values", reads, last: true }
+        Stage::new("values", reads, true)
     }
 }
 
@@ -348,7 +348,7 @@ pub(super) fn proof(
         Box::new(super::fixed::Fixed::new(&sparse.indptr, std::slice::from_ref(items), Role::Indptr));
     let _ = proof.next(cx)?;
     let read = ArrayRead::new(&sparse.indptr, vec![placed(items)], Role::Indptr);
-    Ok((Stage { name: "indptr", reads: vec![read], last: false }, proof))
+    Ok((Stage::new("indptr", vec![read], false), proof))
 }
 
 /// Absent row starts are legal only as a prefix: what stands before them must be 0.

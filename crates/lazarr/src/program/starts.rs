@@ -36,7 +36,7 @@ impl Program for Starts {
         let (state, stage) = match std::mem::replace(&mut self.state, State::Done(None)) {
             State::Start(rows) => {
                 let starts = RowStarts::new(&self.sparse, &rows, cx)?;
-                let stage = Stage { name: "indptr", reads: vec![starts.read()], last: false };
+                let stage = starts.stage();
                 (State::Read(Box::new(starts)), Some(stage))
             }
             State::Read(starts) => {

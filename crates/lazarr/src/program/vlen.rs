@@ -53,7 +53,7 @@ impl Program for VlenRead {
         }
         self.asked = true;
         lazarr_plan::check_rank(&self.read.array, &self.read.axes)?;
-        Ok(Some(Stage { name: "strings", reads: vec![self.read.clone()], last: true }))
+        Ok(Some(Stage::new("strings", vec![self.read.clone()], true)))
     }
 
     fn open(&mut self, cx: &Cx) -> Result<()> {

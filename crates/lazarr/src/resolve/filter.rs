@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::{Body, Element, NullableKind};
-use lazarr_format::{Code, DataType, Error, Result};
+use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
 use lazarr_plan::Index;
 use lazarr_plan::expr::{Bound, CategoryValues, ColumnBlock, ColumnSchema, Expr, Mask3};
 
@@ -19,7 +19,7 @@ use crate::value::Value;
 const TOGETHER: u64 = 32 << 20;
 
 pub(super) fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Index> {
-    let (bound, columns) = bind(axis, expr, run)?;
+    let (bound, columns) = bind(axis, base, expr, run)?;
     let _held = run.cx.budget.charge(base.len().div_ceil(64) * 8, "the rows that a predicate selects")?;
     if let Some(columns) = scannable(axis, base, &columns)? {
         return look_through(base, bound, &columns, run);
@@ -96,19 +96,20 @@ fn look_through(base: &Index, bound: Bound, columns: &[Column], run: &Run<'_>) -
     mask.into_index(n)
 }
 
-/// An expression with the types of its columns; reads categories.
-fn bind(axis: &Axis, expr: &Expr, run: &Run<'_>) -> Result<(Bound, Vec<Element>)> {
+/// An expression with the types of its columns; reads categories, and the indices of the shards of codes where all rows are
+/// looked at.
+fn bind(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<(Bound, Vec<Element>)> {
     let mut schemas = Vec::new();
     let mut columns = Vec::new();
     for column in expr.columns() {
         let element = axis.column(column.column.as_deref())?;
-        schemas.push((column, schema(&element, run)?));
+        schemas.push((column, schema(&element, base.is_all(), run)?));
         columns.push(element);
     }
     Ok((expr.bind(&schemas)?, columns))
 }
 
-fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
+fn schema(column: &Element, all: bool, run: &Run<'_>) -> Result<ColumnSchema> {
     Ok(match &column.body {
         Body::Dense(a) => match &a.dtype {
             DataType::Bool => ColumnSchema::Bool,
@@ -124,16 +125,17 @@ fn schema(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
             NullableKind::String { nan } => ColumnSchema::NullableString { nan: *nan },
         },
         Body::Categorical(c) => {
-            ColumnSchema::Categorical { categories: categories(&c.categories, run)?, ordered: c.ordered }
+            let categories = categories(&c.categories, all.then_some(&c.codes), run)?;
+            ColumnSchema::Categorical { categories, ordered: c.ordered }
         }
         Body::Broken(e) => return Err(broken(e, &column.path)),
         _ => ColumnSchema::Other(column.encoding_type.clone()),
     })
 }
 
-fn categories(element: &Element, run: &Run<'_>) -> Result<CategoryValues> {
+fn categories(element: &Element, codes: Option<&ArrayRef>, run: &Run<'_>) -> Result<CategoryValues> {
     let value = run.read(&|| {
-        let mut want = Want { names: true, ..Want::default() };
+        let mut want = Want { names: true, ahead: codes.into_iter().cloned().collect(), ..Want::default() };
         let recipe = want.add(element, &[], None)?;
         Ok((want, Recipe::Texts(Box::new(recipe))))
     })?;

@@ -2,13 +2,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses some of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "as in the tests")]
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lazarr::format::DataType;
+use lazarr::format::{DataType, Profile};
 use lazarr::plan::expr::{AxisId, CmpOp, ColumnRef, Expr, Literal};
 use lazarr::store::Store;
 use lazarr::{AxisView, Index, LazyAnnData, Options, Session, SparseMatrix, Step, Strings, Value};
-use lazarr_testkit::{Column, Rng, Sample};
+use lazarr_testkit::{Column, Far, Rng, Sample};
 
 /// The ledger is one a process: tests that look at it come one after the other.
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -16,7 +17,13 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether stores say that they are far away.
+pub static FAR: AtomicBool = AtomicBool::new(false);
+
 pub fn open(store: Arc<dyn Store>, audit: bool, threads: usize) -> Arc<Session> {
+    // `LAZARR_FAR=1`: everything as over a network.
+    let far = FAR.load(SeqCst) || std::env::var_os("LAZARR_FAR").is_some();
+    let store = if far { Arc::new(Far(store, Profile::REMOTE)) } else { store };
     let options =
         Options { memory_limit: Some(1 << 30), threads: Some(threads), audit, ..Options::default() };
     Session::open_store(store, options).unwrap()

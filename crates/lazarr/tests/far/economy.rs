@@ -1,0 +1,130 @@
+//! How many requests an operation takes, in how many dependent round trips.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lazarr::{Call, Lazy, LazyAnnData, Options, Session, Step};
+use lazarr_testkit::{Asked, Layout, Server};
+
+use super::operations::OPERATIONS;
+use super::{open, sample};
+
+fn served(layout: Layout, words: &[(&str, &str)], options: Options) -> (Server, Arc<Session>, usize) {
+    let server = Server::new(&sample(layout).writer.values());
+    let session = open(&server, words, options).unwrap();
+    let requests = server.take().len();
+    server.delay(Duration::from_millis(30));
+    (server, session, requests)
+}
+
+#[test]
+fn opening_takes_one_request_or_two() {
+    let requests = |layout, options| served(layout, &[], options).2;
+    assert_eq!(requests(Layout::default(), Options::default()), 1);
+    assert_eq!(requests(Layout::v2(), Options::default()), 2);
+    let known = |format| Options { zarr_format: Some(format), ..Options::default() };
+    assert_eq!(requests(Layout::v2(), known(2)), 1);
+    assert_eq!(requests(Layout::default(), known(3)), 1);
+    let server = Server::new(&sample(Layout::default()).writer.values());
+    let e = open(&server, &[], known(2)).unwrap_err();
+    assert_eq!(e.code(), lazarr::Code::StoreNotFound, "{e}");
+}
+
+#[test]
+fn a_store_that_is_not_consolidated_is_probed_level_by_level() {
+    let layout = Layout { consolidated: false, ..Layout::default() };
+    let server = Server::new(&sample(layout).writer.values());
+    server.delay(Duration::from_millis(30));
+    let options = Options { names: vec!["obsm/X_pca".into()], ..Options::default() };
+    let session = open(&server, &[], options).unwrap();
+    let asked = server.take();
+    assert!(Asked::round_trips(&asked) <= 6, "{} in {} requests", Asked::round_trips(&asked), asked.len());
+    assert!(session.element("obsm/X_pca").is_ok());
+    assert!(session.is_unlisted("obsm") && !session.notices().is_empty());
+}
+
+#[test]
+fn reads_take_few_round_trips() {
+    // As sharded, and without shards.
+    let most = |name: &str| match name {
+        "a column of obs" | "obs" | "head of obs" | "rows of a dense matrix" => (2, 1),
+        "rows of X" | "scattered rows of X" | "everything" => (3, 2),
+        // Indices are searched before values are read; starts are.
+        "a gene of X" | "mean and variance" => (4, 3),
+        // Categories, codes, and then rows of all elements; of obsp columns, too.
+        "rows of a predicate" => (7, 5),
+        "counts of a column" => (4, 2),
+        _ => (usize::MAX, usize::MAX),
+    };
+    let slots = [("slots", "256")]; // as many as there are requests
+    for (layout, sharded) in [(Layout::sharded(), true), (Layout::default(), false)] {
+        let mut wrong = Vec::new();
+        for (name, act) in OPERATIONS.iter().skip(1) {
+            let (server, session, _) = served(layout.clone(), &slots, Options::default());
+            act(&session).unwrap();
+            let asked = server.take();
+            let (trips, most) = (Asked::round_trips(&asked), most(name));
+            println!("{name}, sharded {sharded}: {} requests in {trips} round trips", asked.len());
+            if std::env::var_os("LAZARR_TRACE").is_some() {
+                let from = asked[0].time[0];
+                for a in &asked {
+                    let [x, y] = a.time.map(|t| t.duration_since(from).as_millis());
+                    println!("  {x} {y} {} {:?}", a.key, a.range);
+                }
+            }
+            if trips > if sharded { most.0 } else { most.1 } {
+                wrong.push(format!("{name}: {trips} of {}", asked.len()));
+            }
+            assert!(asked.iter().all(|a| a.method == "GET"), "{name}: no HEAD");
+        }
+        assert!(wrong.is_empty(), "sharded {sharded}: {wrong:?}");
+    }
+}
+
+#[test]
+fn a_plan_says_what_is_asked_and_in_how_many_round_trips() {
+    let (server, session, _) = served(Layout::sharded(), &[], Options::default());
+    let rows = LazyAnnData::new(&session, session.root())
+        .unwrap()
+        .get("X")
+        .unwrap()
+        .select(0, Step::Slice(Some(10), Some(30), None))
+        .unwrap();
+    let plan = rows.plan(&Call::default(), true).unwrap();
+    session.clear_caches();
+    server.take();
+    let plan_again = rows.plan(&Call::default(), false).unwrap();
+    assert!(server.take().is_empty(), "a plan that is not to resolve reads nothing");
+    let meter = Arc::new(lazarr::Meter::default());
+    rows.collect(&Call { meter: Some(meter.clone()), ..Call::default() }).unwrap();
+    assert_eq!(meter.requests() as usize, server.take().len());
+    assert!(plan.requests.value <= meter.requests());
+    assert!(plan_again.round_trips.value >= 2);
+}
+
+#[test]
+fn reads_over_http_are_those_that_were_planned() {
+    for layout in [Layout::sharded(), Layout::default(), Layout::v2()] {
+        let options = Options { audit: true, ..Options::default() };
+        let (_server, session, _) = served(layout, &[], options);
+        for (name, act) in OPERATIONS {
+            act(&session).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn memory_stays_within_its_limit() {
+    let _alone = super::common::alone();
+    let (_server, session, _) = served(Layout::sharded(), &[], Options::default());
+    let x = Lazy::new(&session, &session.element("X").unwrap());
+    for limit in [20_000, 50_000, 1 << 20] {
+        let meter = Arc::new(lazarr::Meter::default());
+        let call = Call { memory_limit: Some(limit), meter: Some(meter.clone()), ..Call::default() };
+        match x.collect(&call) {
+            Ok(_) => {}
+            Err(e) => assert_eq!(e.code(), lazarr::Code::MemoryLimit, "{e}"),
+        }
+        assert!(meter.ledger_peak() <= limit);
+    }
+}
