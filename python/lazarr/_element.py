@@ -8,7 +8,8 @@ import numpy as np
 
 from . import _convert, _index, _lazarr, _repr
 from ._context import call, note_plan
-from ._errors import index_error, inside, type_error
+from ._errors import index_error, inside, missing_package, type_error
+from ._limits import parse_size
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -217,6 +218,11 @@ class Element(Lazy):
         note_plan(plan)
         return plan
 
+    def _to_dask(self, chunk_bytes: int | str | None) -> Any:
+        size = None if chunk_bytes is None else parse_size(chunk_bytes, "chunk_bytes")
+        self.resolve()
+        return dask_module().to_dask(self, size)
+
     def _collect(self) -> Any:
         return self._native.collect(*call())
 
@@ -281,6 +287,24 @@ class _Turnable(Element):
         plan = Plan(*self._native.plan_mean_var(self._stored_axis(axis), resolve, *call()))
         note_plan(plan)
         return plan
+
+    def to_dask(self, *, chunk_bytes: int | str | None = None) -> Any:
+        """It as a dask.array.Array in blocks of rows; a block of a sparse matrix is a csr_matrix.
+
+        Of csr this reads the row starts, to cut blocks by their bytes; what a selection needs is read too.
+        While the array is only sliced it stays a selection of this element, and a block reads what the result
+        needs.
+
+        Parameters
+        ----------
+        chunk_bytes
+            Bytes of a block, at most (``"64MB"``), but a chunk at least. Default: an eighth of the memory
+            limit for each thread, up to 128 MiB.
+        """
+        if self._transposed:
+            msg = f"{self.path} is transposed, and blocks are cut along the stored rows: x.T.to_dask().T"
+            raise type_error(msg)
+        return self._to_dask(chunk_bytes)
 
     def mean_var(
         self, axis: int = 0, *, ddof: int = 0
@@ -445,6 +469,15 @@ class BrokenElement(Element):
             self._raise()
         msg = f"this element cannot be read, and has no {name!r}: {self.error}"
         raise AttributeError(msg)
+
+
+def dask_module() -> Any:
+    """What needs Dask, which is imported where it is asked for."""
+    try:
+        from . import _dask
+    except ImportError as e:
+        raise missing_package("dask", "dask", "An array of Dask") from e
+    return _dask
 
 
 def _restore(cls: type[Element], store: Store, state: str, extra: dict[str, Any]) -> Element:

@@ -209,6 +209,17 @@ class Lazy:
         meter: Meter | None,
     ) -> Blocks:
         """Blocks of rows, in order: first row, one past the last, value."""
+    def cuts(
+        self, bytes: int | None, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[list[int], list[int]]:
+        """Of blocks of rows: one past the last row, and bytes."""
+    def plan_cuts(
+        self, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[str, str]: ...
+    def block(
+        self, start: int, end: int, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> Lazy:
+        """Rows of what is selected, whose state needs no names and no columns."""
     def arrow(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """An `ArrowArrayStream` capsule, of a table or a column."""
     def state(self) -> str: ...
@@ -252,6 +263,15 @@ class LazyAnnData:
     def plan(
         self,
         elements: Sequence[str] | None,
+        resolve: bool,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+    ) -> tuple[str, str]: ...
+    def plan_cuts(
+        self,
+        elements: Sequence[str],
+        cut: Sequence[str],
         resolve: bool,
         memory_limit: int | None,
         threads: int | None,

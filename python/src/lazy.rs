@@ -392,6 +392,44 @@ impl Lazy {
         Ok(Blocks { blocks: Mutex::new(blocks), limits })
     }
 
+    /// The ends of blocks of rows, and their bytes.
+    fn cuts(
+        &self,
+        py: Python<'_>,
+        bytes: Option<u64>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(Vec<u64>, Vec<u64>)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let cuts = run(py, &limits, |call| self.0.cuts(call, bytes))?;
+        Ok((cuts.ends, cuts.bytes))
+    }
+
+    fn plan_cuts(
+        &self,
+        py: Python<'_>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(String, String)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        Ok(plan_text(&run(py, &limits, |call| self.0.plan_cuts(call))?))
+    }
+
+    fn block(
+        &self,
+        py: Python<'_>,
+        start: u64,
+        end: u64,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<Self> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        run(py, &limits, |call| self.0.block(call, start, end)).map(Self)
+    }
+
     fn arrow<'py>(
         &self,
         py: Python<'py>,

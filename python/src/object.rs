@@ -119,6 +119,21 @@ impl LazyAnnData {
         Ok(plan_text(&run(py, &limits, |call| self.0.plan(call, elements.as_deref(), resolve))?))
     }
 
+    #[allow(clippy::too_many_arguments, reason = "limits are three of them")]
+    fn plan_cuts(
+        &self,
+        py: Python<'_>,
+        elements: Vec<String>,
+        cut: Vec<String>,
+        resolve: bool,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(String, String)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        Ok(plan_text(&run(py, &limits, |call| self.0.plan_cuts(call, &elements, &cut, resolve))?))
+    }
+
     #[pyo3(signature = (elements, memory_limit, threads, meter, skip_broken=false))]
     fn collect<'py>(
         &self,

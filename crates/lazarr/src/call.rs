@@ -9,6 +9,7 @@ use lazarr_format::{ByteRange, Code, Error, Result};
 use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
+use crate::cache::IndexCache;
 use crate::exec::carry::Carrying;
 use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::exec::{Exec, Interrupt, Job, thread_bytes};
@@ -39,6 +40,8 @@ pub(crate) struct Run<'a> {
     io: Io,
     pub(crate) cx: Cx,
     absent: Mutex<HashSet<String>>,
+    /// Where reads are audited, the shard indices of this call alone: what other calls find must not change its reads.
+    own: Option<IndexCache>,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<Carrying>,
     threads: usize,
@@ -67,6 +70,7 @@ impl<'a> Run<'a> {
             io,
             cx,
             absent: Mutex::default(),
+            own: session.options().audit.then(|| IndexCache::new(crate::session::INDEX_CACHE)),
             carrying: None,
             asked: Mutex::new(Instant::now()),
             threads,
@@ -77,7 +81,7 @@ impl<'a> Run<'a> {
     fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {
         Exec {
             io,
-            indices: &self.session.indices,
+            indices: self.own.as_ref().unwrap_or(&self.session.indices),
             absent: &self.absent,
             // Whoever takes the fill value for what is missing takes it for a whole array, too.
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
@@ -98,14 +102,12 @@ impl<'a> Run<'a> {
 
     /// Reads what is wanted, and gives the results of the programs as they are.
     pub(crate) fn leaves(&self, make: Make<'_>) -> Result<(Recipe, Vec<Option<Leaf>>)> {
-        if !self.session.options().audit {
-            return self.execute(&self.io, make);
-        }
+        let Some(indices) = &self.own else { return self.execute(&self.io, make) };
         let plain = self.io.with_meter(Arc::default());
-        self.session.indices.clear();
+        indices.clear();
         self.absent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let named = self.name_reads(&plain, make)?;
-        self.session.indices.clear();
+        indices.clear();
         self.absent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let audit = Arc::new(Audit::new(named));
         let value = self.execute(&self.io.with_audit(audit.clone()), make)?;

@@ -55,7 +55,7 @@ pub use object::{LazyAnnData, MAPPINGS};
 pub use program::describe;
 pub use reduce::MeanVar;
 pub use session::{Missing, Options, Session};
-pub use stream::{RowBlock, RowBlocks};
+pub use stream::{Cuts, RowBlock, RowBlocks};
 pub use value::{Dense, SparseMatrix, Strings, Table, Value};
 
 /// The attributes of an element's node, as JSON text.
