@@ -8,7 +8,8 @@ blocks.
 # ruff: noqa: SLF001 - the private half of elements
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+import math
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -17,8 +18,9 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from . import _convert, _index
-from ._context import call
+from ._context import call, human_bytes
 from ._cuts import Cuts
+from ._errors import type_error
 from ._reader import Block, Reader, read
 from ._registry import register
 
@@ -42,8 +44,8 @@ class LazyArray(da.Array):
     # `da.Array` has a dict of its own: what is kept here is lost by every operation that makes a new array.
     _own: tuple[str, Element, Cuts, Reader]
 
-    @classmethod
-    def _make(cls, element: Element, cuts: Cuts, reader: Reader) -> Self:
+    @staticmethod
+    def _make(element: Element, cuts: Cuts, reader: Reader) -> LazyArray:
         native = element._native
         shape = native.shape
         rest = tuple((n,) for n in shape[1:])
@@ -59,7 +61,7 @@ class LazyArray(da.Array):
             start = end
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         rows = tuple(np.diff(cuts.ends, prepend=0).tolist())
-        self: Self = cls(graph, name, (rows, *rest), meta=_meta(native))
+        self: LazyArray = LazyArray(graph, name, (rows, *rest), meta=_meta(native))  # type: ignore[no-untyped-call]
         self._own = (name, element._with(whole), cuts, reader)
         register(LazyArray, da.Array)
         return self
@@ -75,15 +77,31 @@ class LazyArray(da.Array):
         element = self.element
         if element is None:
             msg = "this array is not what was read any more: make the plan before it is changed"
-            raise TypeError(msg)
+            raise type_error(msg)
         return element.plan(resolve=resolve)
 
-    def copy(self) -> Self:
+    def copy(self) -> Any:
         """The same: nothing of it can change what is stored."""
         element = self.element
         if element is None:
-            return super().copy()  # type: ignore[no-any-return, no-untyped-call]
-        return self._make(element, *self._own[2:])
+            return super().copy()  # type: ignore[no-untyped-call]
+        return LazyArray._make(element, *self._own[2:])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None, **kwargs: Any) -> np.ndarray[Any, Any]:
+        element = self.element
+        if element is None or not isinstance(self._meta, _convert.scipy_sparse().spmatrix):
+            return np.asarray(super().__array__(dtype, copy=copy, **kwargs))  # type: ignore[no-untyped-call]
+        # What asks for numbers of few genes gets them; a whole matrix is not made dense behind anyone's back.
+        size = math.prod(self.shape) * self.dtype.itemsize
+        limit = self._own[3].args[0] or self._own[3].store().session.memory_limit
+        if element._native.is_whole_along(1) or size > limit // 4:
+            msg = (
+                f"{element.path} is sparse, and as a dense array it is {human_bytes(size)}: "
+                "choose genes, or load it as it is, adata[:, genes].to_memory()"
+            )
+            raise type_error(msg)
+        matrix: Any = self.compute()  # type: ignore[no-untyped-call]
+        return np.asarray(matrix.toarray(), dtype=dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         element = self.element
@@ -107,7 +125,7 @@ class LazyArray(da.Array):
             part = slice(item, item + 1) if isinstance(item, int) else item
             native = _index.select(native, axis, part)
             cuts = cuts.of(part) if axis == 0 else cuts.scaled(native.shape[axis], before)
-        out = self if native is element._native else self._make(element._with(native), cuts, reader)
+        out = self if native is element._native else LazyArray._make(element._with(native), cuts, reader)
         single = tuple(0 if isinstance(item, int) else slice(None) for item in items)
         if 0 not in single:
             return out
@@ -131,7 +149,7 @@ def _simple(index: Any, shape: tuple[int, ...]) -> list[Any] | None:
             if not 0 <= at < n:
                 return None
             out.append(at)
-        elif isinstance(item, list | np.ndarray | range):
+        elif isinstance(item, list | tuple | np.ndarray | range):
             array = np.asarray(item)
             if array.ndim != 1 or (array.dtype == bool and len(array) != n):
                 return None

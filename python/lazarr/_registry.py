@@ -1,5 +1,6 @@
-"""Makes anndata write our arrays of Dask as it writes Dask's own: its writers are found by the exact type."""
+"""Makes anndata treat our arrays of Dask as Dask's own: it finds writers and views by the exact type."""
 
+# ruff: noqa: SLF001 - anndata has no public way to say it
 from __future__ import annotations
 
 import sys
@@ -10,30 +11,49 @@ __all__ = ["register"]
 _done = False
 
 
-def register(array: type, plain: type) -> None:
-    """Where anndata is imported, gives `array` the writers that `plain` has there."""
+def register(array: Any, plain: type) -> None:
+    """Where anndata is imported, gives `array` what `plain` has there: writers, and a class for views."""
     global _done  # noqa: PLW0603 - once a process
     if _done or "anndata" not in sys.modules:
         return
     _done = True
     try:
+        from anndata._core import views
         from anndata._io.specs import registry
 
-        known: Any = registry._REGISTRY  # noqa: SLF001 - there is no public way to say it
-        for (to, source, modifiers), write in list(known.write.items()):
-            if (ours := _ours(source, array, plain)) is not None:
-                known.write.setdefault((to, ours, modifiers), write)
-        for source, spec in list(known.write_specs.items()):
-            if (ours := _ours(source, array, plain)) is not None:
-                known.write_specs.setdefault(ours, spec)
+        view = _view_class(views.DaskArrayView, array)
+        as_view: Any = views.as_view
+        as_view.register(array)(view._of)
+        known: Any = registry._REGISTRY
+        for ours, theirs in ((array, plain), (view, views.DaskArrayView)):
+            for source, spec in list(known.write_specs.items()):
+                if (own := _own(source, ours, theirs)) is not None:
+                    known.write_specs.setdefault(own, spec)
+            for (to, source, modifiers), write in list(known.write.items()):
+                if (own := _own(source, ours, theirs)) is not None:
+                    known.write.setdefault((to, own, modifiers), write)
     except (ImportError, AttributeError, TypeError, ValueError):
-        # anndata has moved them: writing says itself what it cannot, and `x.map_blocks(...)` is Dask's own.
+        # anndata has moved them: it says itself what it cannot write, and its views are arrays of Dask's own.
         return
 
 
-def _ours(source: object, array: type, plain: type) -> object:
-    if source is plain:
-        return array
-    if isinstance(source, tuple) and source and source[0] is plain:
-        return (array, *source[1:])
+def _view_class(theirs: Any, array: Any) -> Any:
+    """The array in a view of an object: writing to it makes the view an object of its own."""
+
+    class LazyArrayView(theirs, array):  # type: ignore[misc]
+        @classmethod
+        def _of(cls, x: Any, view_args: Any) -> Any:
+            made = cls(x, view_args)
+            made._own = x._own
+            return made
+
+    return LazyArrayView
+
+
+def _own(source: Any, ours: type, theirs: type) -> Any:
+    """The key of our class, where this is one of theirs: the class, or the class and what is in it."""
+    if source is theirs:
+        return ours
+    if isinstance(source, tuple) and source and source[0] is theirs:
+        return (ours, *source[1:])
     return None

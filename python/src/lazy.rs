@@ -262,6 +262,10 @@ impl Lazy {
         self.pick(axis, Step::Predicate(Arc::new(predicate.0.clone())))
     }
 
+    fn is_whole_along(&self, axis: usize) -> bool {
+        self.0.axes().get(axis).is_some_and(|a| a.is_all())
+    }
+
     fn describe_selection(&self) -> String {
         self.0.axes().iter().map(|a| a.describe()).collect::<Vec<_>>().join(", ")
     }
