@@ -46,6 +46,7 @@ from ._lazarr import Predicate, __version__
 from ._limits import Limits
 from ._mapping import Mapping, Raw
 from ._plan import Amount, Plan
+from ._pystore import ZarrStore, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +102,7 @@ _told: set[str] = set()
 
 
 def open(  # noqa: A001 - it is called as lazarr.open
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Any,
     *,
     memory_limit: int | str | None = None,
     threads: int | None = None,
@@ -118,7 +119,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     ----------
     path
         An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory,
-        or a ``.zip`` archive of one.
+        or a ``.zip`` archive of one. Or what zarr-python has open: a group, an array or a store, which is
+        then asked for the bytes (a local directory is read from its path).
     memory_limit
         Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
     threads
@@ -151,8 +153,13 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if isinstance(names, str) or not all(isinstance(name, str) for name in asked):
         msg = "names are paths of elements, such as ['obsm/X_pca']"
         raise TypeError(msg)
+    place = path if isinstance(path, str | bytes | os.PathLike) else place_of(path)
+    if place is None:
+        msg = f"a store is a path, or a group, an array or a store of zarr, not {type(path).__name__}"
+        raise TypeError(msg)
+    source = place if isinstance(place, ZarrStore) else None
     store = Store(
-        os.fsdecode(path),
+        place.name if isinstance(place, ZarrStore) else os.fsdecode(place),
         parse_bytes(memory_limit),
         parse_threads(threads),
         missing,
@@ -161,6 +168,7 @@ def open(  # noqa: A001 - it is called as lazarr.open
         open_limits(Limits.of(limits)).items_given(),
         asked,
         listing,
+        source,
     )
     for notice in store.session.notices:
         # Each names its store: once for each store is once for each text.

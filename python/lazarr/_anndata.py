@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _index, _lazarr, _repr, _to_dask
+from . import _convert, _index, _lazarr, _refs, _repr, _to_dask
 from ._context import call, note_plan
 from ._element import Lazy, Store, wrap
 from ._errors import KeyNotFoundError, inside, misaligned, type_error
@@ -194,7 +194,10 @@ class AnnData(Lazy):
         """The transposed view: cells and genes change sides."""
         return type(self)(self._native, self._store, transposed=not self._transposed, is_view=self.is_view)
 
-    def __getitem__(self, index: Any) -> Self:
+    def __getitem__(self, index: Any) -> Any:
+        """A view of cells and genes; or the element that a reference of anndata's names, A.X[:, "CD3D"]."""
+        if _refs.is_reference(index):
+            return _refs.resolve(self, index)
         native = self._native
         for axis, item in enumerate(_index.unpack(index, 2)):
             if not (isinstance(item, slice) and item == slice(None)):

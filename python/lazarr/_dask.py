@@ -61,7 +61,8 @@ class LazyArray(da.Array):
             start = end
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         rows = tuple(np.diff(cuts.ends, prepend=0).tolist())
-        self: LazyArray = LazyArray(graph, name, (rows, *rest), meta=_meta(native))  # type: ignore[no-untyped-call]
+        make: Any = LazyArray
+        self: LazyArray = make(graph, name, (rows, *rest), meta=_meta(native))
         self._own = (name, element._with(whole), cuts, reader)
         register(LazyArray, da.Array)
         return self
@@ -175,10 +176,15 @@ def reader_threads(reader: Reader) -> int:
     return reader.args[1] or reader.store().session.threads
 
 
-def to_dask(element: Element, chunk_bytes: int | None) -> LazyArray:
-    """The array of an element."""
+def to_dask(element: Element, chunk_bytes: int | None, rows: int | None = None) -> LazyArray:
+    """The array of an element, in blocks of so many bytes or rows."""
     reader = Reader.of(element._store)
-    cuts = Cuts(*element._native.cuts(chunk_bytes, *call()))
+    if rows is None:
+        cuts = Cuts(*element._native.cuts(chunk_bytes, *call()))
+    else:
+        n = element._native.shape[0] or 0
+        ends = [*range(rows, n, rows), n]
+        cuts = Cuts(ends, [float(rows)] * len(ends))
     return LazyArray._make(element, cuts, reader)
 
 

@@ -44,10 +44,21 @@ class Store:
         limits: tuple[tuple[str, int], ...] = (),
         names: tuple[str, ...] = (),
         listing: bool = True,
+        source: Any = None,
     ) -> None:
-        self.args = (memory_limit, threads, missing, audit, follow_links, limits, names, listing)
+        self.args = (memory_limit, threads, missing, audit, follow_links, limits, names, listing, source)
         self.session = _lazarr.Session.open(
-            path, memory_limit, threads, missing, audit, call()[2], follow_links, limits, names, listing
+            path,
+            memory_limit,
+            threads,
+            missing,
+            audit,
+            call()[2],
+            follow_links,
+            limits,
+            names,
+            listing,
+            source,
         )
 
     def unlisted(self, path: str) -> bool:
@@ -218,10 +229,10 @@ class Element(Lazy):
         note_plan(plan)
         return plan
 
-    def _to_dask(self, chunk_bytes: int | str | None) -> Any:
+    def _to_dask(self, chunk_bytes: int | str | None, rows: int | None = None) -> Any:
         size = None if chunk_bytes is None else parse_size(chunk_bytes, "chunk_bytes")
         self.resolve()
-        return dask_module().to_dask(self, size)
+        return dask_module().to_dask(self, size, rows)
 
     def _collect(self) -> Any:
         return self._native.collect(*call())

@@ -87,6 +87,7 @@ class Session:
         limits: Sequence[tuple[str, int]] = ...,
         names: Sequence[str] = ...,
         listing: bool = True,
+        source: Any = None,
     ) -> Session: ...
     @property
     def url(self) -> str: ...

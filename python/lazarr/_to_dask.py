@@ -10,6 +10,7 @@ from . import _convert
 from ._context import call, note_plan
 from ._element import DenseElement, Element, SparseElement, StringsElement, dask_module
 from ._errors import type_error
+from ._namespace import register
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def to_dask(
 ) -> Any:
     """The object over arrays of Dask; tables and `uns` are read."""
     dask, ad = dask_module(), _convert.anndata()
+    register()
     _refuse_transposed(adata)
     adata.resolve()
     lazy = arrays(adata)
@@ -108,14 +110,11 @@ def to_dask(
         elif place != "raw":
             parts.setdefault(place, {})[name] = array
         else:
-            parts["raw"] = {"X": array, "var": adata.raw.var.to_memory(), "varm": _raw_varm(adata)}  # type: ignore[union-attr]
+            raw: Any = adata.raw
+            varm = {key: raw.varm[key].to_memory() for key in raw.varm}
+            parts["raw"] = {"X": array, "var": raw.var.to_memory(), "varm": varm}
     known = {"X", "obs", "var", "uns", "raw", *_AXES}
     return ad.AnnData(**{k: v for k, v in parts.items() if k in known and v is not None})
-
-
-def _raw_varm(adata: AnnData) -> dict[str, Any]:
-    varm = adata.raw.varm  # type: ignore[union-attr]
-    return {name: varm[name].to_memory() for name in varm}
 
 
 def _warn_of_csc(path: str, element: Element) -> None:

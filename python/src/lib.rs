@@ -8,6 +8,7 @@ mod error;
 mod lazy;
 mod object;
 mod predicate;
+mod pystore;
 mod session;
 mod stream;
 mod value;

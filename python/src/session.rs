@@ -21,7 +21,7 @@ impl Session {
     #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.open")]
     #[pyo3(signature = (
         path, memory_limit, threads, missing, audit, meter=None, follow_links=false, limits=Vec::new(),
-        names=Vec::new(), listing=true
+        names=Vec::new(), listing=true, source=None
     ))]
     fn open(
         py: Python<'_>,
@@ -35,6 +35,7 @@ impl Session {
         limits: Vec<(String, u64)>,
         names: Vec<String>,
         listing: bool,
+        source: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let missing = match missing {
             "error" => Missing::Refuse,
@@ -62,7 +63,14 @@ impl Session {
             no_listing: !listing,
             audit,
         };
-        py.detach(|| lazarr::Session::open(path, options)).map(Self).or_raise()
+        py.detach(|| match source {
+            Some(object) => {
+                lazarr::Session::open_store(crate::pystore::PyStore::new(object, path.to_owned()), options)
+            }
+            None => lazarr::Session::open(path, options),
+        })
+        .map(Self)
+        .or_raise()
     }
 
     #[getter]

@@ -101,14 +101,11 @@ impl Lazy {
 
     /// Bytes of the rows that the chunks beside each other hold.
     fn least_bytes(&self, row: u64) -> u64 {
-        match &self.element().body {
-            Body::Sparse(s) => chunk_bytes(&s.data).saturating_add(chunk_bytes(&s.indices)),
-            _ => {
-                let rows =
-                    self.element().arrays().iter().filter_map(|a| a.inner_shape().first().copied()).max();
-                row.saturating_mul(rows.unwrap_or(1))
-            }
+        if let Body::Sparse(s) = &self.element().body {
+            return chunk_bytes(&s.data).saturating_add(chunk_bytes(&s.indices));
         }
+        let rows = self.element().arrays().iter().filter_map(|a| a.inner_shape().first().copied()).max();
+        row.saturating_mul(rows.unwrap_or(1))
     }
 
     fn default_bytes(&self, run: &Run<'_>, rows: &Index, row: u64, room: u64) -> u64 {
