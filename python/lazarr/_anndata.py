@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _index, _lazarr, _refs, _repr, _to_dask
+from . import _convert, _html, _index, _lazarr, _refs, _repr, _to_dask
 from ._context import call, note_plan
 from ._element import Lazy, Store, wrap
 from ._errors import KeyNotFoundError, inside, misaligned, type_error
@@ -14,6 +14,7 @@ from ._frame import Column, DataFrame, removes_unused, trim_frame
 from ._limits import parse_size
 from ._mapping import Mapping, Raw, raw_parts
 from ._plan import Plan
+from ._vectors import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ _SWAP = {"obs": "var", "var": "obs", "obsm": "varm", "varm": "obsm", "obsp": "va
 _MAPPINGS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
-class AnnData(Lazy):
+class AnnData(Vectors, Lazy):
     """An annotated matrix in a store. Looking at it and indexing it reads nothing but metadata.
 
     Indexing takes what anndata takes, on one or two axes, and conditions:
@@ -358,6 +359,9 @@ class AnnData(Lazy):
 
     def __repr__(self) -> str:
         return _repr.anndata(self)
+
+    def _repr_html_(self) -> str:
+        return _html.anndata(self)
 
 
 def trim_with_colors(df: Any, uns: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _index, _lazarr, _repr
+from . import _convert, _html, _index, _lazarr, _repr
 from ._context import call, note_plan
 from ._errors import index_error, inside, missing_package, type_error
 from ._limits import parse_size
@@ -245,6 +245,9 @@ class Element(Lazy):
     def __repr__(self) -> str:
         return _repr.element(self)
 
+    def _repr_html_(self) -> str:
+        return _html.element(self)
+
 
 class _Turnable(Element):
     """An element with a transposed view."""
@@ -358,6 +361,41 @@ class DenseElement(_Turnable):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self.to_memory(), dtype=dtype)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self.to_memory())
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.to_memory().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # what is read lies in the memory of the processor
+
+    def iter_rows(
+        self,
+        rows: int | None = None,
+        *,
+        bytes: int | None = None,  # noqa: A002 - what it counts
+    ) -> Iterator[tuple[int, int, Any]]:
+        """Reads it in blocks of rows, in order.
+
+        Parameters
+        ----------
+        rows
+            Rows in a block, at most.
+        bytes
+            Bytes of a block, at most. Without either, blocks fit well into the memory limit.
+
+        Yields
+        ------
+        start, stop, block
+            The first row, one past the last, and the array between them.
+        """
+        if self._transposed:
+            msg = "a transposed array is not read in blocks of rows: x.T.iter_rows() gives its columns"
+            raise type_error(msg)
+        for start, stop, value in self._native.stream(rows, bytes, *call()):
+            yield start, stop, _convert.array(value)
 
 
 class StringsElement(DenseElement):

@@ -60,10 +60,13 @@ impl Store for PyStore {
             let bytes = answer.cast::<PyBytes>().map_err(|e| failed(e.into(), key))?.as_bytes();
             match wanted {
                 Some(n) if n != bytes.len() as u64 => {
-                    return Err(Error::new(Code::ChunkLength, "the value ends before the bytes that are needed")
-                        .key(key)
-                        .expected(format!("{n} bytes"))
-                        .found(format!("{} bytes", bytes.len())));
+                    return Err(Error::new(
+                        Code::ChunkLength,
+                        "the value ends before the bytes that are needed",
+                    )
+                    .key(key)
+                    .expected(format!("{n} bytes"))
+                    .found(format!("{} bytes", bytes.len())));
                 }
                 Some(_) => {}
                 None => reserve(bytes.len() as u64)?,

@@ -101,6 +101,9 @@ pub struct ArrayPlan {
     pub fetch_bytes: Amount,
     /// Bytes that come out of decoders.
     pub decode_bytes: Amount,
+    /// Which chunks these are, for [`Plan::to_svg`].
+    #[serde(skip)]
+    pub map: crate::ChunkMap,
 }
 
 /// Reads that go out together.

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ByteRange, Code, Error, Result};
-use lazarr_plan::{Amount, ArrayPlan, ArrayRead, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work};
+use lazarr_plan::{
+    Amount, ArrayPlan, ArrayRead, ChunkMap, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
+};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::cache::IndexCache;
@@ -438,6 +440,7 @@ fn array_plan(exec: &Exec<'_>, read: &ArrayRead, resolve: bool) -> Result<(Array
         shards: Amount::exact(shards),
         chunks: Amount::exact(chunks),
         chunks_total: array.inner_count(),
+        map: ChunkMap::of(read),
         ..ArrayPlan::default()
     };
     let mut unknown = 0;
