@@ -265,6 +265,8 @@ class AnnData(Vectors, Lazy):
                 else:
                     axis = stored[:3]
                     out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
+                if place == "uns":
+                    _convert.objects(self._native.get("uns"), out[place])
         if self._transposed:
             out.pop("raw", None)
             if out.get("X") is not None:

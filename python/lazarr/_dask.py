@@ -8,6 +8,7 @@ blocks.
 # ruff: noqa: SLF001 - the private half of elements
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +187,34 @@ def to_dask(element: Element, chunk_bytes: int | None, rows: int | None = None) 
         ends = [*range(rows, n, rows), n]
         cuts = Cuts(ends, [float(rows)] * len(ends))
     return LazyArray._make(element, cuts, reader)
+
+
+def in_grid(element: Element, chunks: list[int]) -> Any:
+    """A plain array of Dask in blocks of this shape; what is sparse stays as it is stored."""
+    native, reader = element._native, Reader.of(element._store)
+    shape = [n or 0 for n in native.shape]
+    lengths = [_lengths(n, size) for n, size in zip(shape, chunks, strict=True)]
+    whole = native.block(0, shape[0], *call())
+    name = f"lazarr-grid-{tokenize(reader, whole.state(), lengths)}"
+    tasks: dict[Any, Task] = {}
+    for at in itertools.product(*(range(len(n)) for n in lengths)):
+        part = whole
+        for axis, k in enumerate(at):
+            start = sum(lengths[axis][:k])
+            part = part.slice(axis, start, start + lengths[axis][k], 1)
+        key = (name, *at)
+        tasks[key] = Task(key, read, Block(reader, part.state(), 1, as_stored=True))
+    meta: Any = np.empty((0,) * len(shape), element.dtype)
+    if native.kind == "sparse":
+        meta = getattr(_convert.scipy_sparse(), f"{native.format}_matrix")((0, 0), dtype=element.dtype)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
+    make: Any = da.Array
+    return make(graph, name, tuple(lengths), meta=meta)
+
+
+def _lengths(n: int, size: int) -> tuple[int, ...]:
+    ends = [*range(size, n, size), n]
+    return tuple(np.diff(ends, prepend=0).tolist())
 
 
 def _restore(cls: type[Element], state: str, extra: dict[str, Any], cuts: Cuts, reader: Reader) -> LazyArray:

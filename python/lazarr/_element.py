@@ -439,8 +439,8 @@ class SparseElement(_Turnable):
         """Stored values; None where something is selected, for they must be read to be counted."""
         return self._native.nnz
 
-    def to_memory(self, *, array: bool = False) -> Any:
-        """Reads it: a scipy.sparse matrix, or with `array` a sparse array."""
+    def to_memory(self, *, array: bool | None = None) -> Any:
+        """Reads it: a scipy.sparse matrix, or with `array` a sparse array. None is anndata's setting."""
         matrix = _convert.sparse(self._collect(), as_array=array)
         return matrix.T if self._transposed else matrix
 
@@ -468,7 +468,7 @@ class SparseElement(_Turnable):
             msg = "a transposed matrix is not read in blocks of rows: x.T.iter_rows() gives its columns"
             raise type_error(msg)
         for start, stop, value in self._native.stream(rows, bytes, *call()):
-            yield start, stop, _convert.sparse(value)
+            yield start, stop, _convert.sparse(value, as_array=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         msg = "a sparse matrix does not become a dense array by itself: x.to_memory().toarray()"

@@ -81,18 +81,20 @@ class Block:
     reader: Reader
     state: str
     threads: int | None
+    as_stored: bool = False
 
 
 def read(block: Block) -> Any:
     """Reads the rows: numpy's array, or a csr_matrix."""
     native = _lazarr.Lazy.from_state(block.reader.store().session, block.state)
     with inside(native.path):
-        return as_block(native.collect(*call_of_task(block.reader.args[0], block.threads)))
+        value = native.collect(*call_of_task(block.reader.args[0], block.threads))
+        return as_block(value, as_stored=block.as_stored)
 
 
-def as_block(value: Any) -> Any:
-    """A native result as a block of an array of Dask: what is sparse is a csr_matrix."""
+def as_block(value: Any, *, as_stored: bool = False) -> Any:
+    """A native result as a block of an array of Dask: what is sparse is a csr_matrix, or as it is stored."""
     if value[0] != "sparse":
         return _convert.array(value)
-    matrix = _convert.sparse(value)
-    return matrix if value[1] == "csr" else matrix.tocsr()
+    matrix = _convert.sparse(value, as_array=False)
+    return matrix if value[1] == "csr" or as_stored else matrix.tocsr()

@@ -16,7 +16,7 @@ import lazarr
 
 from . import _convert
 from ._anndata import AnnData
-from ._element import DenseElement, Element, SparseElement, StringsElement
+from ._element import DenseElement, Element, SparseElement, StringsElement, dask_module
 from ._errors import type_error
 from ._frame import DataFrame
 from ._mapping import Mapping, Raw
@@ -126,7 +126,7 @@ def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kw
     elem
         A path (``"atlas.zarr/X"``), a group or an array of zarr, or a lazy element.
     chunks
-        Rows of a block, and -1 or None for the other axes. Default: blocks by their bytes.
+        The shape of a block; -1 or None is the length of the axis. Default: blocks of rows by their bytes.
     kwargs
         ``use_range_index`` of a table: do not read its names. ``chunk_bytes`` of an array.
     """
@@ -145,30 +145,33 @@ def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kw
         if kwargs.get("use_range_index"):
             table = table.reset_index(drop=True)
         return _dataset(table)
-    if not isinstance(lazy, SparseElement | DenseElement) or isinstance(lazy, StringsElement):
+    if not isinstance(lazy, SparseElement | DenseElement) or not lazy.ndim:
         return _in_memory(lazy)
-    rows = _rows(lazy, chunks)
-    if rows is None:
+    if chunks is None and not isinstance(lazy, StringsElement):
         return lazy.to_dask(**{k: v for k, v in kwargs.items() if k == "chunk_bytes"})
-    return lazy._to_dask(None, rows)
+    return _in_blocks(lazy, chunks)
 
 
-def _rows(lazy: Element, chunks: tuple[int | None, ...] | None) -> int | None:
-    if chunks is None:
-        return None
-    shape = lazy.resolve().shape
-    if len(chunks) != len(shape):
+def _in_blocks(lazy: Element, chunks: tuple[int | None, ...] | None) -> Any:
+    shape = [n or 0 for n in lazy.resolve().shape]
+    stored = [*lazy.arrays[0]["inner"], *shape][: len(shape)]
+    asked = tuple(stored) if chunks is None else chunks
+    if len(asked) != len(shape):
         msg = f"chunks have a length for each of {len(shape)} axes, not {chunks!r}"
         raise ValueError(msg)
-    for size, n in zip(chunks[1:], shape[1:], strict=True):
-        if size not in {None, -1, n}:
-            msg = f"blocks are rows as wide as the array: chunks=({chunks[0]}, -1), not {chunks!r}"
-            raise ValueError(msg)
-    first = chunks[0]
-    if first is not None and first != -1 and first < 1:
-        msg = f"a block has 1 row or more, not {first}"
+    if any(size is not None and size != -1 and size < 1 for size in asked):
+        msg = f"a block has 1 row or more along each axis: {chunks!r}"
         raise ValueError(msg)
-    return max(shape[0] or 1, 1) if first is None or first == -1 else first
+    sizes = [max(n, 1) if size is None or size == -1 else size for size, n in zip(asked, shape, strict=True)]
+    minor = {"csr": 1, "csc": 0}.get(getattr(lazy, "format", ""))
+    if minor is not None and sizes[minor] < shape[minor]:
+        wanted = "(rows, -1)" if minor else "(-1, columns)"
+        msg = f"blocks of a {lazy.format} matrix are as wide as it is stored: chunks={wanted}, not {chunks!r}"  # type: ignore[attr-defined]
+        raise ValueError(msg)
+    narrow = any(size < n for size, n in zip(sizes[1:], shape[1:], strict=True))
+    if narrow or minor == 0 or isinstance(lazy, StringsElement):
+        return dask_module().in_grid(lazy, sizes)
+    return lazy._to_dask(None, sizes[0])
 
 
 class SparseDataset:

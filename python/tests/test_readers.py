@@ -119,6 +119,15 @@ def test_read_elem_lazy(store):
     assert readers.read_elem_lazy(f"{path}/X", chunks=(None, 60)).numblocks == (1, 1)
     np.testing.assert_array_equal(x.compute().toarray(), m.X.toarray())
     assert type(readers.read_elem_lazy(zarr.open_group(path, mode="r")["obs"])).__name__ == "Dataset2D"
+    grid = readers.read_elem_lazy(f"{path}/layers/dense", chunks=(200, 25))
+    assert grid.chunks == ((200, 200, 100), (25, 25, 10))
+    np.testing.assert_array_equal(grid.compute(), m.layers["dense"])
+    csc = readers.read_elem_lazy(f"{path}/layers/csc", chunks=(-1, 20))
+    assert isinstance(csc._meta, sp.csc_matrix)
+    np.testing.assert_array_equal(csc.blocks[0, 1].compute().toarray(), m.layers["dense"][:, 20:40])
+    names = readers.read_elem_lazy(f"{path}/uns/cell_type_colors", chunks=(3,))
+    assert names.chunks == ((3, 1),)
+    assert names.compute().tolist() == m.uns["cell_type_colors"].tolist()
     with pytest.raises(ValueError, match="as wide as"):
         readers.read_elem_lazy(f"{path}/X", chunks=(100, 10))
     with pytest.raises(ValueError, match="axes"):
@@ -245,3 +254,25 @@ def test_tasks_of_a_python_store_travel(store):
     except (TypeError, AttributeError):
         pytest.skip("this store of zarr's cannot be pickled")
     assert again.compute().shape == (500, 60)
+
+
+def test_an_object_in_uns_is_one(store, tmp_path):
+    m = store[1]
+    small = m[:5, :4].copy()
+    outer = ad.AnnData(np.ones((2, 2), "f4"), uns={"deep": {"inner": small}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outer.write_zarr(tmp_path / "o.zarr")
+    wanted = ad.read_zarr(tmp_path / "o.zarr")
+    same(lz.open(tmp_path / "o.zarr").to_memory().uns["deep"]["inner"], wanted.uns["deep"]["inner"])
+    same(lz.open(tmp_path / "o.zarr").uns.to_memory()["deep"]["inner"], wanted.uns["deep"]["inner"])
+
+
+def test_sparse_arrays_where_anndata_is_set_so(store):
+    lazy = lz.open(store[0])
+    with ad.settings.override(use_sparse_array_on_read=True):
+        assert isinstance(lazy.X[:5].to_memory(), sp.csr_array)
+        assert isinstance(readers.read_elem(f"{store[0]}/X"), sp.csr_array)
+        # Blocks of Dask are the matrices that scanpy takes.
+        assert isinstance(lazy.X[:5].to_dask().compute(), sp.csr_matrix)
+    assert isinstance(lazy.X[:5].to_memory(), sp.csr_matrix)
