@@ -40,14 +40,12 @@ def register(array: Any, plain: type) -> None:
 def _view_class(theirs: Any, array: Any) -> Any:
     """The array in a view of an object: writing to it makes the view an object of its own."""
 
-    class LazyArrayView(theirs, array):  # type: ignore[misc]
-        @classmethod
-        def _of(cls, x: Any, view_args: Any) -> Any:
-            made = cls(x, view_args)
-            made._own = x._own
-            return made
+    def of(cls: Any, x: Any, view_args: Any) -> Any:
+        made = cls(x, view_args)
+        made._own = x._own
+        return made
 
-    return LazyArrayView
+    return type("LazyArrayView", (theirs, array), {"_of": classmethod(of), "__module__": __name__})
 
 
 def _own(source: Any, ours: type, theirs: type) -> Any:

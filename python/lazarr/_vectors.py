@@ -33,8 +33,6 @@ class Vectors:
         layers: Any
         _store: Store
 
-        def __getitem__(self, index: Any) -> Any: ...
-
     def obs_df(self, keys: Sequence[str] = (), *, layer: str | None = None, use_raw: bool = False) -> Any:
         """Columns of obs and values of genes, one column each: a pandas.DataFrame, as ``scanpy.get.obs_df``.
 
@@ -103,7 +101,8 @@ class Vectors:
                 positions = _positions(self.raw.var_names.to_memory(), items)
                 element = self.raw.X[:, positions]
             else:
-                view = self[:, items] if place == "obs" else self[items]
+                whole: Any = self
+                view = whole[:, items] if place == "obs" else whole[items]
                 element = view.X if layer is None else view.layers[layer]
             element.resolve()
         except KeyError as e:

@@ -51,10 +51,6 @@ class TableVerbs:
     __slots__ = ()
 
     if TYPE_CHECKING:
-
-        @property
-        def columns(self) -> list[str]: ...
-
         _native: _lazarr.Lazy
         _with: Callable[[_lazarr.Lazy], Self]
         _column: Callable[[str], Any]
@@ -74,7 +70,8 @@ class TableVerbs:
 
     def value_counts(self, subset: str | list[str] | None = None, **kwargs: Any) -> Any:
         """How often each row of these columns occurs: as ``pandas.DataFrame.value_counts``."""
-        names = self.columns if subset is None else [subset] if isinstance(subset, str) else list(subset)
+        table: Any = self
+        names = table.columns if subset is None else [subset] if isinstance(subset, str) else list(subset)
         return self._values(names).value_counts(**kwargs)
 
     def groupby(self, by: str | list[str], **kwargs: Any) -> Grouped:
@@ -105,7 +102,7 @@ class Grouped:
 
     def __init__(
         self,
-        table: TableVerbs,
+        table: Any,
         by: str | list[str],
         names: list[str],
         kwargs: dict[str, Any],

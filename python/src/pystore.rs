@@ -15,7 +15,7 @@ pub(crate) struct PyStore {
 }
 
 impl PyStore {
-    pub(crate) fn new(object: Py<PyAny>, name: String) -> Arc<dyn Store> {
+    pub(crate) fn open(object: Py<PyAny>, name: String) -> Arc<dyn Store> {
         Arc::new(Self { object, name })
     }
 }

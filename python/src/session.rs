@@ -65,7 +65,7 @@ impl Session {
         };
         py.detach(|| match source {
             Some(object) => {
-                lazarr::Session::open_store(crate::pystore::PyStore::new(object, path.to_owned()), options)
+                lazarr::Session::open_store(crate::pystore::PyStore::open(object, path.to_owned()), options)
             }
             None => lazarr::Session::open(path, options),
         })

@@ -1,7 +1,5 @@
 //! `lazarr plan`: what reading a selection would cost.
 
-use std::io::Write;
-
 use lazarr::{Body, Plan, Result};
 
 use crate::args;

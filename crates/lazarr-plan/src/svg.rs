@@ -84,7 +84,7 @@ fn spans(axis: &AxisMap) -> Vec<(usize, usize, f64)> {
         match out.last_mut() {
             // Chunks that are drawn one by one stay apart.
             Some((_, end, last)) if (*last - share).abs() < 1e-9 && axis.touched.len() > 48 => {
-                *end = place + 1
+                *end = place + 1;
             }
             _ => out.push((place, place + 1, share)),
         }
