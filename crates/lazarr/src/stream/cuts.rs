@@ -31,7 +31,7 @@ const BLOCK_BYTES: u64 = 128 << 20;
 /// So many blocks for each thread, where blocks stay larger than a few chunks.
 const BLOCKS_A_THREAD: u64 = 2;
 /// A block has at least so many chunks by default: of these one is shared.
-const CHUNKS_A_BLOCK: u64 = 32;
+const CHUNKS_A_BLOCK: u64 = 12;
 
 impl Lazy {
     /// Cuts the rows (axis 0) into blocks of at most so many bytes, where that is more than a chunk. Of csr this reads the row starts, and nothing else.
