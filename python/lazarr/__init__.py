@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _lazarr
 from ._anndata import AnnData
-from ._bridge import bridge
+from ._bridge import bridge, local_path
 from ._context import (
     Measurement,
     Report,
@@ -131,8 +131,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
     path
         An AnnData in Zarr, an element in one (``"atlas.zarr/obsm/X_pca"``), or any Zarr array; a directory,
         or a ``.zip`` archive of one; a path, or a URL: ``s3://``, ``gs://``, ``az://``, ``http(s)://``.
-        Or a store of another package, at the speed of Python: an obstore store, a zarr store or group,
-        an fsspec mapping, a mapping of keys to bytes.
+        Or a store of another package, at the speed of Python: an obstore store, a zarr store, group or array
+        (a local directory is read from its path), an fsspec mapping, a mapping of keys to bytes.
     memory_limit
         Bytes (or ``"2GiB"``) by which a call may let the process grow. Default: half of what is free.
     threads
@@ -176,8 +176,9 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if isinstance(names, str) or not all(isinstance(name, str) for name in asked):
         msg = "names are paths of elements, such as ['obsm/X_pca']"
         raise TypeError(msg)
+    place = path if isinstance(path, str | bytes | os.PathLike) else local_path(path) or path
     store = Store(
-        os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else bridge(path),
+        os.fsdecode(place) if isinstance(place, str | bytes | os.PathLike) else bridge(place),
         parse_bytes(memory_limit),
         parse_threads(threads),
         missing,

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _index, _lazarr, _repr
+from . import _convert, _html, _index, _lazarr, _refs, _repr, _to_dask
 from ._context import call, note_plan
 from ._element import Lazy, Store, wrap
 from ._errors import KeyNotFoundError, inside, misaligned, type_error
 from ._frame import Column, DataFrame, removes_unused, trim_frame
+from ._limits import parse_size
 from ._mapping import Mapping, Raw, raw_parts
 from ._plan import Plan
+from ._vectors import Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["AnnData"]
 
@@ -23,7 +25,7 @@ _SWAP = {"obs": "var", "var": "obs", "obsm": "varm", "varm": "obsm", "obsp": "va
 _MAPPINGS = ("layers", "obsm", "varm", "obsp", "varp", "uns")
 
 
-class AnnData(Lazy):
+class AnnData(Vectors, Lazy):
     """An annotated matrix in a store. Looking at it and indexing it reads nothing but metadata.
 
     Indexing takes what anndata takes, on one or two axes, and conditions:
@@ -193,7 +195,10 @@ class AnnData(Lazy):
         """The transposed view: cells and genes change sides."""
         return type(self)(self._native, self._store, transposed=not self._transposed, is_view=self.is_view)
 
-    def __getitem__(self, index: Any) -> Self:
+    def __getitem__(self, index: Any) -> Any:
+        """A view of cells and genes; or the element that a reference of anndata's names, A.X[:, "CD3D"]."""
+        if _refs.is_reference(index):
+            return _refs.resolve(self, index)
         native = self._native
         for axis, item in enumerate(_index.unpack(index, 2)):
             if not (isinstance(item, slice) and item == slice(None)):
@@ -213,8 +218,16 @@ class AnnData(Lazy):
         parts = [str(path).partition("/") for path in elements]
         return [self._stored(place) + slash + rest for place, slash, rest in parts]
 
-    def plan(self, elements: Sequence[str] | None = None, *, resolve: bool = False) -> Plan:
-        """What :meth:`to_memory` would cost.
+    def plan(
+        self,
+        elements: Sequence[str] | None = None,
+        *,
+        resolve: bool = False,
+        verb: str = "to_memory",
+        obs: Iterable[str] | None = None,
+        var: Iterable[str] | None = None,
+    ) -> Plan:
+        """What :meth:`to_memory` would cost, or calling another verb.
 
         Parameters
         ----------
@@ -222,7 +235,17 @@ class AnnData(Lazy):
             What to read, by path: ``["X", "obs/batch", "obsm"]``. None is everything; names are always read.
         resolve
             Whether to read what is small and makes the numbers exact; else nothing is read.
+        verb
+            ``"to_memory"``, or ``"to_dask"``: what is read when it is called, with its columns of `obs` and
+            `var`. What computing costs then, an array says: ``adata.to_dask().X.plan()``.
+        obs, var
+            Of ``"to_dask"``.
         """
+        if verb == "to_dask":
+            return _to_dask.plan_to_dask(self, obs, var, resolve=resolve)
+        if verb != "to_memory":
+            msg = f"a plan is made for verb='to_memory' or verb='to_dask', not {verb!r}"
+            raise type_error(msg)
         plan = Plan(*self._native.plan(self._chosen(elements), resolve, *call()))
         note_plan(plan)
         return plan
@@ -242,6 +265,8 @@ class AnnData(Lazy):
                 else:
                     axis = stored[:3]
                     out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
+                if place == "uns":
+                    _convert.objects(self._native.get("uns"), out[place])
         if self._transposed:
             out.pop("raw", None)
             if out.get("X") is not None:
@@ -272,18 +297,51 @@ class AnnData(Lazy):
         """
         ad = _convert.anndata()
         parts = self._collect_places(elements, skip_broken)
-        trim = removes_unused() if remove_unused_categories is None else remove_unused_categories
-        if trim and self.is_view:
-            uns = parts.get("uns")
-            for place in ("obs", "var"):
-                trim_with_colors(parts[place], uns if isinstance(uns, dict) else {})
-            for place in ("obsm", "varm"):
-                for value in (parts.get(place) or {}).values():
-                    if hasattr(value, "columns"):
-                        trim_frame(value)
+        self._trim_parts(parts, remove_unused_categories)
         self._check_tables(parts)
         known = {"X", "obs", "var", "raw", *_MAPPINGS}
         return ad.AnnData(**{k: v for k, v in parts.items() if k in known and v is not None})
+
+    def to_dask(
+        self,
+        *,
+        chunk_bytes: int | str | None = None,
+        obs: Iterable[str] | None = None,
+        var: Iterable[str] | None = None,
+        load_annotation_index: bool = True,
+    ) -> Any:
+        """An anndata.AnnData whose matrices are arrays of Dask over the store, for scanpy and for a cluster.
+
+        X, layers, obsm, varm, obsp, varp and raw.X are cut into blocks of rows, each as wide as the matrix;
+        what is sparse is a csr_matrix. obs, var, uns and tables are read now, and so are the row starts of
+        csr matrices, by which blocks are cut: ``adata.plan(verb="to_dask")`` says what that costs. Only the
+        selected cells and genes are read, when something is computed.
+
+        Parameters
+        ----------
+        chunk_bytes
+            Bytes of a block, at most (``"64MB"``), but a chunk at least. Default: an eighth of the memory
+            limit for each thread, up to 128 MiB.
+        obs, var
+            The columns to read. None is all.
+        load_annotation_index
+            False: do not read the names; they are 0, 1, 2, …
+        """
+        size = None if chunk_bytes is None else parse_size(chunk_bytes, "chunk_bytes")
+        return _to_dask.to_dask(self, size, obs, var, load_annotation_index=load_annotation_index)
+
+    def _trim_parts(self, parts: dict[str, Any], remove_unused_categories: bool | None) -> None:
+        """In a view, leaves out categories that no row has."""
+        trim = removes_unused() if remove_unused_categories is None else remove_unused_categories
+        if not (trim and self.is_view):
+            return
+        uns = parts.get("uns")
+        for place in ("obs", "var"):
+            trim_with_colors(parts[place], uns if isinstance(uns, dict) else {})
+        for place in ("obsm", "varm"):
+            for value in (parts.get(place) or {}).values():
+                if hasattr(value, "columns"):
+                    trim_frame(value)
 
     def _check_tables(self, parts: dict[str, Any]) -> None:
         """A table beside the cells (or genes) has their names, in their order; anndata asks for it."""
@@ -303,6 +361,9 @@ class AnnData(Lazy):
 
     def __repr__(self) -> str:
         return _repr.anndata(self)
+
+    def _repr_html_(self) -> str:
+        return _html.anndata(self)
 
 
 def trim_with_colors(df: Any, uns: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ They are called from several threads. What is not there is None; anything else t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Bridged", "bridge"]
+__all__ = ["Bridged", "bridge", "local_path"]
 
 _Answer = tuple[bytes, int | None, str | None]
 _DOCUMENTS = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
@@ -21,6 +22,15 @@ class Bridged:
     def __init__(self, name: str, prefix: str = "") -> None:
         self.name = name if not prefix else f"{name.rstrip('/')}/{prefix}"
         self.prefix = prefix.strip("/")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.name == self.name  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.name
 
     def __reduce__(self) -> Any:
         msg = (
@@ -237,6 +247,15 @@ def _redacted(url: str) -> str:
     rest = rest.split("?", 1)[0].split("#", 1)[0]
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def local_path(store: Any) -> str | None:
+    """The path of what zarr-python has open in a local directory: the engine reads it by itself."""
+    place = getattr(store, "store_path", None)
+    inner, path = (store, "") if place is None else (place.store, place.path)
+    if type(inner).__module__.startswith("zarr.") and type(inner).__name__ == "LocalStore":
+        return os.path.join(os.fspath(inner.root), path)
+    return None
 
 
 def bridge(store: Any) -> Bridged:

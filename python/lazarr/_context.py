@@ -76,6 +76,20 @@ def call() -> tuple[int | None, int | None, _lazarr.Meter | None]:
     return state.memory_limit, state.threads, meter
 
 
+_measuring: list[Measurement] = []
+"""Blocks that measure now, anywhere in this process: threads of a scheduler have no context of their own."""
+
+
+def call_of_task(
+    memory_limit: int | None, threads: int | None
+) -> tuple[int | None, int | None, _lazarr.Meter | None]:
+    """What holds for a task that a scheduler runs: its own limits, and the meter of the innermost block."""
+    meter = call()[2]
+    if meter is None and _measuring:
+        meter = _measuring[-1].meter
+    return memory_limit, threads, meter
+
+
 def open_limits(limits: Limits) -> Limits:
     """What holds for a store that is opened now: these limits, and those of the block."""
     return limits.over(_STATE.get(_DEFAULT).limits)
@@ -272,6 +286,7 @@ class measure:  # noqa: N801 - used as a function
         measurement = Measurement()
         token = _STATE.set(state._replace(measurement=measurement))
         self._open.append((token, measurement, state.measurement))
+        _measuring.append(measurement)
         measurement._begin()  # noqa: SLF001 - the other half of this class
         return measurement
 
@@ -279,6 +294,7 @@ class measure:  # noqa: N801 - used as a function
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         token, measurement, outer = self._open.pop()
+        _measuring.remove(measurement)
         report = measurement._end()  # noqa: SLF001
         if outer is not None:
             outer._inner.append(report)  # noqa: SLF001

@@ -17,6 +17,7 @@ Arrays are views of the native buffers: nothing is copied that a consumer can ta
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -149,9 +150,17 @@ def strings(value: tuple[Any, ...]) -> Any:
     return np.array(items, dtype=string_dtype()).reshape(shape)
 
 
-def sparse(value: tuple[Any, ...], *, as_array: bool = False) -> Any:
-    """A scipy matrix (or sparse array) over the native buffers."""
+def _sparse_arrays() -> bool:
+    """What anndata is set to read sparse matrices as."""
+    ad = sys.modules.get("anndata")
+    return bool(getattr(ad.settings, "use_sparse_array_on_read", False)) if ad is not None else False
+
+
+def sparse(value: tuple[Any, ...], *, as_array: bool | None = None) -> Any:
+    """A scipy matrix (or sparse array) over the native buffers; by default what anndata is set to."""
     _, form, shape, kind, width, data, indices, indptr = value
+    if as_array is None:
+        as_array = _sparse_arrays()
     index = np.dtype(np.int32 if width == 4 else np.int64)
     name = f"{form}_{'array' if as_array else 'matrix'}"
     cls = getattr(scipy_sparse(), name)
@@ -298,6 +307,29 @@ def awkward(value: tuple[Any, ...]) -> Any:
     if problem:
         raise refused(f"this awkward array is not valid: {problem}")
     return array if rows is None else array[np.asarray(rows, dtype=np.int64)]
+
+
+def objects(native: _lazarr.Lazy, value: Any) -> Any:
+    """The maps in a mapping that are whole objects in the store, as anndata.AnnData."""
+    if not isinstance(value, dict):
+        return value
+    for name, kind in native.children():
+        if kind in {"dict", "anndata"} and isinstance(value.get(name), dict):
+            child = native.child(name)
+            if kind == "dict":
+                objects(child, value[name])
+            else:
+                value[name] = _object(child, value[name])
+    return value
+
+
+def _object(native: _lazarr.Lazy, parts: dict[str, Any]) -> Any:
+    if isinstance(parts.get("uns"), dict):
+        objects(native.child("uns"), parts["uns"])
+    for place in ("obs", "var"):
+        if parts.get(place) is not None:
+            parts[place].index = text(parts[place].index)
+    return anndata().AnnData(**{k: v for k, v in parts.items() if v is not None})
 
 
 def convert(value: tuple[Any, ...] | None, *, cut: bool = False) -> Any:

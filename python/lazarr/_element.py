@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _index, _lazarr, _repr
+from . import _convert, _html, _index, _lazarr, _repr
 from ._context import call, note_plan
-from ._errors import index_error, inside, type_error
+from ._errors import index_error, inside, missing_package, type_error
+from ._limits import parse_size
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -275,6 +276,11 @@ class Element(Lazy):
         note_plan(plan)
         return plan
 
+    def _to_dask(self, chunk_bytes: int | str | None, rows: int | None = None) -> Any:
+        size = None if chunk_bytes is None else parse_size(chunk_bytes, "chunk_bytes")
+        self.resolve()
+        return dask_module().to_dask(self, size, rows)
+
     def _collect(self) -> Any:
         return self._native.collect(*call())
 
@@ -285,6 +291,9 @@ class Element(Lazy):
 
     def __repr__(self) -> str:
         return _repr.element(self)
+
+    def _repr_html_(self) -> str:
+        return _html.element(self)
 
 
 class _Turnable(Element):
@@ -340,6 +349,24 @@ class _Turnable(Element):
         note_plan(plan)
         return plan
 
+    def to_dask(self, *, chunk_bytes: int | str | None = None) -> Any:
+        """It as a dask.array.Array in blocks of rows; a block of a sparse matrix is a csr_matrix.
+
+        Of csr this reads the row starts, to cut blocks by their bytes; what a selection needs is read too.
+        While the array is only sliced it stays a selection of this element, and a block reads what the result
+        needs.
+
+        Parameters
+        ----------
+        chunk_bytes
+            Bytes of a block, at most (``"64MB"``), but a chunk at least. Default: an eighth of the memory
+            limit for each thread, up to 128 MiB.
+        """
+        if self._transposed:
+            msg = f"{self.path} is transposed, and blocks are cut along the stored rows: x.T.to_dask().T"
+            raise type_error(msg)
+        return self._to_dask(chunk_bytes)
+
     def mean_var(
         self, axis: int = 0, *, ddof: int = 0
     ) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
@@ -381,6 +408,41 @@ class DenseElement(_Turnable):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self.to_memory(), dtype=dtype)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self.to_memory())
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.to_memory().__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # what is read lies in the memory of the processor
+
+    def iter_rows(
+        self,
+        rows: int | None = None,
+        *,
+        bytes: int | None = None,  # noqa: A002 - what it counts
+    ) -> Iterator[tuple[int, int, Any]]:
+        """Reads it in blocks of rows, in order.
+
+        Parameters
+        ----------
+        rows
+            Rows in a block, at most.
+        bytes
+            Bytes of a block, at most. Without either, blocks fit well into the memory limit.
+
+        Yields
+        ------
+        start, stop, block
+            The first row, one past the last, and the array between them.
+        """
+        if self._transposed:
+            msg = "a transposed array is not read in blocks of rows: x.T.iter_rows() gives its columns"
+            raise type_error(msg)
+        for start, stop, value in self._native.stream(rows, bytes, *call()):
+            yield start, stop, _convert.array(value)
 
 
 class StringsElement(DenseElement):
@@ -424,8 +486,8 @@ class SparseElement(_Turnable):
         """Stored values; None where something is selected, for they must be read to be counted."""
         return self._native.nnz
 
-    def to_memory(self, *, array: bool = False) -> Any:
-        """Reads it: a scipy.sparse matrix, or with `array` a sparse array."""
+    def to_memory(self, *, array: bool | None = None) -> Any:
+        """Reads it: a scipy.sparse matrix, or with `array` a sparse array. None is anndata's setting."""
         matrix = _convert.sparse(self._collect(), as_array=array)
         return matrix.T if self._transposed else matrix
 
@@ -453,7 +515,7 @@ class SparseElement(_Turnable):
             msg = "a transposed matrix is not read in blocks of rows: x.T.iter_rows() gives its columns"
             raise type_error(msg)
         for start, stop, value in self._native.stream(rows, bytes, *call()):
-            yield start, stop, _convert.sparse(value)
+            yield start, stop, _convert.sparse(value, as_array=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         msg = "a sparse matrix does not become a dense array by itself: x.to_memory().toarray()"
@@ -503,6 +565,15 @@ class BrokenElement(Element):
             self._raise()
         msg = f"this element cannot be read, and has no {name!r}: {self.error}"
         raise AttributeError(msg)
+
+
+def dask_module() -> Any:
+    """What needs Dask, which is imported where it is asked for."""
+    try:
+        from . import _dask
+    except ImportError as e:
+        raise missing_package("dask", "dask", "An array of Dask") from e
+    return _dask
 
 
 def _restore(cls: type[Element], store: Store, state: str, extra: dict[str, Any]) -> Element:

@@ -13,6 +13,7 @@ from ._context import call
 from ._element import Element, Store
 from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
+from ._verbs import ColumnVerbs, TableVerbs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,7 +39,7 @@ def trim_frame(df: Any) -> None:
             df[name] = df[name].cat.remove_unused_categories()
 
 
-class Column(Element):
+class Column(ColumnVerbs, Element):
     """A column of a table, or a 1-d element with missing values or categories.
 
     Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`:
@@ -144,7 +145,11 @@ class Column(Element):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self.to_memory(), dtype=dtype)
 
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[Any, Any]:
+        return self._native.arrow_column(*call())
+
     def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        # A table of this column alone, for what takes tables.
         return self._native.arrow(*call())
 
     def to_arrow(self) -> Any:
@@ -242,7 +247,7 @@ class Column(Element):
         return self._native.between(low, high, inclusive)
 
 
-class DataFrame(Element):
+class DataFrame(TableVerbs, Element):
     """A table: columns by name, rows by position, mask, name or condition."""
 
     __slots__ = ("_text_index", "_trim")
@@ -335,10 +340,6 @@ class DataFrame(Element):
     def iloc(self) -> Located:
         """Rows by position."""
         return Located(self, by_name=False)
-
-    def head(self, n: int = 5) -> Any:
-        """Reads the first rows: a pandas.DataFrame."""
-        return self[:n].to_memory()
 
     def to_memory(self, *, remove_unused_categories: bool | None = None) -> Any:
         """Reads it: a pandas.DataFrame, with the types that anndata gives.

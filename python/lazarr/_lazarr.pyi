@@ -13,6 +13,7 @@ __all__ = [
     "Lazy",
     "LazyAnnData",
     "Meter",
+    "Picture",
     "Predicate",
     "Session",
     "__version__",
@@ -176,6 +177,9 @@ class Lazy:
     def label_slice(self, axis: int, start: str | None, stop: str | None) -> Lazy: ...
     def labelled_mask(self, axis: int, labels: Sequence[str], items: Any) -> Lazy: ...
     def predicate(self, axis: int, predicate: Predicate) -> Lazy: ...
+    def is_whole_along(self, axis: int) -> bool: ...
+    def query(self, text: str) -> Lazy:
+        """The rows of a table where the text of a query is true."""
     def describe_selection(self) -> str: ...
     def same_axis(self, axis: int, other: Lazy, other_axis: int) -> bool: ...
     # Of a 1-d column (of a table): predicates. `value` is None, pd.NA as the string marker via `na=True`, bool, int,
@@ -193,13 +197,13 @@ class Lazy:
     def resolve(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> None: ...
     def plan(
         self, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None
-    ) -> tuple[str, str]:
+    ) -> tuple[str, str, Picture]:
         """Text and JSON."""
     def collect(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """See `lazarr._convert`: a tree of tuples."""
     def plan_mean_var(
         self, axis: int, resolve: bool, memory_limit: int | None, threads: int | None, meter: Meter | None
-    ) -> tuple[str, str]: ...
+    ) -> tuple[str, str, Picture]: ...
     def mean_var(
         self, axis: int, ddof: int, memory_limit: int | None, threads: int | None, meter: Meter | None
     ) -> tuple[Any, Any]:
@@ -213,11 +217,32 @@ class Lazy:
         meter: Meter | None,
     ) -> Blocks:
         """Blocks of rows, in order: first row, one past the last, value."""
+    def cuts(
+        self, bytes: int | None, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[list[int], list[int]]:
+        """Of blocks of rows: one past the last row, and bytes."""
+    def plan_cuts(
+        self, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[str, str, Picture]: ...
+    def block(
+        self, start: int, end: int, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> Lazy:
+        """Rows of what is selected, whose state needs no names and no columns."""
     def arrow(self, memory_limit: int | None, threads: int | None, meter: Meter | None) -> Any:
         """An `ArrowArrayStream` capsule, of a table or a column."""
+    def arrow_column(
+        self, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[Any, Any]:
+        """`ArrowSchema` and `ArrowArray` capsules, of a column."""
     def state(self) -> str: ...
     @staticmethod
     def from_state(session: Session, state: str) -> Lazy: ...
+
+@final
+class Picture:
+    """A plan that can be drawn."""
+
+    def svg(self) -> str: ...
 
 @final
 class Blocks:
@@ -260,7 +285,16 @@ class LazyAnnData:
         memory_limit: int | None,
         threads: int | None,
         meter: Meter | None,
-    ) -> tuple[str, str]: ...
+    ) -> tuple[str, str, Picture]: ...
+    def plan_cuts(
+        self,
+        elements: Sequence[str],
+        cut: Sequence[str],
+        resolve: bool,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+    ) -> tuple[str, str, Picture]: ...
     def collect(
         self,
         elements: Sequence[str] | None,

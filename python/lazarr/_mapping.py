@@ -128,7 +128,7 @@ class Mapping(Element):
             value = self._parent._collect_places([self._place])  # noqa: SLF001
             return dict(value.get(self._place) or {})
         with inside(self.path):
-            data: dict[str, Any] = _convert.convert(self._collect())
+            data: dict[str, Any] = _convert.objects(self._native, _convert.convert(self._collect()))
         return data
 
     def __repr__(self) -> str:

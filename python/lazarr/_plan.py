@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import _repr
 from ._context import human_bytes
+
+if TYPE_CHECKING:
+    from . import _lazarr
 
 __all__ = ["Amount", "Plan"]
 
@@ -33,10 +37,11 @@ class Amount(NamedTuple):
 class Plan:
     """What a read would cost: ``print(plan)`` for people, :meth:`to_dict` and :attr:`json` for programs."""
 
-    __slots__ = ("_data", "_text", "json")
+    __slots__ = ("_data", "_picture", "_text", "json")
 
-    def __init__(self, text: str, json_text: str) -> None:
+    def __init__(self, text: str, json_text: str, picture: _lazarr.Picture | str = "") -> None:
         self._text = text
+        self._picture = picture
         self.json: str = json_text
         """The plan as JSON text; its schema is versioned in ``schema``."""
         self._data: dict[str, Any] = json.loads(json_text)
@@ -100,5 +105,15 @@ class Plan:
     def __repr__(self) -> str:
         return str(self)
 
+    def svg(self) -> str:
+        """The plan as a picture: each array a strip of its chunks, shards outlined, what is fetched filled.
+
+        A notebook shows it under the text; ``open("plan.svg", "w").write(plan.svg())`` keeps it.
+        """
+        return self._picture if isinstance(self._picture, str) else self._picture.svg()
+
+    def _repr_html_(self) -> str:
+        return _repr.html(str(self)) + self.svg()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Plan, (self._text, self.json)
+        return Plan, (self._text, self.json, self.svg())

@@ -48,8 +48,19 @@ fn mark(mark: Mark) -> &'static str {
 }
 
 /// The text and the JSON of a plan.
-pub(crate) fn plan_text(plan: &lazarr::Plan) -> (String, String) {
-    (plan.to_string(), plan.to_json().to_string())
+pub(crate) fn plan_text(plan: &lazarr::Plan) -> (String, String, Picture) {
+    (plan.to_string(), plan.to_json().to_string(), Picture(plan.clone()))
+}
+
+/// A plan that can be drawn.
+#[pyclass(frozen, module = "lazarr._lazarr")]
+pub(crate) struct Picture(lazarr::Plan);
+
+#[pymethods]
+impl Picture {
+    fn svg(&self) -> String {
+        self.0.to_svg()
+    }
 }
 
 impl Lazy {
@@ -262,6 +273,20 @@ impl Lazy {
         self.pick(axis, Step::Predicate(Arc::new(predicate.0.clone())))
     }
 
+    /// The rows where the text of a query is true.
+    fn query(&self, text: &str) -> PyResult<Self> {
+        let axis = self
+            .0
+            .axes()
+            .first()
+            .ok_or_else(|| pyo3::exceptions::PyTypeError::new_err("this has no rows"))?;
+        self.pick(0, axis.query(text).or_raise()?)
+    }
+
+    fn is_whole_along(&self, axis: usize) -> bool {
+        self.0.axes().get(axis).is_some_and(|a| a.is_all())
+    }
+
     fn describe_selection(&self) -> String {
         self.0.axes().iter().map(|a| a.describe()).collect::<Vec<_>>().join(", ")
     }
@@ -334,7 +359,7 @@ impl Lazy {
         memory_limit: Option<u64>,
         threads: Option<usize>,
         meter: Option<&Meter>,
-    ) -> PyResult<(String, String)> {
+    ) -> PyResult<(String, String, Picture)> {
         let limits = Limits::new(memory_limit, threads, meter);
         Ok(plan_text(&run(py, &limits, |call| self.0.plan(call, resolve))?))
     }
@@ -359,7 +384,7 @@ impl Lazy {
         memory_limit: Option<u64>,
         threads: Option<usize>,
         meter: Option<&Meter>,
-    ) -> PyResult<(String, String)> {
+    ) -> PyResult<(String, String, Picture)> {
         let limits = Limits::new(memory_limit, threads, meter);
         Ok(plan_text(&run(py, &limits, |call| self.0.plan_mean_var(call, axis, resolve))?))
     }
@@ -392,6 +417,44 @@ impl Lazy {
         Ok(Blocks { blocks: Mutex::new(blocks), limits })
     }
 
+    /// The ends of blocks of rows, and their bytes.
+    fn cuts(
+        &self,
+        py: Python<'_>,
+        bytes: Option<u64>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(Vec<u64>, Vec<u64>)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let cuts = run(py, &limits, |call| self.0.cuts(call, bytes))?;
+        Ok((cuts.ends, cuts.bytes))
+    }
+
+    fn plan_cuts(
+        &self,
+        py: Python<'_>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(String, String, Picture)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        Ok(plan_text(&run(py, &limits, |call| self.0.plan_cuts(call))?))
+    }
+
+    fn block(
+        &self,
+        py: Python<'_>,
+        start: u64,
+        end: u64,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<Self> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        run(py, &limits, |call| self.0.block(call, start, end)).map(Self)
+    }
+
     fn arrow<'py>(
         &self,
         py: Python<'py>,
@@ -402,6 +465,18 @@ impl Lazy {
         let limits = Limits::new(memory_limit, threads, meter);
         let value = run(py, &limits, |call| self.0.collect(call))?;
         crate::stream::capsule(py, value, self.0.element().name())
+    }
+
+    fn arrow_column<'py>(
+        &self,
+        py: Python<'py>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let value = run(py, &limits, |call| self.0.collect(call))?;
+        crate::stream::column(py, value, self.0.element().name())
     }
 
     fn state(&self) -> String {

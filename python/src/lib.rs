@@ -53,6 +53,7 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<session::Session>()?;
     m.add_class::<lazy::Lazy>()?;
     m.add_class::<lazy::Blocks>()?;
+    m.add_class::<lazy::Picture>()?;
     m.add_class::<object::LazyAnnData>()?;
     m.add_class::<predicate::Predicate>()?;
     m.add_class::<value::Buffer>()?;

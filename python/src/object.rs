@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::args::{Limits, Meter, bools, ints, mask, run};
 use crate::error::OrRaise;
-use crate::lazy::{Lazy, kind, plan_text};
+use crate::lazy::{Lazy, Picture, kind, plan_text};
 use crate::predicate::Predicate;
 use crate::session::Session;
 use crate::value::within;
@@ -114,9 +114,24 @@ impl LazyAnnData {
         memory_limit: Option<u64>,
         threads: Option<usize>,
         meter: Option<&Meter>,
-    ) -> PyResult<(String, String)> {
+    ) -> PyResult<(String, String, Picture)> {
         let limits = Limits::new(memory_limit, threads, meter);
         Ok(plan_text(&run(py, &limits, |call| self.0.plan(call, elements.as_deref(), resolve))?))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "limits are three of them")]
+    fn plan_cuts(
+        &self,
+        py: Python<'_>,
+        elements: Vec<String>,
+        cut: Vec<String>,
+        resolve: bool,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(String, String, Picture)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        Ok(plan_text(&run(py, &limits, |call| self.0.plan_cuts(call, &elements, &cut, resolve))?))
     }
 
     #[pyo3(signature = (elements, memory_limit, threads, meter, skip_broken=false))]

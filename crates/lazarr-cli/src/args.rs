@@ -123,6 +123,9 @@ pub(crate) struct Plan {
     /// Make the small reads that exact numbers need: names, indptr, shard indices.
     #[arg(long)]
     pub(crate) resolve: bool,
+    /// Print a picture of it instead: SVG, with each array a strip of its chunks.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) svg: bool,
 }
 
 /// The first rows of an element; of obs, where an AnnData is given and no element.

@@ -13,6 +13,9 @@ pub(crate) fn run(args: &args::Plan, out: &mut Out<'_>) -> Result<(), Failure> {
         Some(_) => of_object(&store, args)?,
         None => store.part(args.element.as_deref(), &args.select)?.plan(&call(), args.resolve)?,
     };
+    if args.svg {
+        return Ok(out.raw().write_all(plan.to_svg().as_bytes())?);
+    }
     if args.common.json {
         return out.json(&plan.to_json());
     }

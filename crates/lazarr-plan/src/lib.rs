@@ -8,13 +8,16 @@ mod explain;
 pub mod expr;
 mod index;
 mod nearest;
+mod picture;
 mod placement;
 mod plan;
 mod read;
 mod segments;
+mod svg;
 
 pub use index::Index;
 pub use nearest::{Nearest, nearest};
+pub use picture::{AxisMap, ChunkMap};
 pub use placement::{Placement, Run};
 pub use plan::{Amount, ArrayPlan, Distance, ElementPlan, Mark, Plan, StagePlan, human_bytes, human_count};
 pub use read::{

@@ -102,6 +102,9 @@ pub struct ArrayPlan {
     pub fetch_bytes: Amount,
     /// Bytes that come out of decoders.
     pub decode_bytes: Amount,
+    /// Which chunks these are, for [`Plan::to_svg`].
+    #[serde(skip)]
+    pub map: crate::ChunkMap,
 }
 
 /// Reads that go out together.
@@ -269,6 +272,18 @@ impl Plan {
         let peak = self.peak_bytes;
         self.total();
         self.peak_bytes = peak.at_best(self.output_bytes.mark);
+    }
+
+    /// What another step costs that follows this one and keeps no result of it waiting.
+    pub fn then(&mut self, other: Self) {
+        let peak =
+            self.peak_bytes.max(other.peak_bytes).at_best(self.peak_bytes.mark.max(other.peak_bytes.mark));
+        let round_trips = self.round_trips + other.round_trips;
+        self.selection.extend(other.selection);
+        self.elements.extend(other.elements);
+        self.total();
+        self.peak_bytes = peak;
+        self.round_trips = round_trips;
     }
 
     /// The plan as JSON.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lazarr_format::anndata::Element;
 use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
 use lazarr_plan::{
-    Amount, ArrayPlan, ArrayRead, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
+    Amount, ArrayPlan, ArrayRead, ChunkMap, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
 };
 use lazarr_store::{Audit, Io, Meter};
 
+use crate::cache::IndexCache;
 use crate::exec::carry::Carrying;
 use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::exec::{Exec, Job, thread_bytes};
@@ -41,6 +42,8 @@ pub(crate) struct Run<'a> {
     io: Io,
     pub(crate) cx: Cx,
     absent: Mutex<HashSet<String>>,
+    /// Where reads are audited, the shard indices of this call alone: what other calls find must not change its reads.
+    own: Option<IndexCache>,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<Carrying>,
     threads: usize,
@@ -68,6 +71,7 @@ impl<'a> Run<'a> {
             io,
             cx,
             absent: Mutex::default(),
+            own: session.options().audit.then(|| IndexCache::new(crate::session::INDEX_CACHE)),
             carrying: None,
             threads,
             patience: Patience::new(call.interrupt),
@@ -77,7 +81,7 @@ impl<'a> Run<'a> {
     fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {
         Exec {
             io,
-            indices: &self.session.indices,
+            indices: self.own.as_ref().unwrap_or(&self.session.indices),
             absent: &self.absent,
             // Whoever takes the fill value for what is missing takes it for a whole array, too.
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
@@ -97,14 +101,12 @@ impl<'a> Run<'a> {
 
     /// Reads what is wanted, and gives the results of the programs as they are.
     pub(crate) fn leaves(&self, make: Make<'_>) -> Result<(Recipe, Vec<Option<Leaf>>)> {
-        if !self.session.options().audit {
-            return self.execute(&self.io, make);
-        }
+        let Some(indices) = &self.own else { return self.execute(&self.io, make) };
         let plain = self.io.with_meter(Arc::default());
-        self.session.indices.clear();
+        indices.clear();
         self.absent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let named = self.name_reads(&plain, make)?;
-        self.session.indices.clear();
+        indices.clear();
         self.absent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let audit = Arc::new(Audit::new(named));
         let value = self.execute(&self.io.with_audit(audit.clone()), make)?;
@@ -495,6 +497,7 @@ fn array_plan(
         shards: Amount::exact(shards),
         chunks: Amount::exact(chunks),
         chunks_total: array.inner_count(),
+        map: ChunkMap::of(read),
         ..ArrayPlan::default()
     };
     let mut unknown = 0;

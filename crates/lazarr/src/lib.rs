@@ -57,7 +57,7 @@ pub use patience::Interrupt;
 pub use program::describe;
 pub use reduce::MeanVar;
 pub use session::{Missing, Options, Session};
-pub use stream::{RowBlock, RowBlocks};
+pub use stream::{Cuts, RowBlock, RowBlocks};
 pub use value::{Dense, SparseMatrix, Strings, Table, Value};
 
 /// The attributes of an element's node, as JSON text.

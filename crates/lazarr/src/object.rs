@@ -260,6 +260,21 @@ impl LazyAnnData {
         })
     }
 
+    /// What it would cost to read `elements` and to know where each of `cut` is cut into blocks; see [`Lazy::cuts`].
+    pub fn plan_cuts(
+        &self,
+        call: &Call<'_>,
+        elements: &[String],
+        cut: &[String],
+        resolve: bool,
+    ) -> Result<Plan> {
+        let mut plan = self.plan(call, Some(elements), resolve)?;
+        for path in cut {
+            plan.then(self.get(path)?.plan_cuts(call)?);
+        }
+        Ok(plan)
+    }
+
     /// Reads it: a [`Value::Map`] of the places.
     pub fn collect(&self, call: &Call<'_>, elements: Option<&[String]>) -> Result<Value> {
         self.check_chosen(elements)?;

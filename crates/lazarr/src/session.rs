@@ -54,7 +54,7 @@ pub struct Options {
 }
 
 /// Shard indices are kept up to this many bytes.
-const INDEX_CACHE: u64 = 64 << 20;
+pub(crate) const INDEX_CACHE: u64 = 64 << 20;
 
 /// An open store. Immutable but for its caches; shared by everything that was opened from it.
 #[derive(Debug)]

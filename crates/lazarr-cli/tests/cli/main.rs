@@ -104,6 +104,7 @@ snapshots! {
     plan_all_with_a_broken_element: ["plan", "STORE"];
     plan_rows_of_x: ["plan", "STORE", "X", "--obs", "1:3"];
     plan_rows_of_x_resolved: ["plan", "STORE", "X", "--obs", "1:3", "--resolve"];
+    plan_rows_of_x_as_a_picture: ["plan", "STORE", "X", "--obs", "1:3", "--resolve", "--svg"];
     plan_genes_by_name: ["plan", "STORE", "X", "--var", "@NKG7,CD3D"];
     plan_genes_by_name_resolved: ["plan", "STORE", "X", "--var", "@NKG7,CD3D", "--resolve"];
     plan_of_a_mapping: ["plan", "STORE", "obsm", "--obs", "-1"];

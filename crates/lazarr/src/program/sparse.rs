@@ -156,6 +156,7 @@ pub(super) fn guess(sparse: &Sparse, array: &lazarr_format::ArrayRef, rows: &Ind
         index_requests: Amount::estimate(shards),
         fetch_bytes: Amount::estimate(decode / 2 + shards * array.shard_index_bytes()),
         decode_bytes: Amount::estimate(decode),
+        ..ArrayPlan::default()
     }
 }
 

@@ -5,6 +5,7 @@
 //! carried over, so that each chunk is fetched and decoded once, while the rows ascend. Where they do not, and of csc,
 //! one pass over the matrix brings as many rows as fit, and blocks are cut from them.
 
+mod cuts;
 mod pass;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::exec::carry::{Carry, Carrying};
 use crate::lazy::Lazy;
 use crate::program::{Leaf, RowStarts, SparseRows, Starts, Want};
 use crate::value::Value;
+pub use cuts::Cuts;
 use pass::Pass;
 
 /// A block of rows.

@@ -1,0 +1,102 @@
+"""What a task of another scheduler holds, and the stores that a process keeps open for such tasks.
+
+A task is small and says everything: which store, opened how, which rows of which element. It holds no
+socket and no secret, and equal tasks are equal text. A process opens a store once and keeps it, with its
+caches.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from . import _convert, _lazarr
+from ._bridge import Bridged
+from ._context import call, call_of_task
+from ._element import Store
+from ._errors import inside
+
+__all__ = ["Block", "Reader", "read"]
+
+_KEPT = 32
+"""Stores that a process keeps open."""
+
+_open: OrderedDict[Reader, Store] = OrderedDict()
+_lock = threading.Lock()
+
+
+class Reader(NamedTuple):
+    """A store, how to open it, and when its metadata was written: what is written anew is another store."""
+
+    place: str | Bridged
+    args: tuple[Any, ...]
+    stamp: tuple[int, ...]
+
+    @classmethod
+    def of(cls, store: Store) -> Reader:
+        """Of a store that is open; this process keeps using it."""
+        limit, threads, _ = call()
+        memory_limit, own_threads, *rest = store.args
+        place = store.bridged or store.session.url
+        stamp = _stamp(store.session.url)
+        reader = cls(place, (limit or memory_limit, threads or own_threads, *rest), stamp)
+        with _lock:
+            _keep(reader, store)
+        return reader
+
+    def store(self) -> Store:
+        """The store, opened the first time that this process asks."""
+        with _lock:
+            store = _open.get(self) or Store(self.place, *self.args)
+            _keep(self, store)
+        return store
+
+
+def _keep(reader: Reader, store: Store) -> None:
+    _open[reader] = store
+    _open.move_to_end(reader)
+    while len(_open) > _KEPT:
+        _open.popitem(last=False)
+
+
+def _stamp(url: str) -> tuple[int, ...]:
+    """When the documents at the root of a local store were written."""
+    places = [url, *(os.path.join(url, name) for name in ("zarr.json", ".zmetadata", ".zgroup", ".zarray"))]
+    stamps = []
+    for place in places:
+        try:
+            found = os.stat(place)
+        except OSError:
+            continue
+        if place != url or not os.path.isdir(url):
+            stamps.append(found.st_mtime_ns)
+    return tuple(stamps)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows of an element."""
+
+    reader: Reader
+    state: str
+    threads: int | None
+    as_stored: bool = False
+
+
+def read(block: Block) -> Any:
+    """Reads the rows: numpy's array, or a csr_matrix."""
+    native = _lazarr.Lazy.from_state(block.reader.store().session, block.state)
+    with inside(native.path):
+        value = native.collect(*call_of_task(block.reader.args[0], block.threads))
+        return as_block(value, as_stored=block.as_stored)
+
+
+def as_block(value: Any, *, as_stored: bool = False) -> Any:
+    """A native result as a block of an array of Dask: what is sparse is a csr_matrix, or as it is stored."""
+    if value[0] != "sparse":
+        return _convert.array(value)
+    matrix = _convert.sparse(value, as_array=False)
+    return matrix if value[1] == "csr" or as_stored else matrix.tocsr()

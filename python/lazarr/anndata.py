@@ -1,0 +1,282 @@
+"""Readers with anndata's names and signatures: for code that is there already.
+
+>>> from lazarr.anndata import read_lazy  # doctest: +SKIP
+
+HDF5 is not lazarr's: a file or a group of h5py is handed on to anndata. ``import lazarr.anndata`` also
+gives every ``anndata.AnnData`` the namespace ``adata.lazarr``, with the plan of what computing it would
+read.
+"""
+
+# ruff: noqa: SLF001 - the private half of elements
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import lazarr
+
+from . import _convert
+from ._anndata import AnnData
+from ._element import DenseElement, Element, SparseElement, StringsElement, dask_module
+from ._errors import type_error
+from ._frame import DataFrame
+from ._mapping import Mapping, Raw
+from ._namespace import register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "IOSpec",
+    "SparseDataset",
+    "read_dispatched",
+    "read_elem",
+    "read_elem_lazy",
+    "read_lazy",
+    "sparse_dataset",
+]
+
+register()
+
+
+def _is_hdf5(target: Any) -> bool:
+    if type(target).__module__.partition(".")[0] == "h5py":
+        return True
+    return isinstance(target, str) and target.endswith((".h5ad", ".h5", ".hdf5"))
+
+
+def _opened(target: Any) -> Any:
+    return target if isinstance(target, Element | AnnData) else lazarr.open(target)
+
+
+def read_lazy(
+    store: Any,
+    *,
+    load_annotation_index: bool = True,
+    obs: Literal["pandas", "xarray"] = "pandas",
+    **options: Any,
+) -> Any:
+    """As ``anndata.experimental.read_lazy``, over lazarr: an anndata.AnnData of arrays of Dask.
+
+    Parameters
+    ----------
+    store
+        A path, or a group or store of zarr.
+    load_annotation_index
+        False: do not read the names of cells and genes; they are 0, 1, 2, …
+    obs
+        ``"pandas"``: obs and var are real tables, as scanpy expects them. ``"xarray"``: anndata's own
+        Dataset2D.
+    options
+        Of :func:`lazarr.open`.
+    """
+    if _is_hdf5(store):
+        from anndata.experimental import read_lazy as theirs
+
+        return theirs(store, load_annotation_index=load_annotation_index)
+    if obs not in {"pandas", "xarray"}:
+        msg = f"obs is 'pandas' or 'xarray', not {obs!r}"
+        raise ValueError(msg)
+    lazy = lazarr.open(store, **options)
+    if not isinstance(lazy, AnnData):
+        msg = f"there is no AnnData here, but {lazy!r}: read_elem_lazy reads elements"
+        raise type_error(msg)
+    adata = lazy.to_dask(load_annotation_index=load_annotation_index)
+    if obs == "xarray":
+        adata.obs, adata.var = _dataset(adata.obs), _dataset(adata.var)
+    return adata
+
+
+def _dataset(table: Any) -> Any:
+    from anndata.experimental.backed import Dataset2D
+
+    try:
+        import xarray as xr
+    except ImportError as e:
+        msg = 'tables as Dataset2D need xarray: pip install "anndata[lazy]"'
+        raise ImportError(msg, name="xarray") from e
+    return Dataset2D(xr.Dataset.from_dataframe(table.rename_axis(table.index.name or "index")))
+
+
+def read_elem(elem: Any) -> Any:
+    """As ``anndata.io.read_elem``: an element in memory.
+
+    Parameters
+    ----------
+    elem
+        A path (``"atlas.zarr/obs"``), a group or an array of zarr, or a lazy element.
+    """
+    if _is_hdf5(elem):
+        from anndata.io import read_elem as theirs
+
+        return theirs(elem)
+    return _in_memory(_opened(elem))
+
+
+def _in_memory(lazy: Any) -> Any:
+    if lazy is None or not isinstance(lazy, Element | AnnData):
+        return lazy
+    return lazy.to_memory()
+
+
+def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kwargs: Any) -> Any:
+    """As ``anndata.experimental.read_elem_lazy``: an array of Dask; a table is a Dataset2D.
+
+    Parameters
+    ----------
+    elem
+        A path (``"atlas.zarr/X"``), a group or an array of zarr, or a lazy element.
+    chunks
+        The shape of a block; -1 or None is the length of the axis. Default: blocks of rows by their bytes.
+    kwargs
+        ``use_range_index`` of a table: do not read its names. ``chunk_bytes`` of an array.
+    """
+    if _is_hdf5(elem):
+        from anndata.experimental import read_elem_lazy as theirs
+
+        hdf5: Any = theirs
+        return hdf5(elem, chunks, **kwargs)
+    lazy = _opened(elem)
+    if isinstance(lazy, AnnData):
+        return lazy.to_dask()
+    if isinstance(lazy, Mapping):
+        return {name: read_elem_lazy(child) for name, child in lazy.items()}
+    if isinstance(lazy, DataFrame):
+        table = lazy.to_memory()
+        if kwargs.get("use_range_index"):
+            table = table.reset_index(drop=True)
+        return _dataset(table)
+    if not isinstance(lazy, SparseElement | DenseElement) or not lazy.ndim:
+        return _in_memory(lazy)
+    if chunks is None and not isinstance(lazy, StringsElement):
+        return lazy.to_dask(**{k: v for k, v in kwargs.items() if k == "chunk_bytes"})
+    return _in_blocks(lazy, chunks)
+
+
+def _in_blocks(lazy: Element, chunks: tuple[int | None, ...] | None) -> Any:
+    shape = [n or 0 for n in lazy.resolve().shape]
+    stored = [*lazy.arrays[0]["inner"], *shape][: len(shape)]
+    asked = tuple(stored) if chunks is None else chunks
+    if len(asked) != len(shape):
+        msg = f"chunks have a length for each of {len(shape)} axes, not {chunks!r}"
+        raise ValueError(msg)
+    if any(size is not None and size != -1 and size < 1 for size in asked):
+        msg = f"a block has 1 row or more along each axis: {chunks!r}"
+        raise ValueError(msg)
+    sizes = [max(n, 1) if size is None or size == -1 else size for size, n in zip(asked, shape, strict=True)]
+    minor = {"csr": 1, "csc": 0}.get(getattr(lazy, "format", ""))
+    if minor is not None and sizes[minor] < shape[minor]:
+        wanted = "(rows, -1)" if minor else "(-1, columns)"
+        msg = f"blocks of a {lazy.format} matrix are as wide as it is stored: chunks={wanted}, not {chunks!r}"  # type: ignore[attr-defined]
+        raise ValueError(msg)
+    narrow = any(size < n for size, n in zip(sizes[1:], shape[1:], strict=True))
+    if narrow or minor == 0 or isinstance(lazy, StringsElement):
+        return dask_module().in_grid(lazy, sizes)
+    return lazy._to_dask(None, sizes[0])
+
+
+class SparseDataset:
+    """A sparse matrix in a store, of which an index reads: ``dataset[10:20]`` is a scipy matrix."""
+
+    def __init__(self, element: SparseElement) -> None:
+        self._element = element
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Rows and columns."""
+        return self._element.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The type of a stored value."""
+        return self._element.dtype
+
+    @property
+    def format(self) -> str:
+        """``"csr"`` or ``"csc"``."""
+        return self._element.format
+
+    backend = "zarr"
+
+    def plan(self, index: Any = ...) -> Any:
+        """What reading this part of it would cost."""
+        return self._element[index].plan()
+
+    def __getitem__(self, index: Any) -> Any:
+        rows, cols = (*index, slice(None))[:2] if isinstance(index, tuple) else (index, slice(None))
+        # One axis after the other: lists of both mean rows and columns, as in anndata.
+        return self._element[rows, :][:, cols].to_memory()
+
+    def to_memory(self) -> Any:
+        """Reads all of it."""
+        return self._element.to_memory()
+
+    def __repr__(self) -> str:
+        return f"SparseDataset: {self._element!r}"
+
+
+def sparse_dataset(group: Any) -> SparseDataset:
+    """As ``anndata.io.sparse_dataset``: a sparse matrix of which an index reads what it needs.
+
+    Parameters
+    ----------
+    group
+        A path (``"atlas.zarr/X"``), a group of zarr, or a lazy element.
+    """
+    lazy = _opened(group)
+    if not isinstance(lazy, SparseElement):
+        msg = f"a sparse matrix is expected here, and this is {lazy!r}"
+        raise type_error(msg)
+    return SparseDataset(lazy)
+
+
+class IOSpec(NamedTuple):
+    """The encoding of an element."""
+
+    encoding_type: str
+    encoding_version: str
+
+
+def read_dispatched(elem: Any, callback: Callable[..., Any]) -> Any:
+    """As ``anndata.experimental.read_dispatched``: a callback reads each element, or does not.
+
+    Parameters
+    ----------
+    elem
+        A path, a group of zarr, or a lazy object.
+    callback
+        Called as ``callback(read, name, element, iospec=...)`` for each element, from the whole to its
+        parts; what it gives stands in the result. ``read(element)`` reads it and what is below it, by way
+        of the callback; ``element`` is lazy, so that it can also be cut first: ``read(element[:100])``.
+    """
+    return _visit(_opened(elem), callback)
+
+
+def _visit(lazy: Any, callback: Callable[..., Any]) -> Any:
+    if isinstance(lazy, AnnData):
+        encoding = IOSpec("anndata", "0.1.0")
+    elif isinstance(lazy, Mapping) and lazy._parent is not None:
+        encoding = IOSpec("dict", "0.1.0")
+    else:
+        encoding = IOSpec(*lazy.encoding)
+    return callback(lambda x: _read(x, callback), f"/{lazy.path}", lazy, iospec=encoding)
+
+
+def _read(lazy: Any, callback: Callable[..., Any]) -> Any:
+    if isinstance(lazy, Mapping):
+        return {name: _visit(child, callback) for name, child in lazy.items() if child is not None}
+    if isinstance(lazy, DataFrame):
+        index = _visit(lazy.index, callback)
+        columns = {name: _visit(lazy[name], callback) for name in lazy.columns}
+        table = _convert.pandas().DataFrame(columns, columns=lazy.columns)
+        return table.set_index(_convert.pandas().Index(index, name=lazy._native.index_name()))
+    if isinstance(lazy, AnnData):
+        parts = {name: _visit(getattr(lazy, name), callback) for name in _parts(lazy)}
+        return _convert.anndata().AnnData(**{k: v for k, v in parts.items() if v is not None})
+    if isinstance(lazy, Raw):
+        return {name: _visit(x, callback) for name in ("X", "var") if (x := getattr(lazy, name)) is not None}
+    return _in_memory(lazy)
+
+
+def _parts(lazy: AnnData) -> list[str]:
+    known = ("X", "obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns", "raw")
+    return [name for name in known if lazy._has(name)]

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Run anndata's own tests with lazarr in the place of its zarr readers, and say which share passes.
+
+The tests come from the sdist of the installed anndata, which pip fetches; HDF5 inputs stay with anndata. A
+test counts where a reader of lazarr was really called in it.
+
+    python tools/anndata_suite.py                  # the files of docs/anndata.md, and their table
+    python tools/anndata_suite.py --write          # and writes the table into the page
+    python tools/anndata_suite.py tests/lazy/test_read.py -k uns
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "anndata.md"
+ELEMENTS = [f"tests/test_io_{name}.py" for name in ("elementwise", "backwards_compat", "dispatched")]
+GROUPS = [
+    (["tests/lazy/test_read.py", "tests/lazy/test_write.py"], ""),
+    (ELEMENTS, "not h5"),
+    (["tests/test_readwrite.py"], "zarr"),
+]
+REPORT = "LAZARR_SUITE_REPORT"
+
+# --- the plugin: this file, loaded by pytest as `anndata_suite` ---
+
+_called: set[str] = set()
+_outcome: dict[str, str] = {}
+_now: list[str] = [""]
+
+
+def _zarr(target: Any) -> bool:
+    if type(target).__module__.partition(".")[0] == "h5py":
+        return False
+    return not str(target).endswith((".h5ad", ".h5", ".hdf5"))
+
+
+def _in_place(theirs: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(theirs)
+    def call(target: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _zarr(target):
+            return theirs(target, *args, **kwargs)
+        _called.add(_now[0])
+        return ours(target, *args, **kwargs)
+
+    return call
+
+
+def _patched() -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
+    import anndata as ad
+    import anndata.experimental as experimental
+
+    import lazarr as lz
+    import lazarr.anndata as readers
+
+    yield "read_zarr", ad.io.read_zarr, lambda target: lz.open(target).to_memory()
+    yield "read_lazy", experimental.read_lazy, readers.read_lazy
+    yield "read_elem", ad.io.read_elem, readers.read_elem
+    yield "read_elem_lazy", experimental.read_elem_lazy, readers.read_elem_lazy
+
+
+def _patch(modules: list[Any]) -> None:
+    for name, theirs, new in _readers:
+        for module in modules:
+            # A module that is still being made, or one that answers to every name, has nothing to patch.
+            if getattr(module, "__dict__", {}).get(name) is theirs:
+                setattr(module, name, new)
+
+
+_readers: list[tuple[str, Callable[..., Any], Callable[..., Any]]] = []
+
+
+def pytest_configure() -> None:
+    """Puts the readers into anndata's public modules, before a test imports them by name."""
+    _readers.extend((name, theirs, _in_place(theirs, ours)) for name, theirs, ours in _patched())
+    public = ("anndata", "anndata.io", "anndata.experimental", "anndata.experimental.backed")
+    _patch([importlib.import_module(name) for name in public])
+
+
+def pytest_collection_finish() -> None:
+    """And into what has them already: tests and their helpers."""
+    own = ("anndata", "zarr", "lazarr", "anndata_suite")
+    _patch([m for name, m in list(sys.modules.items()) if name.partition(".")[0] not in own])
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Remembers which test runs."""
+    _now[0] = nodeid
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Remembers how each test ended."""
+    if report.when == "call" or report.outcome != "passed":
+        _outcome[report.nodeid] = report.outcome
+
+
+def pytest_sessionfinish() -> None:
+    """Writes what was found."""
+    found = {name: _outcome.get(name, "none") for name in sorted(_called)}
+    Path(os.environ[REPORT]).write_text(json.dumps(found))
+
+
+# --- the command ---
+
+
+def sources(where: Path) -> Path:
+    """The sdist of the installed anndata, unpacked."""
+    import anndata
+
+    wanted = f"anndata=={anndata.__version__}"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*pip, wanted, "-d", "."], check=True, cwd=where)
+    (archive,) = where.glob("anndata-*.tar.gz")
+    with tarfile.open(archive) as tar:
+        tar.extractall(where, filter="data")
+    return where / archive.name.removesuffix(".tar.gz")
+
+
+def run(root: Path, files: list[str], only: str) -> dict[str, str]:
+    """How the tests ended in which lazarr read."""
+    report = root / "report.json"
+    paths = os.pathsep.join([str(HERE), str(root / "tests"), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": paths, REPORT: str(report)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "anndata_suite", *files]
+    subprocess.run([*command, *(["-k", only] if only else [])], cwd=root, env=env, check=False)
+    found: dict[str, str] = json.loads(report.read_text())
+    return found
+
+
+def main() -> None:
+    """Runs the groups, prints the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="*", help="tests of anndata; by default those of the page")
+    parser.add_argument("-k", default="", help="which of them")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/anndata.md")
+    args = parser.parse_args()
+    lines = ["| files | tests that read through lazarr | pass |", "|---|---|---|"]
+    with tempfile.TemporaryDirectory() as temporary:
+        root = sources(Path(temporary))
+        for files, only in [(args.files, args.k)] if args.files else GROUPS:
+            found = {k: v for k, v in run(root, files, only).items() if v in {"passed", "failed"}}
+            names = ", ".join(f.removeprefix("tests/").removesuffix(".py") for f in files)
+            passed = sum(outcome == "passed" for outcome in found.values())
+            lines.append(f"| {names} | {len(found)} | {passed} |")
+            print("\n".join(name for name, outcome in found.items() if outcome == "failed"))
+    table = "\n".join(lines)
+    print(table)
+    if args.write and not args.files:
+        before, _, rest = PAGE.read_text().partition("<!-- anndata-suite -->\n")
+        _, _, after = rest.partition("<!-- /anndata-suite -->")
+        PAGE.write_text(f"{before}<!-- anndata-suite -->\n{table}\n<!-- /anndata-suite -->{after}")
+
+
+if __name__ == "__main__":
+    main()
