@@ -73,7 +73,7 @@ fn digest(value: &Value, hash: &mut DefaultHasher) {
     std::mem::discriminant(value).hash(hash);
     match value {
         Value::Dense(d) => (&d.shape, d.data.as_slice()).hash(hash),
-        Value::Strings(s) => (&s.shape, s.offsets.as_slice(), s.bytes.as_slice()).hash(hash),
+        Value::Strings(s) => (s.shape(), s.offsets(), s.bytes()).hash(hash),
         Value::Sparse(m) => {
             (&m.shape, m.data.as_slice(), m.indices.as_slice(), m.indptr.as_slice()).hash(hash);
         }
