@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lazarr_format::anndata::Element;
 use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
 use lazarr_plan::{
-    Amount, ArrayPlan, ArrayRead, ChunkMap, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
+    Amount, ArrayPlan, ArrayRead, ChunkMap, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan,
+    Work,
 };
 use lazarr_store::{Audit, Io, Meter};
 
@@ -313,8 +314,8 @@ impl<'a> Run<'a> {
                         }
                         _ => array_plan(&exec, read, resolve, &fresh).map_err(at)?,
                     };
+                    requests.push(largest.map(|largest| (largest, array.fetch_bytes.value)));
                     arrays.push(array);
-                    requests.push(largest);
                 }
                 if let Some(lanes) = lanes {
                     let bytes = lane_bytes(&exec, &stage.reads).saturating_add(lanes.sums);

@@ -13,6 +13,8 @@ pub(crate) struct Threads {
     count: u64,
     /// The largest request.
     encoded: u64,
+    /// All requests: together the threads hold no more of them.
+    fetched: u64,
     /// The largest chunk that is decoded into scratch, and what its codecs need.
     decoded: u64,
     /// Chunks that are decoded into scratch: no more threads hold one.
@@ -24,8 +26,9 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// The reads of a stage. `requests` has the largest request of each, where they were walked.
-    pub(crate) fn of(exec: &Exec<'_>, reads: &[ArrayRead], requests: &[Option<u64>]) -> Self {
+    /// The reads of a stage. `requests` has the largest request of each and the bytes of all, where
+    /// they were walked.
+    pub(crate) fn of(exec: &Exec<'_>, reads: &[ArrayRead], requests: &[Option<(u64, u64)>]) -> Self {
         let mut out = Self { count: exec.threads_of(reads.iter()) as u64, ..Self::default() };
         let profile = exec.profile();
         if profile.is_distant() {
@@ -43,10 +46,13 @@ impl Threads {
             // Beside them a store may need something for a while.
             let all = thread_bytes(std::iter::once(read), profile);
             let decoded = bytes.saturating_add(array.chain.scratch_bytes(bytes));
-            let encoded = match request {
-                Some(n) => n.saturating_add(profile.overhead.saturating_mul(2)),
-                None => all.saturating_sub(decoded),
+            let beside = profile.overhead.saturating_mul(2);
+            let (encoded, fetched) = match request {
+                Some((largest, all)) => (largest.saturating_add(beside), *all),
+                None => (all.saturating_sub(decoded), u64::MAX),
             };
+            out.fetched =
+                out.fetched.saturating_add(fetched).saturating_add(beside.saturating_mul(out.count));
             // Of chunks of several lengths the longest is meant.
             out.guessed |= array.inner_bytes().is_none() || request.is_none() || array.grid.is_some();
             out.encoded = out.encoded.max(encoded);
@@ -65,7 +71,7 @@ impl Threads {
     pub(crate) fn bytes(&self) -> Amount {
         let scratch = self.decoded.saturating_mul(self.count.min(self.scratch));
         let value = match self.between {
-            None => self.encoded.saturating_mul(self.count),
+            None => self.encoded.saturating_mul(self.count).min(self.fetched),
             // One request always may; shard indices come beside.
             Some((most, bytes)) => self.encoded.saturating_mul(most).min(bytes.saturating_add(self.encoded)),
         };

@@ -479,7 +479,7 @@ impl<'e, 'a> Worker<'e, 'a> {
                     // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
                     let read = jobs[i].read;
                     let weight =
-                        (read.array.inner_bytes().unwrap_or(1 << 16) / 4096).clamp(1, most as u64) as usize;
+                        (read.array.inner_bytes().unwrap_or(1 << 16) / 16384).clamp(1, most as u64) as usize;
                     chunks += weight
                         * match &work {
                             Work::Fetch { parts, .. } => parts.len(),
