@@ -158,8 +158,8 @@ class Subject:
         if io_before is not None and io_after is not None:
             answer["kernel_reads"] = io_after[0] - io_before[0]
             answer["kernel_bytes"] = io_after[1] - io_before[1]
-        # What the libraries made at import is not looked at before each call: it would push out of the caches what a
-        # floor, which has no collector, finds there.
+        # What the libraries made at import is not looked at before each call: it would push out of the
+        # caches what a floor, which has no collector, finds there.
         del result
         gc.collect()
         gc.freeze()

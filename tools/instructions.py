@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Count the instructions of the inner loops (crates/lazarr/examples/loops.rs), where a clock is too noisy.
 
-Each loop runs two and six times under valgrind's callgrind; what one run takes is a quarter of the difference. The counts
-are compared with the table in bench/INSTRUCTIONS.md: more than 3 % above it fails. `--write` writes them there. They hold
-for one compiler and for one kind of processor, whose vector instructions are chosen at run time.
+Each loop runs two and six times under valgrind's callgrind; what one run takes is a quarter of the
+difference. The counts are compared with the table in bench/INSTRUCTIONS.md: more than 3 % above it fails.
+`--write` writes them there. They hold for one compiler and for one kind of processor, whose vector
+instructions are chosen at run time.
 
 Example:
     make bench-instructions
@@ -66,8 +67,8 @@ def main() -> int:
         head = [
             "# Instructions of the inner loops",
             "",
-            f"One run each, counted by callgrind (`make bench-instructions`), {version.strip()}. The store: 4,000 cells ×",
-            "3,000 genes in memory, about 800,000 stored values in inner chunks of 16 Ki; one thread.",
+            f"One run each, counted by callgrind (`make bench-instructions`), {version.strip()}.",
+            "The store: 4,000 cells × 3,000 genes in memory, about 800,000 stored values in inner chunks of 16 Ki; one thread.",
             "",
             "| layout | loop | instructions |",
             "|---|---|--:|",

@@ -11,13 +11,15 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _convert, _lazarr
-from ._bridge import Bridged
 from ._context import call, call_of_task
 from ._element import Store
 from ._errors import inside
+
+if TYPE_CHECKING:
+    from ._bridge import Bridged
 
 __all__ = ["Block", "Reader", "read"]
 

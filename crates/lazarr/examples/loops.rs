@@ -4,6 +4,8 @@
 //! cargo run --release --package lazarr --example loops -- lz4 gene 3
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the shell")]
+
 #[path = "../benches/work/mod.rs"]
 mod work;
 
