@@ -1,18 +1,21 @@
 //! Stretches of a one-dimensional array and where they go: the stored values of selected rows.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use lazarr_format::Result;
 
 use crate::{Placement, Run};
 
 /// Runs sorted by source. Sources may repeat (a row that is wanted twice); runs that overlap are the same stretch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Segments {
     runs: Vec<Run>,
     len: u64,
     /// The largest end so far, for each run; only where ends do not ascend by themselves.
     ends: Option<Vec<u64>>,
+    /// The run that was asked for last: the next is most often there or just behind.
+    near: AtomicUsize,
 }
 
 impl Segments {
@@ -40,7 +43,7 @@ impl Segments {
                 })
                 .collect()
         });
-        Self { runs, len, ends }
+        Self { runs, len, ends, near: AtomicUsize::new(0) }
     }
 
     /// Bytes that the runs take.
@@ -48,12 +51,39 @@ impl Segments {
         (self.runs.capacity() * size_of::<Run>()) as u64
     }
 
-    /// The first run that ends after `pos`.
+    /// The first run that ends after `pos`: from the one that was found last, in steps that double.
     fn first_after(&self, pos: u64) -> usize {
-        match &self.ends {
-            Some(ends) => ends.partition_point(|&end| end <= pos),
-            None => self.runs.partition_point(|r| r.src + r.len <= pos),
+        let n = self.runs.len();
+        let ended = |k: usize| match &self.ends {
+            Some(ends) => ends.get(k).is_some_and(|&end| end <= pos),
+            None => self.runs.get(k).is_some_and(|r| r.src + r.len <= pos),
+        };
+        let near = self.near.load(Relaxed).min(n);
+        let mut step = 1;
+        let (mut first, mut last) = if near == 0 || ended(near - 1) {
+            let mut first = near;
+            while ended(first + step - 1) {
+                first += step;
+                step *= 2;
+            }
+            (first, (first + step - 1).min(n))
+        } else {
+            let mut last = near - 1;
+            while last >= step && !ended(last - step) {
+                last -= step;
+                step *= 2;
+            }
+            (last.saturating_sub(step), last)
+        };
+        // The first that has not ended lies in `first..=last`.
+        while first < last {
+            let mid = first.midpoint(last);
+            if ended(mid) { first = mid + 1 } else { last = mid }
         }
+        if first != near {
+            self.near.store(first, Relaxed);
+        }
+        first
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where the stored values of selected rows stand: windows of `indptr`, checked.
 
+use std::ops::BitOr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Sparse;
@@ -85,24 +86,28 @@ impl Sink for PtrSink {
 fn fall(convert: &Convert, items: &[u8]) -> Option<(usize, i128, i128)> {
     let Convert::Integers { from, .. } = convert else { return None };
     match from {
-        DataType::Int(1) => fall_of(items, i8::from_ne_bytes),
-        DataType::Int(2) => fall_of(items, i16::from_ne_bytes),
-        DataType::Int(4) => fall_of(items, i32::from_ne_bytes),
-        DataType::Int(_) => fall_of(items, i64::from_ne_bytes),
-        DataType::UInt(1) => fall_of(items, u8::from_ne_bytes),
-        DataType::UInt(2) => fall_of(items, u16::from_ne_bytes),
-        DataType::UInt(4) => fall_of(items, u32::from_ne_bytes),
-        _ => fall_of(items, u64::from_ne_bytes),
+        DataType::Int(1) => fall_of(items, i8::from_ne_bytes, |a, b| a | b | b.wrapping_sub(a)),
+        DataType::Int(2) => fall_of(items, i16::from_ne_bytes, |a, b| a | b | b.wrapping_sub(a)),
+        DataType::Int(4) => fall_of(items, i32::from_ne_bytes, |a, b| a | b | b.wrapping_sub(a)),
+        DataType::Int(_) => fall_of(items, i64::from_ne_bytes, |a, b| a | b | b.wrapping_sub(a)),
+        DataType::UInt(1) => fall_of(items, u8::from_ne_bytes, |a, b| (a | b | b.wrapping_sub(a)) as i8),
+        DataType::UInt(2) => fall_of(items, u16::from_ne_bytes, |a, b| (a | b | b.wrapping_sub(a)) as i16),
+        DataType::UInt(4) => fall_of(items, u32::from_ne_bytes, |a, b| (a | b | b.wrapping_sub(a)) as i32),
+        _ => fall_of(items, u64::from_ne_bytes, |a, b| (a | b | b.wrapping_sub(a)) as i64),
     }
 }
 
-fn fall_of<const N: usize, T: PartialOrd + Into<i128>>(
+/// `sign(a, b)` is below zero where `b` is below `a`, or where one of them is too large for that to tell: two numbers
+/// without the top bit differ by what has it only where they fall. No comparison, which 64 bits have no vectors for.
+fn fall_of<const N: usize, T: PartialOrd + Into<i128>, S: Copy + Default + PartialOrd + BitOr<Output = S>>(
     items: &[u8],
     get: impl Fn([u8; N]) -> T,
+    sign: impl Fn(T, T) -> S,
 ) -> Option<(usize, i128, i128)> {
     let items = items.as_chunks::<N>().0;
-    // Without a branch in the loop, so that it can be vectorised.
-    if items.windows(2).fold(true, |ascends, w| ascends & (get(w[0]) <= get(w[1]))) {
+    let (before, after) = (items.get(..items.len().saturating_sub(1))?, items.get(1..)?);
+    let signs = before.iter().zip(after).fold(S::default(), |all, (a, b)| all | sign(get(*a), get(*b)));
+    if signs >= S::default() {
         return None;
     }
     let at = items.windows(2).position(|w| get(w[0]) > get(w[1]))?;
