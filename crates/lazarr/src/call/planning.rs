@@ -1,0 +1,313 @@
+//! What a call would cost: its programs are driven up to their last stage, and their reads are walked.
+
+use std::collections::{HashMap, HashSet};
+
+use lazarr_format::{ByteRange, Error, Result};
+use lazarr_plan::{
+    Amount, ArrayPlan, ArrayRead, ChunkMap, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan,
+    Work,
+};
+
+use super::{Run, run_stages};
+use crate::exec::Exec;
+use crate::exec::lanes::{Lanes, lane_bytes};
+use crate::need::Threads;
+use crate::program::{Stage, Want};
+
+impl Run<'_> {
+    /// What reading would cost. With `resolve` the small reads are made that exact numbers need.
+    pub(crate) fn plan(&self, want: Want, resolve: bool) -> Result<Plan> {
+        let mut want = want;
+        let exec = self.exec(&self.io);
+        let mut plan = self.frame();
+        let mut elements: Vec<ElementPlan> = want
+            .labels
+            .iter()
+            .map(|l| ElementPlan {
+                path: l.path.clone(),
+                what: l.what.clone(),
+                selection: l.selection.clone(),
+                notes: l.notes.clone(),
+                ..ElementPlan::default()
+            })
+            .collect();
+        let mut open: Vec<bool> = vec![true; want.leaves.len()];
+        let mut round = 0;
+        let (mut threads, mut index_bytes) = (Amount::default(), 0u64);
+        let mut guessed = false;
+        let mut early: HashMap<String, u64> = HashMap::new();
+        // Shards that are absent, whose indices come ahead: by label and array.
+        let mut again: HashMap<(usize, String), u64> = HashMap::new();
+        loop {
+            let mut stages = Vec::new();
+            let (mut together, mut requests) = (Vec::new(), Vec::new());
+            for (i, (label, program)) in want.leaves.iter_mut().enumerate() {
+                if !open[i] {
+                    continue;
+                }
+                let path = want.labels[*label].path.clone();
+                let at = |e: Error| e.element(&*path);
+                let Some(stage) = program.next(&self.cx).map_err(at)? else {
+                    open[i] = false;
+                    continue;
+                };
+                let fresh = if resolve { exec.warm(&stage.reads).map_err(at)? } else { HashSet::new() };
+                let lanes = program.lanes();
+                let mut arrays = Vec::with_capacity(stage.reads.len());
+                for (k, read) in stage.reads.iter().enumerate() {
+                    let (array, largest) = match &lanes {
+                        Some(lanes) if resolve => {
+                            (lanes_plan(&exec, read, lanes, k, &fresh).map_err(at)?, None)
+                        }
+                        _ => array_plan(&exec, read, resolve, &fresh).map_err(at)?,
+                    };
+                    requests.push(largest.map(|largest| (largest, array.fetch_bytes.value)));
+                    arrays.push(array);
+                }
+                if let Some(lanes) = lanes {
+                    let bytes = lane_bytes(&exec, &stage.reads).saturating_add(lanes.sums);
+                    let all = bytes.saturating_mul(exec.lane_threads() as u64);
+                    threads = worse(threads, Amount::upper(all));
+                }
+                for array in &mut arrays {
+                    let again = Amount::exact(again.remove(&(*label, array.path.clone())).unwrap_or(0));
+                    array.index_requests += again;
+                    array.requests += again;
+                }
+                for (read, array) in stage.reads.iter().zip(&arrays) {
+                    let bytes = array.index_requests.value.saturating_mul(read.array.shard_index_bytes());
+                    index_bytes = index_bytes.saturating_add(bytes);
+                }
+                together.extend(stage.reads.iter().cloned());
+                add_stage(&mut elements[*label].stages, round, stage.name, arrays, &early);
+                for (read, _) in exec.ahead(&stage.ahead) {
+                    *early.entry(read.array.path.clone()).or_default() += 1;
+                }
+                if stage.last || !resolve {
+                    open[i] = false;
+                    for (k, mut later) in program.later().into_iter().enumerate() {
+                        guessed = true;
+                        // All that come ahead are asked for, whether they are needed or not.
+                        for array in &mut later.arrays {
+                            let asked = early.get(&array.path).copied().unwrap_or(0);
+                            let more = Amount::upper(asked.saturating_sub(array.index_requests.value));
+                            if more.value > 0 {
+                                array.index_requests += more;
+                                array.requests += more;
+                            }
+                        }
+                        let stages = &mut elements[*label].stages;
+                        add_stage(stages, round + 1 + k, &later.name, later.arrays, &early);
+                    }
+                } else {
+                    program.open(&self.cx).map_err(at)?;
+                    stages.push((i, stage));
+                }
+            }
+            threads = worse(threads, Threads::of(&exec, &together, &requests).bytes());
+            if stages.is_empty() {
+                break;
+            }
+            run_stages(&exec, &want, &stages)?;
+            for (i, stage) in &stages {
+                for path in exec.ahead_again(&stage.ahead) {
+                    *again.entry((want.leaves[*i].0, path)).or_default() += 1;
+                }
+            }
+            round += 1;
+        }
+        // Of those of which nothing was wanted in the end.
+        for ((label, path), n) in again {
+            let n = Amount::exact(n);
+            let asked = ArrayPlan { path, requests: n, index_requests: n, ..ArrayPlan::default() };
+            if let Some(stage) = elements[label].stages.last_mut() {
+                stage.arrays.push(asked);
+            }
+        }
+        let mut beside = Amount::default();
+        for (label, program) in &want.leaves {
+            let element = &mut elements[*label];
+            element.output_bytes += program.output();
+            element.peak_bytes += program.output() + program.beside();
+            beside += program.beside();
+            if element.resolve.is_none() {
+                element.resolve = program.resolve_hint();
+            }
+        }
+        for element in &mut elements {
+            waste(element);
+        }
+        plan.elements = elements;
+        plan.total();
+        // What later stages decode is not known where they are guessed.
+        let threads = threads.at_best(if guessed { Mark::Estimate } else { Mark::Exact });
+        plan.peak_bytes = plan.output_bytes
+            + beside
+            + threads
+            + Amount::exact(index_bytes.saturating_add(Plan::PROCESS_BYTES));
+        Ok(plan)
+    }
+}
+
+/// The larger number, trusted no further than either.
+fn worse(a: Amount, b: Amount) -> Amount {
+    a.max(b).at_best(a.mark.max(b.mark))
+}
+
+/// Adds arrays to the stage of a round: leaves of one element go out together. `early`: the indices of these came before.
+fn add_stage(
+    stages: &mut Vec<StagePlan>,
+    round: usize,
+    name: &str,
+    arrays: Vec<ArrayPlan>,
+    early: &HashMap<String, u64>,
+) {
+    while stages.len() <= round {
+        stages.push(StagePlan::default());
+    }
+    let stage = &mut stages[round];
+    if stage.name.is_empty() {
+        name.clone_into(&mut stage.name);
+    }
+    stage.arrays.extend(arrays);
+    let asks = |f: fn(&ArrayPlan) -> Amount| {
+        let worst = stage.arrays.iter().map(f).max_by_key(|a| a.value).unwrap_or_default();
+        Amount { value: worst.value.min(1), mark: worst.mark }
+    };
+    let late = stage.arrays.iter().filter(|a| !early.contains_key(&a.path)).map(|a| a.index_requests);
+    let worst = late.max_by_key(|a| a.value).unwrap_or_default();
+    let index = Amount { value: worst.value.min(1), mark: worst.mark };
+    stage.round_trips = asks(|a| a.requests) + index;
+}
+
+/// What is wasteful: bytes decoded against bytes wanted.
+fn waste(element: &mut ElementPlan) {
+    let decode: Amount = element.stages.iter().flat_map(|s| &s.arrays).map(|a| a.decode_bytes).sum();
+    let output = element.output_bytes;
+    if decode.value > 1 << 20 && decode.value > output.value.saturating_mul(20) {
+        element.notes.push(format!(
+            "decodes {} for a result of {}: the chunks are large for this selection",
+            decode.bytes(),
+            output.bytes()
+        ));
+    }
+}
+
+/// So many shards are looked up in the cache one by one.
+const MANY: u64 = 1 << 20;
+/// So many chunks are walked for exact numbers: seconds.
+const WALKED: u64 = 1 << 22;
+
+/// What one read costs, and its largest request, where its requests were walked. `fresh`: shards whose indices were asked for
+/// just now, for this.
+fn array_plan(
+    exec: &Exec<'_>,
+    read: &ArrayRead,
+    resolve: bool,
+    fresh: &HashSet<String>,
+) -> Result<(ArrayPlan, Option<u64>)> {
+    let array = &read.array;
+    let chunks = read.chunk_count();
+    let fixed = array.stored_size().is_some();
+    let sharded = array.sharding.is_some();
+    let shards = if sharded { read.shard_count() } else { 0 };
+    let mut plan = ArrayPlan {
+        path: array.path.clone(),
+        shards: Amount::exact(shards),
+        chunks: Amount::exact(chunks),
+        chunks_total: array.inner_count(),
+        map: ChunkMap::of(read),
+        ..ArrayPlan::default()
+    };
+    let mut unknown = 0;
+    if shards > MANY {
+        unknown = shards; // no cache holds that many
+    } else if sharded {
+        for at in read.shards() {
+            if exec.indices.get(&array.chunk_key(&at)).is_none() {
+                unknown += 1;
+            }
+        }
+    }
+    let size = |items: u64| items.saturating_mul(array.stored_size().map_or(24, |n| n as u64));
+    // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
+    let walk = resolve && chunks <= WALKED;
+    if !walk && (unknown > 0 || !sharded || resolve) {
+        plan.index_requests = Amount::exact(unknown);
+        plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
+        let decoded = size(match array.grid {
+            Some(_) => read.chunk_items(),
+            None => chunks.saturating_mul(array.inner_len()),
+        });
+        plan.fetch_bytes = Amount::estimate(decoded / 2 + unknown * array.shard_index_bytes());
+        plan.decode_bytes = if fixed { Amount::upper(decoded) } else { Amount::estimate(decoded) };
+        return Ok((plan, None));
+    }
+    // Those that are not cached yet are read here. They are read again where they are not kept: absent shards, and what
+    // does not fit into the cache.
+    let (mut again, mut again_bytes) = (0, 0);
+    let mut index = |key: &str, _: &[u64]| {
+        let known = exec.knows(key) && !fresh.contains(key);
+        let state = exec.shard_index(read, key)?;
+        if !known && exec.indices.get(key).is_none() {
+            again += 1;
+            again_bytes += if matches!(state, IndexState::Absent) { 0 } else { array.shard_index_bytes() };
+        }
+        Ok(state)
+    };
+    let (mut requests, mut fetch, mut decoded, mut largest) = (0, 0, 0, 0);
+    let items = |parts: &[Part]| parts.iter().map(|part| array.len_at(&part.at)).sum::<u64>();
+    let mut stream = read.work(exec.profile());
+    while let Some(work) = stream.next(&mut index)? {
+        exec.poll()?;
+        match work {
+            Work::Fill(_) => {}
+            Work::Fetch { key, range, parts, .. } => {
+                requests += 1;
+                match range {
+                    ByteRange::Range(r) => {
+                        fetch += r.end - r.start;
+                        largest = largest.max(r.end - r.start);
+                        decoded += items(&parts);
+                    }
+                    _ => {
+                        if let Some(bytes) = exec.io.size(&key, &mut |_| exec.wait())? {
+                            fetch += bytes;
+                            largest = largest.max(bytes);
+                            decoded += items(&parts);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    plan.index_requests = Amount::exact(again);
+    plan.requests = Amount::exact(requests + again);
+    plan.fetch_bytes = Amount::exact(fetch + again_bytes);
+    plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
+    Ok((plan, Some(largest)))
+}
+
+/// What one read costs that is cut into lanes: requests do not merge across these.
+fn lanes_plan(
+    exec: &Exec<'_>,
+    whole: &ArrayRead,
+    lanes: &Lanes<'_>,
+    k: usize,
+    fresh: &HashSet<String>,
+) -> Result<ArrayPlan> {
+    let (mut plan, _) = array_plan(exec, whole, false, fresh)?;
+    let mut sum = ArrayPlan::default();
+    for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
+        let (lane, _) = array_plan(exec, read, true, fresh)?;
+        sum.requests += lane.requests;
+        sum.index_requests += lane.index_requests;
+        sum.fetch_bytes += lane.fetch_bytes;
+        sum.decode_bytes += lane.decode_bytes;
+    }
+    plan.requests = sum.requests;
+    plan.index_requests = sum.index_requests;
+    plan.fetch_bytes = sum.fetch_bytes;
+    plan.decode_bytes = sum.decode_bytes;
+    Ok(plan)
+}
