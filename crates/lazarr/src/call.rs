@@ -1,22 +1,18 @@
 //! One call of a verb: its limits, and the loop that runs programs stage by stage.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
 use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
-use lazarr_plan::{
-    Amount, ArrayPlan, ArrayRead, ChunkMap, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan,
-    Work,
-};
+use lazarr_plan::{Amount, ArrayRead, Distance, IndexState, Mark, Plan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
 use crate::cache::IndexCache;
 use crate::exec::carry::Carrying;
-use crate::exec::lanes::{Lanes, lane_bytes};
+use crate::exec::lanes::lane_bytes;
 use crate::exec::{Exec, Job, thread_bytes};
 use crate::ledger::{Budget, Ledger};
-use crate::need::Threads;
 use crate::patience::{Interrupt, Patience};
 use crate::program::{Cx, Leaf, Recipe, Stage, Want};
 use crate::session::{Missing, Session};

@@ -4,15 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use lazarr_format::{ByteRange, Error, Result};
 use lazarr_plan::{
-    Amount, ArrayPlan, ArrayRead, ChunkMap, Distance, ElementPlan, IndexState, Mark, Part, Plan, StagePlan,
-    Work,
+    Amount, ArrayPlan, ArrayRead, ChunkMap, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
 };
 
 use super::{Run, run_stages};
 use crate::exec::Exec;
 use crate::exec::lanes::{Lanes, lane_bytes};
 use crate::need::Threads;
-use crate::program::{Stage, Want};
+use crate::program::Want;
 
 impl Run<'_> {
     /// What reading would cost. With `resolve` the small reads are made that exact numbers need.

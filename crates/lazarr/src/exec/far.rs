@@ -11,7 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use lazarr_format::{ArrayRef, ByteRange, Code, Error, Result};
 use lazarr_plan::{ArrayRead, Index, Part, Placement, Role, Work};
 
-use super::{Exec, Job, POLL, Shared, Worker};
+use super::worker::Worker;
+use super::{Exec, Job, POLL, Shared};
 use crate::ledger::{Budget, Charge};
 use crate::program::placed;
 

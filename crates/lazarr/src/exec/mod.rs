@@ -14,16 +14,14 @@ mod worker;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use lazarr_format::codec::Scratch;
 use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::shard::ShardIndex;
-use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Fill, Profile, Result, Version};
-use lazarr_plan::{ArrayRead, IndexState, Part, Role, Step, Work, WorkStream};
+use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Profile, Result, Version};
+use lazarr_plan::{ArrayRead, IndexState, Part, Role, WorkStream};
 use lazarr_store::Io;
 
 use crate::buffer::Target;
@@ -32,8 +30,8 @@ use crate::call::index_range;
 use crate::ledger::{Budget, Charge};
 use crate::patience::{Leaving, POLL, Patience};
 use carry::Carrying;
-use desk::Desk;
-use sink::{Items, Sink, filled, wanted};
+use sink::Sink;
+use worker::Worker;
 
 /// One read and where it goes.
 pub(crate) struct Job<'a> {

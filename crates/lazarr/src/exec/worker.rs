@@ -17,10 +17,10 @@ use crate::patience::POLL;
 
 /// What a thread works with, and for whom.
 pub(super) struct Worker<'e, 'a> {
-    exec: &'e Exec<'a>,
+    pub(super) exec: &'e Exec<'a>,
     is_caller: bool,
     scratch: Scratch,
-    encoded: Vec<u8>,
+    pub(super) encoded: Vec<u8>,
     decoded: Vec<u8>,
     encoded_charge: Charge,
     decoded_charge: Charge,
@@ -43,7 +43,12 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
     }
 
-    pub(super) fn run<'b>(&mut self, jobs: &'b [Job<'_>], shared: &Shared<'_, 'b>, profile: Profile) -> Result<()> {
+    pub(super) fn run<'b>(
+        &mut self,
+        jobs: &'b [Job<'_>],
+        shared: &Shared<'_, 'b>,
+        profile: Profile,
+    ) -> Result<()> {
         self.make_pages(shared)?;
         let mut batch = Vec::new();
         loop {
@@ -63,7 +68,7 @@ impl<'e, 'a> Worker<'e, 'a> {
     }
 
     /// Makes the pages of fresh results: the system's page faults, one by one, would take longer than decoding.
-    fn make_pages(&self, shared: &Shared<'_, '_>) -> Result<()> {
+    pub(super) fn make_pages(&self, shared: &Shared<'_, '_>) -> Result<()> {
         loop {
             let piece = shared.made.fetch_add(1, Relaxed);
             let mut first = 0;
@@ -82,7 +87,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         }
     }
 
-    fn check_interrupt(&self) -> Result<()> {
+    pub(super) fn check_interrupt(&self) -> Result<()> {
         if self.is_caller { self.exec.poll() } else { Ok(()) }
     }
 
@@ -165,7 +170,13 @@ impl<'e, 'a> Worker<'e, 'a> {
     }
 
     /// Decodes what was fetched; it begins at `base` in the value of the key, or is not there.
-    pub(super) fn decode_parts(&mut self, job: &Job<'_>, key: &str, base: Option<u64>, parts: &[Part]) -> Result<()> {
+    pub(super) fn decode_parts(
+        &mut self,
+        job: &Job<'_>,
+        key: &str,
+        base: Option<u64>,
+        parts: &[Part],
+    ) -> Result<()> {
         let Some(base) = base else {
             return parts.iter().try_for_each(|p| self.fill(job, &p.at));
         };
@@ -237,7 +248,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         self.exec.carrying.map_or(Ok(()), |c| c.keep(read, at, items, self.exec.budget))
     }
 
-    fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {
+    pub(super) fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {
         job.sink.absent(job.read, at)?;
         self.exec.verify(&job.read.array)?;
         self.exec.io.meter().add_filled();
