@@ -254,7 +254,8 @@ def local_path(store: Any) -> str | None:
     place = getattr(store, "store_path", None)
     inner, path = (store, "") if place is None else (place.store, place.path)
     if type(inner).__module__.startswith("zarr.") and type(inner).__name__ == "LocalStore":
-        return os.path.join(os.fspath(inner.root), path)
+        root = os.fspath(inner.root)
+        return os.path.join(root, path) if path else root
     return None
 
 
