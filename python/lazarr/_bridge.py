@@ -24,7 +24,7 @@ class Bridged:
         self.prefix = prefix.strip("/")
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.name == self.name  # type: ignore[attr-defined]
+        return type(other) is type(self) and other.name == self.name
 
     def __hash__(self) -> int:
         return hash(self.name)
