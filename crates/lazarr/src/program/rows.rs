@@ -117,16 +117,19 @@ fn fall_of<const N: usize, T: PartialOrd + Into<i128>, S: Copy + Default + Parti
 impl RowStarts {
     /// The rows of `index`.
     pub(crate) fn new(sparse: &Arc<Sparse>, index: &Index, cx: &Cx) -> Result<Self> {
-        let mut charge = cx.budget.open();
-        let mut runs = Vec::new();
-        let mut windows: Vec<Run> = Vec::new();
-        let mut places = Vec::new();
-        let cost = |n: usize| (n * (2 * size_of::<Run>() + 8)) as u64;
+        // Counted first: lists that grow are copied, and millions of runs are much memory to touch twice.
+        let mut count = 0;
+        index.runs(0..sparse.major_len(), &mut |_| {
+            count += 1;
+            Ok(())
+        })?;
+        let cost = (count * (2 * size_of::<Run>() + 8)) as u64;
+        let charge = cx.budget.charge(cost, "the places of selected rows")?;
+        let mut runs = Vec::with_capacity(count);
+        let mut windows: Vec<Run> = Vec::with_capacity(count);
+        let mut places = Vec::with_capacity(count);
         let mut end = 0; // of the buffer
         index.runs(0..sparse.major_len(), &mut |run| {
-            if runs.len() == runs.capacity() {
-                charge.grow_to(cost(runs.len().max(8) * 2), "the places of selected rows")?;
-            }
             // The start of each row and the end of the last; neighbours share the item between them.
             match windows.last_mut() {
                 Some(w) if run.src < w.src + w.len => {
@@ -406,17 +409,12 @@ impl RowStarts {
     /// The stretches of the stored values: `out` gives the first place of each row in the result.
     pub(crate) fn segments(&mut self, out: impl Fn(u64) -> u64, cx: &Cx) -> Result<Arc<Segments>> {
         let starts = self.starts();
-        let mut runs: Vec<Run> = Vec::new();
-        let mut charge = cx.budget.open();
+        let bytes = (self.runs.len() * size_of::<Run>()) as u64;
+        let charge = cx.budget.charge(bytes, "the places of stored values")?;
+        let mut runs: Vec<Run> = Vec::with_capacity(self.runs.len());
         for (run, &place) in self.runs.iter().zip(&self.places) {
             let start = u64::from_ne_bytes(starts[place as usize]);
             let end = u64::from_ne_bytes(starts[(place + run.len) as usize]);
-            if runs.len() == runs.capacity() {
-                charge.grow_to(
-                    (runs.len().max(8) * 2 * size_of::<Run>()) as u64,
-                    "the places of stored values",
-                )?;
-            }
             runs.push(Run { src: start, dst: out(run.dst), len: end - start });
         }
         self.charge.absorb(charge);
