@@ -83,7 +83,7 @@ class Participant:
             answer: Answer = json.loads(text)
             return answer
         last = stderr.read().strip().splitlines() or [f"ended with {self.process.wait()}"]
-        return {"error": last[-1][:200]}
+        return {"error": last[-1][:200].replace(f"{HERE}/", "")}
 
     def go(self) -> None:
         answer = self.ask("go")

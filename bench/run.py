@@ -90,7 +90,7 @@ def run_worker(job: dict[str, Any], timeout: float) -> Answer:
             return {"error": f"not done within {timeout:.0f} s"}
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return {"error": lines[-1][:200]}
+        return {"error": lines[-1][:200].replace(f"{DATA}/", "")}
     answer: Answer = json.loads(done.stdout.strip().splitlines()[-1])
     return answer
 
