@@ -6,6 +6,7 @@ They are called from several threads. What is not there is None; anything else t
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ _DOCUMENTS = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadat
 _ABSENT = (KeyError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
-class Bridged:
+class Bridged(ABC):
     """A store of another package."""
 
     def __init__(self, name: str, prefix: str = "") -> None:
@@ -43,17 +44,17 @@ class Bridged:
         """The key in the store behind."""
         return "/".join(part for part in (self.prefix, key) if part)
 
+    @abstractmethod
     def get(self, key: str, start: int | None, end: int | None, last: int | None) -> _Answer | None:
         """Bytes, the length of the whole value and its ETag, where known; None where there is no such key."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, key: str) -> int | None:
         """The length of a value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self, prefix: str) -> tuple[list[str], list[str]] | None:
         """Folders and files below a prefix; None where the store cannot list."""
-        raise NotImplementedError
 
 
 def _cut(value: bytes, start: int | None, end: int | None, last: int | None) -> _Answer:
