@@ -60,24 +60,45 @@ fn reads_take_few_round_trips() {
     for (layout, sharded) in [(Layout::sharded(), true), (Layout::default(), false)] {
         let mut wrong = Vec::new();
         for (name, act) in OPERATIONS.iter().skip(1) {
-            let (server, session, _) = served(layout.clone(), &slots, Options::default());
-            act(&session).unwrap();
-            let asked = server.take();
-            let (trips, most) = (Asked::round_trips(&asked), most(name));
-            println!("{name}, sharded {sharded}: {} requests in {trips} round trips", asked.len());
-            if std::env::var_os("LAZARR_TRACE").is_some() {
-                let from = asked[0].time[0];
-                for a in &asked {
-                    let [x, y] = a.time.map(|t| t.duration_since(from).as_millis());
-                    println!("  {x} {y} {} {:?}", a.key, a.range);
+            let most = if sharded { most(name).0 } else { most(name).1 };
+            // On a busy machine a request may begin after others were answered: longer answers tell more surely. What does depend
+            // on an answer never comes before it, so the least of the tries is what the operation takes.
+            let tries = [30, 90, 270].map(Duration::from_millis);
+            let trips = tries.into_iter().map(|delay| {
+                let (server, session, _) = served(layout.clone(), &slots, Options::default());
+                server.delay(delay);
+                act(&session).unwrap();
+                let asked = server.take();
+                let trips = Asked::round_trips(&asked);
+                println!("{name}, sharded {sharded}, {delay:?}: {} requests in {trips} round trips", asked.len());
+                trace(&asked);
+                assert!(asked.iter().all(|a| a.method == "GET"), "{name}: no HEAD");
+                trips
+            });
+            let mut least = usize::MAX;
+            for trips in trips {
+                least = least.min(trips);
+                if least <= most {
+                    break;
                 }
             }
-            if trips > if sharded { most.0 } else { most.1 } {
-                wrong.push(format!("{name}: {trips} of {}", asked.len()));
+            if least > most {
+                wrong.push(format!("{name}: {least}"));
             }
-            assert!(asked.iter().all(|a| a.method == "GET"), "{name}: no HEAD");
         }
         assert!(wrong.is_empty(), "sharded {sharded}: {wrong:?}");
+    }
+}
+
+/// With `LAZARR_TRACE` set, when each request came and was answered.
+fn trace(asked: &[Asked]) {
+    if std::env::var_os("LAZARR_TRACE").is_none() {
+        return;
+    }
+    let from = asked[0].time[0];
+    for a in asked {
+        let [x, y] = a.time.map(|t| t.duration_since(from).as_millis());
+        println!("  {x} {y} {} {:?}", a.key, a.range);
     }
 }
 
