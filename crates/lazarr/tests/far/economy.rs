@@ -70,7 +70,10 @@ fn reads_take_few_round_trips() {
                 act(&session).unwrap();
                 let asked = server.take();
                 let trips = Asked::round_trips(&asked);
-                println!("{name}, sharded {sharded}, {delay:?}: {} requests in {trips} round trips", asked.len());
+                println!(
+                    "{name}, sharded {sharded}, {delay:?}: {} requests in {trips} round trips",
+                    asked.len()
+                );
                 trace(&asked);
                 assert!(asked.iter().all(|a| a.method == "GET"), "{name}: no HEAD");
                 trips
