@@ -337,21 +337,30 @@ fn chunk_bytes(array: &ArrayMeta) -> u64 {
 pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profile: Profile) -> u64 {
     let (mut encoded, mut decoded) = (0, 0);
     for read in reads {
-        let array = &read.array;
-        let chunk = chunk_bytes(array);
-        // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
-        let one = chunk.saturating_add(chunk / 64 + 4096);
-        let request = if array.sharding.is_some() {
-            let gaps = profile.max_gap().saturating_mul(read.chunk_count().saturating_sub(1));
-            one.saturating_mul(read.chunk_count()).saturating_add(gaps).min(profile.max_request)
-        } else {
-            one
-        };
-        encoded = one.max(request).max(encoded);
-        decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
+        encoded = largest_request(read, profile).max(encoded);
+        decoded = decoded_bytes(read).max(decoded);
     }
     // Twice: a thread that keeps its largest request may read a shard's index.
     decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2))
+}
+
+/// The most bytes that one request of a read may bring.
+fn largest_request(read: &ArrayRead, profile: Profile) -> u64 {
+    let chunk = chunk_bytes(&read.array);
+    // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
+    let one = chunk.saturating_add(chunk / 64 + 4096);
+    if read.array.sharding.is_none() {
+        return one;
+    }
+    let gaps = profile.max_gap().saturating_mul(read.chunk_count().saturating_sub(1));
+    let merged = one.saturating_mul(read.chunk_count()).saturating_add(gaps).min(profile.max_request);
+    one.max(merged)
+}
+
+/// The largest decoded chunk of a read, and what its codecs need.
+fn decoded_bytes(read: &ArrayRead) -> u64 {
+    let chunk = chunk_bytes(&read.array);
+    chunk.saturating_add(read.array.chain.scratch_bytes(chunk))
 }
 
 /// That the stored bytes of a chunk are not beyond the limit.
