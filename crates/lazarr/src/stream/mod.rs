@@ -48,6 +48,8 @@ pub struct RowBlocks {
     carry: Arc<Carry>,
     /// Rows that a pass over the matrix has brought.
     pass: Option<Pass>,
+    /// So many rows of a pass have fitted.
+    fitting: u64,
 }
 
 /// Rows whose starts are read together.
@@ -80,6 +82,7 @@ impl Lazy {
             window_end: 0,
             carry: Arc::default(),
             pass: None,
+            fitting: u64::MAX,
         })
     }
 }
@@ -132,14 +135,18 @@ impl RowBlocks {
             self.pass = None;
             let n = self.rows.len();
             // Beside a pass there are what reading it takes, and a block.
-            let mut rows = (pass_bytes(run) / row_bytes(&self.lazy)).clamp(1, n - self.at);
+            let mut rows =
+                (pass_bytes(run) / row_bytes(&self.lazy)).clamp(1, (n - self.at).min(self.fitting));
             let matrix = loop {
                 let part = self.lazy.select(0, Step::Index(range(self.at, self.at + rows, n)))?;
                 match part.collect_in(run) {
                     Ok(Value::Sparse(matrix)) => break matrix,
                     Ok(_) => return Err(Error::new(Code::Internal, "no matrix came")),
                     // Rows of the mean length would have fit.
-                    Err(e) if e.code() == Code::MemoryLimit && rows > 1 => rows /= 2,
+                    Err(e) if e.code() == Code::MemoryLimit && rows > 1 => {
+                        rows /= 2;
+                        self.fitting = rows;
+                    }
                     Err(e) => return Err(e),
                 }
             };
@@ -230,9 +237,10 @@ fn row_bytes(lazy: &Lazy) -> u64 {
     (crate::call::decoded_bytes(lazy.element()).value / stored).max(1)
 }
 
-/// Bytes of the rows that one pass brings.
+/// Bytes of the rows that one pass brings, if they are of the mean length; the rest is for what finds them, and then for
+/// blocks.
 fn pass_bytes(run: &Run<'_>) -> u64 {
-    run.cx.budget.left() / 4
+    run.cx.budget.left() / 2
 }
 
 /// What a plan says of a matrix that cannot be streamed in one pass.
@@ -243,7 +251,7 @@ pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
     (passes > 1).then(|| {
         format!(
             "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
-             fit into a quarter of the memory that is left"
+             fit into half of the memory that is left"
         )
     })
 }
