@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _lazarr
 from ._anndata import AnnData
+from ._async import awaited
 from ._bridge import bridge, local_path
 from ._context import (
     Measurement,
@@ -95,6 +96,7 @@ __all__ = [
     "explain",
     "measure",
     "open",
+    "open_async",
     "options",
 ]
 
@@ -154,7 +156,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
         Credentials, endpoints and timeouts of a store at a URL, as obstore and object_store name them:
         ``{"region": "eu-central-1", "skip_signature": True}``. What is not given comes from the environment.
         Beside these: ``max_retries``, ``retry_timeout``, ``read_timeout``, ``allow_redirects``, ``slots``,
-        and ``latency`` and ``bandwidth`` for plans; ``username``, ``password``, ``bearer_token`` and
+        ``cache_dir`` and ``cache_bytes`` (what was read is kept on the local disk, and used while its ETag
+        holds), and ``latency`` and ``bandwidth`` for plans; ``username``, ``password``, ``bearer_token`` and
         ``header.NAME`` for ``http(s)://``. Secrets are never shown, and do not go into pickles.
     zarr_format
         The format of the store, where it is known: a store of format 2 then opens with one request.
@@ -199,3 +202,12 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if root.kind == "anndata":
         return AnnData(store.session.anndata(root.path), store)
     return wrap(root, store)
+
+
+async def open_async(path: str | os.PathLike[str] | Any, **kwargs: Any) -> Any:
+    """As :func:`open`, awaited: cancelling the task ends it.
+
+    >>> adata = await lz.open_async("https://example.org/atlas.zarr")  # doctest: +SKIP
+    >>> rows = await adata.X[:100].to_memory_async()  # doctest: +SKIP
+    """
+    return await awaited(open, path, **kwargs)

@@ -156,6 +156,8 @@ class Report:
         Calls to the store, and the bytes that they brought.
     chunks, bytes_decoded
         Chunks that were decoded, and their bytes afterwards.
+    cached_requests, cached_bytes
+        Of these, what was on the local disk (``cache_dir``).
     absent, filled
         Keys that were not there, and chunks that are the fill value for that reason.
     seconds
@@ -166,13 +168,25 @@ class Report:
         The most bytes that the engine had charged at once.
     """
 
-    _COUNTS = ("requests", "bytes_fetched", "chunks", "bytes_decoded", "absent", "filled", "ledger_peak")
+    _COUNTS = (
+        "requests",
+        "bytes_fetched",
+        "cached_requests",
+        "cached_bytes",
+        "chunks",
+        "bytes_decoded",
+        "absent",
+        "filled",
+        "ledger_peak",
+    )
 
     def __init__(self, seconds: float, peak_growth: int | None, counts: dict[str, int]) -> None:
         self.seconds = seconds
         self.peak_growth = peak_growth
         self.requests = counts["requests"]
         self.bytes_fetched = counts["bytes_fetched"]
+        self.cached_requests = counts["cached_requests"]
+        self.cached_bytes = counts["cached_bytes"]
         self.chunks = counts["chunks"]
         self.bytes_decoded = counts["bytes_decoded"]
         self.absent = counts["absent"]
@@ -247,6 +261,8 @@ class Measurement:
         counts = {
             "requests": m.requests,
             "bytes_fetched": m.bytes,
+            "cached_requests": m.cached,
+            "cached_bytes": m.cached_bytes,
             "chunks": m.chunks,
             "bytes_decoded": m.decoded,
             "absent": m.absent,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 import numpy as np
 
 from . import _convert, _html, _index, _lazarr, _repr
+from ._async import AsyncReads, AsyncRows
 from ._context import call, note_plan
 from ._errors import index_error, inside, missing_package, type_error
 from ._limits import parse_size
@@ -39,6 +40,8 @@ HARMLESS = frozenset(
         "allow_invalid_certificates",
         "allow_redirects",
         "bandwidth",
+        "cache_bytes",
+        "cache_dir",
         "connect_timeout",
         "default_region",
         "http1_only",
@@ -116,7 +119,7 @@ class Store:
         return Store, (self.bridged or self.session.url, *self.args)
 
 
-class Lazy:
+class Lazy(AsyncReads):
     """What every lazy object has. It is never changed: assignment says what to do instead."""
 
     __slots__ = ()
@@ -296,7 +299,7 @@ class Element(Lazy):
         return _html.element(self)
 
 
-class _Turnable(Element):
+class _Turnable(AsyncRows, Element):
     """An element with a transposed view."""
 
     __slots__ = ("_transposed",)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from . import _convert, _index, _lazarr
+from ._async import AsyncColumns
 from ._column import Categories, Text, literal
 from ._context import call
 from ._element import Element, Store
@@ -39,7 +40,7 @@ def trim_frame(df: Any) -> None:
             df[name] = df[name].cat.remove_unused_categories()
 
 
-class Column(ColumnVerbs, Element):
+class Column(AsyncColumns, ColumnVerbs, Element):
     """A column of a table, or a 1-d element with missing values or categories.
 
     Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`:
@@ -247,7 +248,7 @@ class Column(ColumnVerbs, Element):
         return self._native.between(low, high, inclusive)
 
 
-class DataFrame(TableVerbs, Element):
+class DataFrame(AsyncColumns, TableVerbs, Element):
     """A table: columns by name, rows by position, mask, name or condition."""
 
     __slots__ = ("_text_index", "_trim")

@@ -76,6 +76,16 @@ class Plan:
         return self._amount("decode_bytes")
 
     @property
+    def cached_requests(self) -> Amount:
+        """Of the requests, those that the cache on the local disk answers (``cache_dir``)."""
+        return self._amount("cached_requests")
+
+    @property
+    def cached_bytes(self) -> Amount:
+        """Of the bytes, those that it has."""
+        return self._amount("cached_bytes")
+
+    @property
     def output_bytes(self) -> Amount:
         """Bytes of the result."""
         return self._amount("output_bytes")

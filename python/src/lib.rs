@@ -58,6 +58,7 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<predicate::Predicate>()?;
     m.add_class::<value::Buffer>()?;
     m.add_class::<args::Meter>()?;
+    m.add_class::<args::Stop>()?;
     m.add_function(wrap_pyfunction!(resident, m)?)?;
     m.add_function(wrap_pyfunction!(reset_peak, m)?)?;
     m.add_function(wrap_pyfunction!(codes, m)?)?;

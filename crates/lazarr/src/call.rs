@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
-use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
+use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Error, Result};
 use lazarr_plan::{Amount, ArrayRead, Distance, IndexState, Mark, Plan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
+use crate::axis::AxisView;
 use crate::cache::IndexCache;
 use crate::exec::carry::Carrying;
 use crate::exec::lanes::lane_bytes;
@@ -45,6 +46,8 @@ pub(crate) struct Run<'a> {
     own: Option<IndexCache>,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<Carrying>,
+    /// What is read once the selection is known: from afar the indices of its shards come with what the selection needs.
+    pub(crate) coming: Vec<ArrayRef>,
     threads: usize,
     patience: Patience<'a>,
 }
@@ -72,9 +75,34 @@ impl<'a> Run<'a> {
             absent: Mutex::default(),
             own: session.options().audit.then(|| IndexCache::new(crate::session::INDEX_CACHE)),
             carrying: None,
+            coming: Vec::new(),
             threads,
             patience: Patience::new(call.interrupt),
         }
+    }
+
+    /// The same, for these elements and the columns that these selections need.
+    pub(crate) fn for_elements<'e>(
+        session: &'a Session,
+        call: &Call<'a>,
+        elements: impl IntoIterator<Item = &'e Element>,
+        axes: &[Arc<AxisView>],
+    ) -> Self {
+        let mut run = Self::new(session, call);
+        if run.is_distant() {
+            let needed = axes.iter().flat_map(|a| a.needs().into_iter().map(move |(names, ..)| (a, names)));
+            let columns = needed.flat_map(|(a, names)| {
+                names.into_iter().filter_map(|name| a.axis().column(name.as_deref()).ok()).collect::<Vec<_>>()
+            });
+            let arrays = columns.flat_map(|c| c.arrays());
+            run.coming = arrays.chain(elements.into_iter().flat_map(Element::arrays)).collect();
+        }
+        run
+    }
+
+    /// Whether waiting for the store takes longer than decoding.
+    pub(crate) fn is_distant(&self) -> bool {
+        self.io.profile().is_distant()
     }
 
     fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {

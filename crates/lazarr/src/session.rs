@@ -14,6 +14,7 @@ use crate::discover::{Documents, Walk, discover};
 use crate::locate::locate;
 use crate::memory::{cores, default_limit};
 use crate::patience::{Interrupt, Patience};
+use crate::pending::Pending;
 
 /// What absent chunks mean where the fill value cannot be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,6 +89,12 @@ impl Session {
         let patience = Patience::new(interrupt);
         let store = locate(path, &options, &patience)?;
         Self::open_in(store, options, &patience)
+    }
+
+    /// The same as a future; see [`Pending`].
+    pub fn open_async(path: &str, options: Options) -> Pending<Arc<Self>> {
+        let path = path.to_owned();
+        Pending::new(move |stop| Self::open_with(&path, options, Some(stop)))
     }
 
     /// Opens a store: reads its metadata and nothing else.

@@ -135,6 +135,8 @@ impl Run<'_> {
         }
         for element in &mut elements {
             waste(element);
+            let advice = plan.distance.as_ref().map(|distance| distance.advice(element));
+            element.notes.extend(advice.unwrap_or_default());
         }
         plan.elements = elements;
         plan.total();
@@ -255,6 +257,7 @@ fn array_plan(
         Ok(state)
     };
     let (mut requests, mut fetch, mut decoded, mut largest) = (0, 0, 0, 0);
+    let (mut kept, mut kept_bytes) = (0, 0);
     let items = |parts: &[Part]| parts.iter().map(|part| array.len_at(&part.at)).sum::<u64>();
     let mut stream = read.work(exec.profile());
     while let Some(work) = stream.next(&mut index)? {
@@ -263,6 +266,8 @@ fn array_plan(
             Work::Fill(_) => {}
             Work::Fetch { key, range, parts, .. } => {
                 requests += 1;
+                let before = fetch;
+                let cached = exec.io.cached(&key, &range);
                 match range {
                     ByteRange::Range(r) => {
                         fetch += r.end - r.start;
@@ -277,9 +282,15 @@ fn array_plan(
                         }
                     }
                 }
+                if cached {
+                    kept += 1;
+                    kept_bytes += fetch - before;
+                }
             }
         }
     }
+    plan.cached_requests = Amount::exact(kept);
+    plan.cached_bytes = Amount::exact(kept_bytes);
     plan.index_requests = Amount::exact(again);
     plan.requests = Amount::exact(requests + again);
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
@@ -303,7 +314,11 @@ fn lanes_plan(
         sum.index_requests += lane.index_requests;
         sum.fetch_bytes += lane.fetch_bytes;
         sum.decode_bytes += lane.decode_bytes;
+        sum.cached_requests += lane.cached_requests;
+        sum.cached_bytes += lane.cached_bytes;
     }
+    plan.cached_requests = sum.cached_requests;
+    plan.cached_bytes = sum.cached_bytes;
     plan.requests = sum.requests;
     plan.index_requests = sum.index_requests;
     plan.fetch_bytes = sum.fetch_bytes;
