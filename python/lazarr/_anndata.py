@@ -8,9 +8,10 @@ import numpy as np
 
 from . import _convert, _html, _index, _lazarr, _refs, _repr, _to_dask
 from ._context import call, note_plan
-from ._element import Lazy, Store, wrap
+from ._element import Lazy
 from ._errors import KeyNotFoundError, inside, misaligned, type_error
 from ._frame import Column, DataFrame, removes_unused, trim_frame
+from ._kinds import wrap
 from ._limits import parse_size
 from ._mapping import Mapping, Raw, raw_parts
 from ._plan import Plan
@@ -18,6 +19,8 @@ from ._vectors import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from ._store import Store
 
 __all__ = ["AnnData"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from . import _convert, _index, _lazarr
 from ._column import Categories, Text, literal
 from ._context import call
-from ._element import Element, Store
+from ._element import Element
 from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
 from ._verbs import ColumnVerbs, TableVerbs
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ._lazarr import Predicate
+    from ._store import Store
 
 __all__ = ["Column", "DataFrame"]
 

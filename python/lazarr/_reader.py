@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _convert, _lazarr
 from ._context import call, call_of_task
-from ._element import Store
 from ._errors import inside
+from ._store import Store
 
 if TYPE_CHECKING:
     from ._bridge import Bridged

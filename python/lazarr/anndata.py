@@ -16,10 +16,11 @@ import lazarr
 
 from . import _convert
 from ._anndata import AnnData
-from ._element import DenseElement, Element, SparseElement, StringsElement, dask_module
+from ._element import Element, dask_module
 from ._errors import type_error
 from ._frame import DataFrame
 from ._mapping import Mapping, Raw
+from ._matrix import DenseElement, SparseElement, StringsElement
 from ._namespace import register
 
 if TYPE_CHECKING:
