@@ -30,9 +30,9 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "anndata.md"
 ELEMENTS = [f"tests/test_io_{name}.py" for name in ("elementwise", "backwards_compat", "dispatched")]
 GROUPS = [
-    (["tests/lazy/test_read.py", "tests/lazy/test_write.py"], ""),
+    (["tests/lazy/test_read.py", "tests/lazy/test_write.py", "tests/lazy/test_concat.py"], "not h5ad"),
     (ELEMENTS, "not h5"),
-    (["tests/test_readwrite.py"], "zarr"),
+    (["tests/test_readwrite.py", "tests/test_views.py"], "zarr or view"),
 ]
 REPORT = "LAZARR_SUITE_REPORT"
 
@@ -64,11 +64,11 @@ def _patched() -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
     import anndata as ad
     import anndata.experimental as experimental
 
-    import lazarr as lz
     import lazarr.anndata as readers
 
-    yield "read_zarr", ad.io.read_zarr, lambda target: lz.open(target).to_memory()
-    yield "read_lazy", experimental.read_lazy, readers.read_lazy
+    yield "read_zarr", ad.io.read_zarr, readers.read_zarr
+    lazy = functools.partial(readers.read_lazy, obs="xarray")
+    yield "read_lazy", experimental.read_lazy, lazy
     yield "read_elem", ad.io.read_elem, readers.read_elem
     yield "read_elem_lazy", experimental.read_elem_lazy, readers.read_elem_lazy
 
