@@ -9,6 +9,7 @@ from ._context import call, note_plan
 from ._errors import index_error, inside, missing_package, type_error
 from ._limits import parse_size
 from ._plan import Plan
+from ._progress import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +185,15 @@ class Element(Lazy):
         return dask_module().to_dask(self, size, rows)
 
     def _collect(self) -> Any:
-        return self._native.collect(*call())
+        with self._watched():
+            return self._native.collect(*call())
+
+    def _watched(self, plan: Any = None) -> Any:
+        """Says how far a long read of it is."""
+        limits = call()
+        plan = self._native.plan if plan is None else plan
+        meter = limits[2] or self._store.session.meter
+        return watched(self.path, meter, lambda: Plan(*plan(False, *limits)).chunks.value)
 
     def to_memory(self) -> Any:
         """Reads it."""

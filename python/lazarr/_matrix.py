@@ -10,6 +10,7 @@ from . import _convert, _index, _lazarr
 from ._context import call, note_plan
 from ._element import Element
 from ._errors import index_error, inside, type_error
+from ._limits import parse_size
 from ._plan import Plan
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ._store import Store
 
 __all__ = ["DenseElement", "SparseElement", "StringsElement"]
+
+
+def _size(value: int | str | None) -> int | None:
+    return None if value is None else parse_size(value, "bytes")
 
 
 class _Turnable(Element):
@@ -108,8 +113,9 @@ class _Turnable(Element):
         if isinstance(ddof, bool) or not _index.is_integer(ddof) or ddof < 0:
             msg = f"ddof is an integer from 0 on, not {ddof!r}"
             raise type_error(msg)
-        with inside(self.path):
-            mean, var = self._native.mean_var(self._stored_axis(axis), ddof, *call())
+        stored = self._stored_axis(axis)
+        with inside(self.path), self._watched(lambda *limits: self._native.plan_mean_var(stored, *limits)):
+            mean, var = self._native.mean_var(stored, ddof, *call())
         return _convert.array(mean), _convert.array(var)
 
     def _stored_axis(self, axis: int) -> int:
@@ -146,7 +152,7 @@ class DenseElement(_Turnable):
         self,
         rows: int | None = None,
         *,
-        bytes: int | None = None,  # noqa: A002 - what it counts
+        bytes: int | str | None = None,  # noqa: A002 - what it counts
     ) -> Iterator[tuple[int, int, Any]]:
         """Reads it in blocks of rows, in order.
 
@@ -155,7 +161,7 @@ class DenseElement(_Turnable):
         rows
             Rows in a block, at most.
         bytes
-            Bytes of a block, at most. Without either, blocks fit well into the memory limit.
+            Bytes of a block (or ``"64MB"``), at most. Without either, blocks fit well into the memory limit.
 
         Yields
         ------
@@ -165,7 +171,7 @@ class DenseElement(_Turnable):
         if self._transposed:
             msg = "a transposed array is not read in blocks of rows: x.T.iter_rows() gives its columns"
             raise type_error(msg)
-        for start, stop, value in self._native.stream(rows, bytes, *call()):
+        for start, stop, value in self._native.stream(rows, _size(bytes), *call()):
             yield start, stop, _convert.array(value)
 
 
@@ -201,7 +207,7 @@ class SparseElement(_Turnable):
         self,
         rows: int | None = None,
         *,
-        bytes: int | None = None,  # noqa: A002 - what it counts
+        bytes: int | str | None = None,  # noqa: A002 - what it counts
     ) -> Iterator[tuple[int, int, Any]]:
         """Reads it in blocks of rows, in order.
 
@@ -210,7 +216,7 @@ class SparseElement(_Turnable):
         rows
             Rows in a block, at most.
         bytes
-            Bytes of a block, at most. Without either, blocks fit well into the memory limit.
+            Bytes of a block (or ``"64MB"``), at most. Without either, blocks fit well into the memory limit.
 
         Yields
         ------
@@ -220,7 +226,7 @@ class SparseElement(_Turnable):
         if self._transposed:
             msg = "a transposed matrix is not read in blocks of rows: x.T.iter_rows() gives its columns"
             raise type_error(msg)
-        for start, stop, value in self._native.stream(rows, bytes, *call()):
+        for start, stop, value in self._native.stream(rows, _size(bytes), *call()):
             yield start, stop, _convert.sparse(value, as_array=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:

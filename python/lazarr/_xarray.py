@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 from . import _convert, _to_dask
+from ._column import removes_unused
 from ._element import Element, dask_module
-from ._frame import Column, DataFrame, removes_unused
+from ._frame import Column, DataFrame
 from ._mapping import Mapping
 from ._matrix import DenseElement, SparseElement, StringsElement
 
