@@ -41,6 +41,7 @@ nb_output_stderr = "remove"
 nb_mime_priority_overrides = [("*", "text/html", 0)]
 
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": True}
