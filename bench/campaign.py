@@ -114,6 +114,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         ("bench/memory.py", "streams"),
         recorded=True,
     ),
+    "cluster": Campaign(
+        "from counts to components on a Dask cluster of two processes, 200,000 cells, beside read_lazy",
+        8,
+        ("bench/cluster.py",),
+        recorded=True,
+    ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
         "lazarr beside its peers on 200,000 cells; all layouts",

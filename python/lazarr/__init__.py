@@ -27,17 +27,7 @@ from ._context import (
     parse_threads,
     storage_words,
 )
-from ._element import (
-    AwkwardElement,
-    BrokenElement,
-    DenseElement,
-    Element,
-    ScalarElement,
-    SparseElement,
-    Store,
-    StringsElement,
-    wrap,
-)
+from ._element import Element
 from ._errors import (
     InternalError,
     InvalidStoreError,
@@ -53,10 +43,13 @@ from ._errors import (
     explain,
 )
 from ._frame import Column, DataFrame
+from ._kinds import AwkwardElement, BrokenElement, ScalarElement, wrap
 from ._lazarr import Predicate, __version__
 from ._limits import Limits
 from ._mapping import Mapping, Raw
+from ._matrix import DenseElement, SparseElement, StringsElement
 from ._plan import Amount, Plan
+from ._store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,9 +9,9 @@ import numpy as np
 
 from . import _convert, _index, _lazarr
 from ._async import AsyncColumns
-from ._column import Categories, Text, literal
+from ._column import Categories, Text, literal, removes_unused
 from ._context import call
-from ._element import Element, Store
+from ._element import Element
 from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
 from ._verbs import ColumnVerbs, TableVerbs
@@ -20,16 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ._lazarr import Predicate
+    from ._store import Store
 
 __all__ = ["Column", "DataFrame"]
-
-
-def removes_unused() -> bool:
-    """What anndata is set to do with categories that no row of a view has."""
-    import sys
-
-    ad = sys.modules.get("anndata")
-    return bool(ad.settings.remove_unused_categories) if ad is not None else True
 
 
 def trim_frame(df: Any) -> None:

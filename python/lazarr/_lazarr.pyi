@@ -126,6 +126,7 @@ class Session:
     def root(self) -> Lazy: ...
     def lazy(self, path: str) -> Lazy: ...
     def anndata(self, path: str) -> LazyAnnData: ...
+    def stored(self, path: str, most: int) -> int | None: ...
     def clear_caches(self) -> None: ...
 
 @final
@@ -221,6 +222,10 @@ class Lazy:
         self, axis: int, ddof: int, memory_limit: int | None, threads: int | None, meter: Meter | None
     ) -> tuple[Any, Any]:
         """Two float64 arrays."""
+    def value_counts(
+        self, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[Any, list[int], int, int]:
+        """Values, how often each occurs, rows without a value, rows."""
     def stream(
         self,
         rows: int | None,

@@ -104,6 +104,13 @@ class Plan:
         """The most memory at once, the result included."""
         return self._amount("peak_bytes")
 
+    def noted(self, note: str) -> Plan:
+        """The same with a note on its first element."""
+        data = self.to_dict()
+        if data["elements"]:
+            data["elements"][0].setdefault("notes", []).append(note)
+        return Plan(f"{self!s}\n    note: {note}", json.dumps(data), self._picture)
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain dicts and lists."""
         data: dict[str, Any] = json.loads(self.json)
