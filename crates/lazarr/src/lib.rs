@@ -35,6 +35,7 @@ mod session;
 mod state;
 mod stream;
 mod value;
+pub mod write;
 
 pub use axis::{Axis, AxisView, Step};
 pub use buffer::Buffer;
