@@ -53,9 +53,11 @@ from ._errors import (
 )
 from ._frame import Column, DataFrame
 from ._lazarr import Predicate, __version__
+from ._layout import Layout
 from ._limits import Limits
 from ._mapping import Mapping, Raw
 from ._plan import Amount, Plan
+from ._write import Written, repair, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +77,7 @@ __all__ = [
     "KeyNotFoundError",
     "KindError",
     "LazarrError",
+    "Layout",
     "Limits",
     "Mapping",
     "Measurement",
@@ -91,11 +94,14 @@ __all__ = [
     "StoreError",
     "StringsElement",
     "UnsupportedError",
+    "Written",
     "__version__",
     "explain",
     "measure",
     "open",
     "options",
+    "repair",
+    "write",
 ]
 
 if not _lazarr.OPTIMISED:

@@ -45,8 +45,10 @@ fn dtype(given: &Bound<'_, PyAny>) -> PyResult<DataType> {
 
 impl Shared {
     fn buffer(&self, array: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-        with_items::<u8, _>(array, "|u1", |bytes| Buffer::copy_of(bytes, &self.budget, "a block that is written"))?
-            .or_raise()
+        with_items::<u8, _>(array, "|u1", |bytes| {
+            Buffer::copy_of(bytes, &self.budget, "a block that is written")
+        })?
+        .or_raise()
     }
 
     fn dense(&self, given: &Bound<'_, PyAny>) -> PyResult<Dense> {
@@ -83,7 +85,8 @@ impl Shared {
         let kind: String = get(0)?.extract()?;
         Ok(match kind.as_str() {
             "dense" => {
-                let (dtype, shape, data) = (dtype(&get(1)?)?, get(2)?.extract::<Vec<u64>>()?, self.buffer(&get(3)?)?);
+                let (dtype, shape, data) =
+                    (dtype(&get(1)?)?, get(2)?.extract::<Vec<u64>>()?, self.buffer(&get(3)?)?);
                 let items = shape.iter().try_fold(1u64, |n, &m| n.checked_mul(m));
                 let bytes = items.zip(dtype.item_size()).and_then(|(n, size)| n.checked_mul(size as u64));
                 if bytes != Some(data.len() as u64) {
@@ -96,7 +99,8 @@ impl Shared {
                 let format =
                     if get(1)?.extract::<String>()? == "csc" { SparseFormat::Csc } else { SparseFormat::Csr };
                 let (shape, index_width): ([u64; 2], u8) = (get(2)?.extract()?, get(4)?.extract()?);
-                let (data, indices, indptr) = (self.buffer(&get(5)?)?, self.buffer(&get(6)?)?, self.buffer(&get(7)?)?);
+                let (data, indices, indptr) =
+                    (self.buffer(&get(5)?)?, self.buffer(&get(6)?)?, self.buffer(&get(7)?)?);
                 let dtype = dtype(&get(3)?)?;
                 let (item, width) = (dtype.item_size().unwrap_or(1), usize::from(index_width));
                 let stored = indices.len() / width.max(1);
@@ -246,7 +250,13 @@ pub(crate) fn write(
         }
     };
     let written = run(py, &limits, |call| {
-        let options = WriteOptions { layout, overwrite, no_sync: !sync, progress: Some(&tell), ..WriteOptions::default() };
+        let options = WriteOptions {
+            layout,
+            overwrite,
+            no_sync: !sync,
+            progress: Some(&tell),
+            ..WriteOptions::default()
+        };
         lazarr::write::write(source, &path, &options, call)
     });
     // What a callback raised says more.

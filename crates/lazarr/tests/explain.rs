@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use common::{adata, index, open};
 use lazarr::format::DataType;
+use lazarr::format::encode::Layout as Layout3;
 use lazarr::format::metadata::Limits;
 use lazarr::plan::expr::{CmpOp, ColumnRef, Expr, Literal};
 use lazarr::store::{Audit, ByteRange, Io, MemoryStore, StoreOptions, ZipLimits, ZipStore};
-use lazarr::format::encode::Layout as Layout3;
 use lazarr::write::{Source, WriteOptions, write};
 use lazarr::{Call, Code, Error, Kind, Lazy, Options, Session, Step};
 use lazarr_testkit::{Array, Codec, Fault, Items, Layout, Sample, Server, Spec, Wrapped, Zip};
@@ -174,7 +174,9 @@ fn writing(code: Code) -> Error {
 fn without(e: &Error, root: &str) -> Error {
     let message = e.message().replace(root, "");
     let message = match message.find(".lazarr-") {
-        Some(at) if message.len() > at + 24 => format!("{}{}{}", &message[..at + 8], "5f0c", &message[at + 24..]),
+        Some(at) if message.len() > at + 24 => {
+            format!("{}{}{}", &message[..at + 8], "5f0c", &message[at + 24..])
+        }
         _ => message,
     };
     let mut out = Error::new(e.code(), message);
@@ -306,9 +308,12 @@ fn make(code: Code) -> Error {
             let io = Io::new(Arc::new(plain().writer.store())).with_audit(Arc::new(Audit::default()));
             io.get("X/data/c/0", &ByteRange::All, &mut |_| Ok(()), &mut Vec::new()).unwrap_err()
         }
-        Code::StoreExists | Code::Locked | Code::NoSpace | Code::WriteIo | Code::Layout | Code::NotWritten => {
-            writing(code)
-        }
+        Code::StoreExists
+        | Code::Locked
+        | Code::NoSpace
+        | Code::WriteIo
+        | Code::Layout
+        | Code::NotWritten => writing(code),
         Code::Internal => {
             let session = open(Arc::new(plain().writer.store()), false, 1);
             let arrays = session.element("obsm/X_pca").unwrap().arrays();

@@ -137,9 +137,8 @@ impl Codecs {
         let mut out = Vec::new();
         match &self.compressor {
             Compressor::None => {}
-            Compressor::Zstd { level } => out.push(
-                json!({"name": "zstd", "configuration": {"level": level, "checksum": self.checksum}}),
-            ),
+            Compressor::Zstd { level } => out
+                .push(json!({"name": "zstd", "configuration": {"level": level, "checksum": self.checksum}})),
             Compressor::Gzip { level } => {
                 out.push(json!({"name": "gzip", "configuration": {"level": level}}));
             }
@@ -221,9 +220,7 @@ impl Encoder {
                     }
                 };
                 let mut out = Vec::with_capacity(zstd_safe::compress_bound(raw.len()));
-                context
-                    .compress2(&mut out, raw)
-                    .map_err(|e| fails("zstd", zstd_safe::get_error_name(e)))?;
+                context.compress2(&mut out, raw).map_err(|e| fails("zstd", zstd_safe::get_error_name(e)))?;
                 out
             }
             Compressor::Gzip { level } => {
@@ -233,9 +230,8 @@ impl Encoder {
                     )
                 });
                 let mut out = vec![0; compressor.gzip_compress_bound(raw.len())];
-                let n = compressor
-                    .gzip_compress(raw, &mut out)
-                    .map_err(|e| fails("gzip", &format!("{e:?}")))?;
+                let n =
+                    compressor.gzip_compress(raw, &mut out).map_err(|e| fails("gzip", &format!("{e:?}")))?;
                 out.truncate(n);
                 out
             }

@@ -199,10 +199,13 @@ impl Layout {
         };
         let rank = facts.shape.len();
         let misfit = |what: &str, n: usize| {
-            Error::new(Code::Layout, format!("the {what} of the layout has another number of axes than the array"))
-                .element(path)
-                .expected(format!("{rank}"))
-                .found(format!("{n}"))
+            Error::new(
+                Code::Layout,
+                format!("the {what} of the layout has another number of axes than the array"),
+            )
+            .element(path)
+            .expected(format!("{rank}"))
+            .found(format!("{n}"))
         };
         let inner = shape_of(chosen.chunk.as_ref().unwrap_or(&Size::Bytes(256 << 10)), facts)
             .map_err(|n| misfit("chunk", n))?;
@@ -219,13 +222,15 @@ impl Layout {
                 let outer = shape_of(&size, facts).map_err(|n| misfit("shard", n))?;
                 let explicit = matches!(size, Size::Shape(_));
                 let whole = inner.iter().zip(facts.shape).all(|(&c, &n)| n <= c);
-                let outer = outer.iter().zip(&inner).zip(facts.shape).enumerate().map(|(k, ((&s, &c), &n))| {
-                    // The other axes whole, unless the shape was given: then shards are rows of chunks.
-                    let s = if k == 0 || explicit { s } else { n };
-                    s.min(n.max(1)).max(1).div_ceil(c).saturating_mul(c)
-                });
+                let outer =
+                    outer.iter().zip(&inner).zip(facts.shape).enumerate().map(|(k, ((&s, &c), &n))| {
+                        // The other axes whole, unless the shape was given: then shards are rows of chunks.
+                        let s = if k == 0 || explicit { s } else { n };
+                        s.min(n.max(1)).max(1).div_ceil(c).saturating_mul(c)
+                    });
                 let mut outer: Vec<u64> = outer.collect();
-                let per: u64 = outer.iter().zip(&inner).skip(1).fold(1, |n, (&s, &c)| n.saturating_mul(s / c));
+                let per: u64 =
+                    outer.iter().zip(&inner).skip(1).fold(1, |n, (&s, &c)| n.saturating_mul(s / c));
                 outer[0] = outer[0].min(inner[0].saturating_mul((MOST_INNER / per).max(1)));
                 // One chunk needs no index.
                 (!whole && outer != inner).then_some(outer)

@@ -59,7 +59,8 @@ impl Nodes {
                 out.push((key(".zattrs"), text(&attributes)));
                 out.push((key(name), text(&document)));
                 if path.is_empty() && name == ".zgroup" {
-                    let all = json!({"zarr_consolidated_format": 1, "metadata": std::mem::take(&mut metadata)});
+                    let all =
+                        json!({"zarr_consolidated_format": 1, "metadata": std::mem::take(&mut metadata)});
                     out.push((".zmetadata".to_owned(), text(&all)));
                 }
                 continue;

@@ -84,7 +84,8 @@ impl ArraySpec {
             DataType::Bytes => json!([{"id": "vlen-bytes"}]),
             _ => Value::Null,
         };
-        let fill = if self.shape.is_empty() && !self.dtype.is_vlen() { Value::Null } else { fill_v2(&self.dtype) };
+        let fill =
+            if self.shape.is_empty() && !self.dtype.is_vlen() { Value::Null } else { fill_v2(&self.dtype) };
         json!({
             "zarr_format": 2, "shape": self.shape, "chunks": self.inner, "dtype": name_v2(&self.dtype),
             "compressor": self.codecs.v2(), "fill_value": fill, "order": "C", "filters": filters,
@@ -98,7 +99,9 @@ fn name_v3(dtype: &DataType) -> Value {
     match dtype {
         DataType::DateTime(unit) => time("numpy.datetime64", unit),
         DataType::TimeDelta(unit) => time("numpy.timedelta64", unit),
-        DataType::FixedBytes(n) => json!({"name": "null_terminated_bytes", "configuration": {"length_bytes": n}}),
+        DataType::FixedBytes(n) => {
+            json!({"name": "null_terminated_bytes", "configuration": {"length_bytes": n}})
+        }
         DataType::Raw(n) => json!({"name": "raw_bytes", "configuration": {"length_bytes": n}}),
         DataType::FixedUtf32(n) => {
             json!({"name": "fixed_length_utf32", "configuration": {"length_bytes": 4 * n}})

@@ -4,15 +4,28 @@
 use proptest::prelude::*;
 use serde_json::Map;
 
-use super::{ArraySpec, Codecs, Compressor, Encoder, Facts, Layout, Nodes, PRESETS, Role, ShardBuilder, vlen};
+use super::{
+    ArraySpec, Codecs, Compressor, Encoder, Facts, Layout, Nodes, PRESETS, Role, ShardBuilder, vlen,
+};
 use crate::codec::Scratch;
 use crate::metadata::{Hierarchy, Limits, Node, parse_json};
 use crate::shard::ShardIndex;
 use crate::{ArrayRef, Code, DataType, Field};
 
 const CODECS: [&str; 13] = [
-    "none", "zstd", "zstd:9", "gzip", "gzip:9", "lz4", "blosc-lz4hc", "blosc-zstd:1", "blosc-zlib", "blosc-snappy",
-    "blosc-blosclz:9", "blosc-lz4+bitshuffle", "blosc-zstd+noshuffle",
+    "none",
+    "zstd",
+    "zstd:9",
+    "gzip",
+    "gzip:9",
+    "lz4",
+    "blosc-lz4hc",
+    "blosc-zstd:1",
+    "blosc-zlib",
+    "blosc-snappy",
+    "blosc-blosclz:9",
+    "blosc-lz4+bitshuffle",
+    "blosc-zstd+noshuffle",
 ];
 
 fn spec(codec: &str, checksum: bool, dtype: DataType) -> ArraySpec {
@@ -47,7 +60,8 @@ fn read_back(spec: &ArraySpec, zarr_format: u8) -> ArrayRef {
 }
 
 fn dtypes() -> Vec<DataType> {
-    let names = ["|b1", "|i1", "<i8", "<u2", "<f2", "<f4", "<c16", "<M8[ns]", "<m8[10s]", "|S3", "<U2", "|V5"];
+    let names =
+        ["|b1", "|i1", "<i8", "<u2", "<f2", "<f4", "<c16", "<M8[ns]", "<m8[10s]", "|S3", "<U2", "|V5"];
     let mut all: Vec<_> = names.iter().map(|text| DataType::from_numpy_str(text).unwrap().0).collect();
     all.push(DataType::Struct(vec![
         Field { name: "a".into(), dtype: DataType::Float(4), offset: 0 },
@@ -82,13 +96,15 @@ fn every_codec_and_type_is_read_back() {
 
 #[test]
 fn text_is_read_back() {
-    for (zarr_format, dtype) in [(2, DataType::String), (3, DataType::String), (2, DataType::Bytes), (3, DataType::Bytes)] {
+    for (zarr_format, dtype) in
+        [(2, DataType::String), (3, DataType::String), (2, DataType::Bytes), (3, DataType::Bytes)]
+    {
         let spec = spec("zstd", true, dtype);
         let array = read_back(&spec, zarr_format);
         let items: [&[u8]; 2] = ["é".as_bytes(), b""];
-        let bytes = Encoder::new(&spec.codecs, 1, zarr_format).encode(&vlen(items.into_iter(), 3).unwrap()).unwrap();
-        let found =
-            array.chain.decode_vlen(&bytes, 3, 100, &mut Scratch::default()).unwrap();
+        let bytes =
+            Encoder::new(&spec.codecs, 1, zarr_format).encode(&vlen(items.into_iter(), 3).unwrap()).unwrap();
+        let found = array.chain.decode_vlen(&bytes, 3, 100, &mut Scratch::default()).unwrap();
         assert_eq!((found.offsets, found.bytes), (vec![0, 2, 2, 2], "é".as_bytes().to_vec()));
     }
 }
@@ -144,8 +160,12 @@ fn rules_apply_in_order() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     for text in [
-        "{", r#"{"rules": [{"path": "X", "chunk": {"items": 0}}]}"#, r#"{"zarr_format": 4}"#, r#"{"rule": []}"#,
-        r#"{"rules": [{"path": "X", "codec": "zip"}]}"#, r#"{"rules": [{"path": "X", "chunk": "none"}]}"#,
+        "{",
+        r#"{"rules": [{"path": "X", "chunk": {"items": 0}}]}"#,
+        r#"{"zarr_format": 4}"#,
+        r#"{"rule": []}"#,
+        r#"{"rules": [{"path": "X", "codec": "zip"}]}"#,
+        r#"{"rules": [{"path": "X", "chunk": "none"}]}"#,
     ] {
         assert_eq!(Layout::from_json(text).unwrap_err().code(), Code::Layout, "{text}");
     }

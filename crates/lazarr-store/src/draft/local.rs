@@ -63,10 +63,13 @@ impl LocalDraft {
         check_free(&names.store, options.overwrite)?;
         let room = room(&names.folder);
         if room.is_some_and(|room| room < options.expected) {
-            return Err(Error::new(Code::NoSpace, format!("there is too little room for `{}`", names.store.display()))
-                .expected(format!("about {} bytes", options.expected))
-                .found(format!("{} bytes", room.unwrap_or(0)))
-                .help("Make room, or write to another disk"));
+            return Err(Error::new(
+                Code::NoSpace,
+                format!("there is too little room for `{}`", names.store.display()),
+            )
+            .expected(format!("about {} bytes", options.expected))
+            .found(format!("{} bytes", room.unwrap_or(0)))
+            .help("Make room, or write to another disk"));
         }
         let root = names.draft(RandomState::new().hash_one(std::process::id()));
         fault.run(Op::MakeDir, &root, || fs::create_dir(&root))?;
@@ -104,7 +107,10 @@ fn check_free(store: &Path, overwrite: bool) -> Result<()> {
         Error::new(Code::StoreExists, format!("`{}` {what}", store.display())).help(help)
     };
     if !overwrite {
-        return Err(error("is there already", "Write to another path, or replace it with overwrite=True (--force)"));
+        return Err(error(
+            "is there already",
+            "Write to another path, or replace it with overwrite=True (--force)",
+        ));
     }
     // What is replaced is a store, or an empty folder: never somebody's home.
     let known = ["zarr.json", ".zgroup", ".zarray", ".zattrs"];
@@ -240,8 +246,12 @@ impl Names {
         let absolute = std::path::absolute(path).map_err(|e| write_error(Op::Create, path, e))?;
         // A link to a store is written where it leads to.
         let absolute = fs::canonicalize(&absolute).unwrap_or(absolute);
-        let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name().and_then(|n| n.to_str())) else {
-            return Err(Error::new(Code::StoreUrl, format!("`{}` cannot be the name of a store", path.display())));
+        let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name().and_then(|n| n.to_str()))
+        else {
+            return Err(Error::new(
+                Code::StoreUrl,
+                format!("`{}` cannot be the name of a store", path.display()),
+            ));
         };
         Ok(Self { folder: folder.to_owned(), name: name.to_owned(), store: absolute.clone() })
     }

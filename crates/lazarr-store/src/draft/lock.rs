@@ -44,7 +44,10 @@ impl Lock {
     /// Whether somebody holds it.
     pub(super) fn is_held(path: &Path) -> bool {
         File::open(path).is_ok_and(|file| {
-            matches!(flock(&file, FlockOperation::NonBlockingLockExclusive), Err(rustix::io::Errno::WOULDBLOCK))
+            matches!(
+                flock(&file, FlockOperation::NonBlockingLockExclusive),
+                Err(rustix::io::Errno::WOULDBLOCK)
+            )
         })
     }
 }

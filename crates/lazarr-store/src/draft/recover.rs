@@ -61,7 +61,9 @@ impl Names {
         let mut found: Vec<_> = entries
             .filter(|e| {
                 e.file_name().to_str().and_then(|n| n.strip_prefix(&prefix)).is_some_and(|rest| {
-                    rest == "old" || rest == "journal" || (rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+                    rest == "old"
+                        || rest == "journal"
+                        || (rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
                 })
             })
             .map(|e| e.path())

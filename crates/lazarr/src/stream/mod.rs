@@ -74,7 +74,8 @@ impl Lazy {
         if rows == Some(0) || bytes == Some(0) {
             return Err(Error::new(Code::IndexKind, "a block has at least one row and one byte"));
         }
-        let Some(axis) = self.axes().get(along).filter(|_| !self.dropped().get(along).copied().unwrap_or(true))
+        let Some(axis) =
+            self.axes().get(along).filter(|_| !self.dropped().get(along).copied().unwrap_or(true))
         else {
             return Err(
                 Error::new(Code::Operation, "this element has no rows").element(&*self.element().path)

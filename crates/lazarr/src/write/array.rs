@@ -60,7 +60,9 @@ impl<'j> ArrayOut<'j> {
             // Rows of text stay whole.
             let (inner, shard) = (&mut spec.inner, &mut spec.shard);
             inner.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1));
-            shard.iter_mut().for_each(|s| s.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1)));
+            shard
+                .iter_mut()
+                .for_each(|s| s.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1)));
         }
         let encoders = (0..job.threads)
             .map(|_| Encoder::new(&spec.codecs, item.unwrap_or(1), job.zarr_format()))
@@ -81,7 +83,11 @@ impl<'j> ArrayOut<'j> {
 
     /// A scalar: one item, or one text.
     pub(super) fn scalar(job: &Job<'_>, spec: ArraySpec, bytes: &[u8]) -> Result<()> {
-        let raw = if spec.dtype.is_vlen() { Cow::Owned(vlen(std::iter::once(bytes), 1)?) } else { Cow::Borrowed(bytes) };
+        let raw = if spec.dtype.is_vlen() {
+            Cow::Owned(vlen(std::iter::once(bytes), 1)?)
+        } else {
+            Cow::Borrowed(bytes)
+        };
         let item = spec.dtype.item_size().unwrap_or(1);
         let encoded = Encoder::new(&spec.codecs, item, job.zarr_format()).encode(&raw)?;
         job.draft.put(&spec.key(&[], job.zarr_format()), &encoded)?;
@@ -183,7 +189,8 @@ impl<'j> ArrayOut<'j> {
         let cut = Strip::new(&self.spec, item);
         let chunk_bytes = (cut.chunk_items * item) as u64;
         let (all, per) = (bytes.len() / strip * cut.chunks, cut.chunks);
-        let batch = usize::try_from(self.job.batch_bytes() / chunk_bytes.max(1)).unwrap_or(1).max(self.job.threads);
+        let batch =
+            usize::try_from(self.job.batch_bytes() / chunk_bytes.max(1)).unwrap_or(1).max(self.job.threads);
         let mut from = 0;
         while from < all {
             self.job.poll()?;

@@ -94,13 +94,7 @@ fn refused(from: &DataType, to: &DataType, item: Option<usize>) -> Error {
 }
 
 /// Indices of 4 or 8 bytes (signed, of the engine's making), raised by `base`, as integers of another width.
-pub(super) fn indices(
-    items: &[u8],
-    width: u8,
-    base: u64,
-    to: &DataType,
-    budget: &Budget,
-) -> Result<Buffer> {
+pub(super) fn indices(items: &[u8], width: u8, base: u64, to: &DataType, budget: &Budget) -> Result<Buffer> {
     let size = to.item_size().unwrap_or(8);
     let count = items.len() / usize::from(width.max(1));
     let mut out = Buffer::zeroed((count * size) as u64, budget, "indices of another width")?;

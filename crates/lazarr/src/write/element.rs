@@ -24,7 +24,10 @@ fn encoding(kind: &str, version: &str, more: &[(&str, Json)]) -> Attributes {
 }
 
 fn join(path: &str, name: &str) -> Result<String> {
-    let plain = !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | "..") && !name.starts_with("__");
+    let plain = !name.is_empty()
+        && !name.contains(['/', '\0'])
+        && !matches!(name, "." | "..")
+        && !name.starts_with("__");
     let reserved = ["zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"];
     if !plain || reserved.contains(&name) {
         return Err(Error::new(Code::NotWritten, "this name cannot be that of an element in Zarr")
@@ -131,7 +134,8 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
             if job.call.skip_broken {
                 return Ok(());
             }
-            Err(not_written("the element cannot be read", "Leave it out: elements=[...], or skip_broken").source(e.again()))
+            Err(not_written("the element cannot be read", "Leave it out: elements=[...], or skip_broken")
+                .source(e.again()))
         }
         Body::AnnData(_) => children(Group::AnnData, role),
         Body::Raw(_) => children(Group::Raw, role),
@@ -148,7 +152,9 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
             }
             Ok(())
         }
-        Body::Null | Body::Scalar(_) | Body::Awkward(_) => write_value(job, path, &lazy.collect(job.call)?, role),
+        Body::Null | Body::Scalar(_) | Body::Awkward(_) => {
+            write_value(job, path, &lazy.collect(job.call)?, role)
+        }
         Body::Sparse(sparse) => {
             let major = sparse.format.major_axis();
             let mut stream = lazy.stream_along(major, job.call, None, Some(job.block_bytes()))?;
@@ -228,7 +234,8 @@ fn write_value(job: &Job<'_>, path: &str, value: &Value, role: Role) -> Result<(
             Ok(())
         }
         Value::Dense(d) if d.shape.is_empty() => {
-            let spec = spec(job, path, &d.dtype, &[], role, encoding("numeric-scalar", "0.2.0", &[]), None)?.0;
+            let spec =
+                spec(job, path, &d.dtype, &[], role, encoding("numeric-scalar", "0.2.0", &[]), None)?.0;
             ArrayOut::scalar(job, spec, d.data.as_slice())
         }
         Value::Strings(s) if s.shape().is_empty() => {
@@ -409,7 +416,8 @@ impl<'j> Out<'j> {
                 let kind = if matches!(d.dtype, DataType::Struct(_)) { "rec-array" } else { "array" };
                 let role = role_of(known.role, d.shape.len());
                 let shape = with_rows(&d.shape);
-                let out = DenseOut::open(job, path, &d.dtype, &shape, role, encoding(kind, "0.2.0", &[]), None)?;
+                let out =
+                    DenseOut::open(job, path, &d.dtype, &shape, role, encoding(kind, "0.2.0", &[]), None)?;
                 Ok(Self::Dense(out))
             }
             Value::Strings(s) if !s.shape().is_empty() => {
@@ -425,10 +433,25 @@ impl<'j> Out<'j> {
                 job.group(path, encoding("categorical", "0.2.0", &more));
                 write_value(job, &join(path, "categories")?, categories, Role::Other)?;
                 let count = rows_of(categories);
-                let width = if count <= 1 << 7 { 1 } else if count <= 1 << 15 { 2 } else if count <= 1 << 31 { 4 } else { 8 };
+                let width = if count <= 1 << 7 {
+                    1
+                } else if count <= 1 << 15 {
+                    2
+                } else if count <= 1 << 31 {
+                    4
+                } else {
+                    8
+                };
                 let path = join(path, "codes")?;
-                let (mut spec, _) =
-                    spec(job, &path, &DataType::Int(width), &with_rows(&codes.shape), Role::Column, encoding("array", "0.2.0", &[]), None)?;
+                let (mut spec, _) = spec(
+                    job,
+                    &path,
+                    &DataType::Int(width),
+                    &with_rows(&codes.shape),
+                    Role::Column,
+                    encoding("array", "0.2.0", &[]),
+                    None,
+                )?;
                 spec.dtype = DataType::Int(width);
                 let to = (codes.dtype != spec.dtype).then(|| spec.dtype.clone());
                 let array = ArrayOut::new(job, spec)?;
@@ -439,7 +462,9 @@ impl<'j> Out<'j> {
                 let (name, more) = match kind {
                     NullableKind::Integer => ("nullable-integer", None),
                     NullableKind::Boolean => ("nullable-boolean", None),
-                    NullableKind::String { nan } => ("nullable-string-array", Some(if *nan { "NaN" } else { "NA" })),
+                    NullableKind::String { nan } => {
+                        ("nullable-string-array", Some(if *nan { "NaN" } else { "NA" }))
+                    }
                 };
                 let more: Vec<_> = more.into_iter().map(|na| ("na-value", Json::from(na))).collect();
                 job.group(path, encoding(name, "0.1.0", &more));
@@ -447,10 +472,17 @@ impl<'j> Out<'j> {
                 let dtype = DataType::Bool;
                 let path = join(path, "mask")?;
                 let shape = with_rows(&mask.shape);
-                let (mut spec, _) = spec(job, &path, &dtype, &shape, Role::Column, encoding("array", "0.2.0", &[]), None)?;
+                let (mut spec, _) =
+                    spec(job, &path, &dtype, &shape, Role::Column, encoding("array", "0.2.0", &[]), None)?;
                 spec.dtype = dtype;
                 let array = ArrayOut::new(job, spec)?;
-                let mask = DenseOut { job, array, dtype: mask.dtype.clone(), rest: mask.shape[1..].to_vec(), to: None };
+                let mask = DenseOut {
+                    job,
+                    array,
+                    dtype: mask.dtype.clone(),
+                    rest: mask.shape[1..].to_vec(),
+                    to: None,
+                };
                 Ok(Self::Nullable { values: Box::new(values), mask })
             }
             _ => Err(not_written("this cannot be written in blocks of rows", "Write it whole")),
@@ -518,16 +550,19 @@ impl<'j> SparseOut<'j> {
                 (width.clone(), width)
             }
         };
-        let array = |name: &str, dtype: &DataType, role: Role, len: u64, per_row: f64| -> Result<ArrayOut<'j>> {
-            let (mut spec, _) = spec(job, &join(path, name)?, dtype, &[len], role, Map::new(), Some(per_row))?;
-            spec.dtype = dtype.clone();
-            ArrayOut::new(job, spec)
-        };
+        let array =
+            |name: &str, dtype: &DataType, role: Role, len: u64, per_row: f64| -> Result<ArrayOut<'j>> {
+                let (mut spec, _) =
+                    spec(job, &join(path, name)?, dtype, &[len], role, Map::new(), Some(per_row))?;
+                spec.dtype = dtype.clone();
+                ArrayOut::new(job, spec)
+            };
         let indices = array("indices", &index_type, Role::Indices, stored, known.per_row)?;
         let mut indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
         indptr.push(&vec![0; start_type.item_size().unwrap_or(8)])?;
         let at = join(path, "data")?;
-        let data = DenseOut::open(job, &at, &first.dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
+        let data =
+            DenseOut::open(job, &at, &first.dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
         Ok(Self {
             job,
             path: path.to_owned(),

@@ -82,7 +82,8 @@ impl<'j> Job<'j> {
     /// An array is written: its metadata, with what is known of its files.
     pub(super) fn array(&self, mut spec: ArraySpec, tally: Tally) {
         if !(spec.shape.is_empty() && tally.files == 0) {
-            let manifest = json!({"files": tally.files, "bytes": tally.bytes, "sum": format!("{:016x}", tally.sum)});
+            let manifest =
+                json!({"files": tally.files, "bytes": tally.bytes, "sum": format!("{:016x}", tally.sum)});
             spec.attributes.insert(MANIFEST.to_owned(), manifest);
         }
         let (nodes, written) = &mut *self.done();

@@ -76,11 +76,14 @@ pub fn check_manifest(io: &Io, array: &ArrayMeta, next: &mut dyn FnMut(u64) -> R
         found.add(array.keys.key(&at).as_str(), bytes.len() as u64, crc32c::crc32c(&bytes));
     }
     if found != expected {
-        return Err(Error::new(Code::ChunkChecksum, "the files of the array are not those that were written")
-            .element(&*array.path)
-            .expected(format!("{} files, {} bytes, sum {:016x}", expected.files, expected.bytes, expected.sum))
-            .found(format!("{} files, {} bytes, sum {:016x}", found.files, found.bytes, found.sum))
-            .help("The store was damaged, or changed by another program since"));
+        return Err(Error::new(
+            Code::ChunkChecksum,
+            "the files of the array are not those that were written",
+        )
+        .element(&*array.path)
+        .expected(format!("{} files, {} bytes, sum {:016x}", expected.files, expected.bytes, expected.sum))
+        .found(format!("{} files, {} bytes, sum {:016x}", found.files, found.bytes, found.sum))
+        .help("The store was damaged, or changed by another program since"));
     }
     Ok(())
 }

@@ -59,7 +59,11 @@ impl Default for WriteOptions<'_> {
     fn default() -> Self {
         Self {
             // The default preset is known.
-            layout: Layout::preset("rows", 3).unwrap_or(Layout { zarr_format: 3, indices: Default::default(), rules: Vec::new() }),
+            layout: Layout::preset("rows", 3).unwrap_or(Layout {
+                zarr_format: 3,
+                indices: Default::default(),
+                rules: Vec::new(),
+            }),
             overwrite: false,
             no_sync: false,
             progress: None,
