@@ -212,8 +212,8 @@ def run_streams(only: str) -> int:
             errors = [r["text"] for r in tight if "error" in r]
             # Rows of a csc matrix are spread over all of it: who hands them out in order, and may hold so much of them at
             # a time, must go through it so many times.
-            by_rows_of_csc = verb == "stream" and "columns" in name
-            passes = -(-whole["result"] // limit) if by_rows_of_csc else 1
+            is_spread = verb == "stream" and "columns" in name
+            passes = -(-whole["result"] // limit) if is_spread else 1
             bad = bool(errors) or grew > limit + 16 * MB or ratio > 1.5 * passes or not same
             failed += bad
             sizes = f"{limit / MB:.0f} | {grew / MB:.0f} | {passes} | {ratio:.2f}"

@@ -45,11 +45,13 @@ from ._errors import (
 from ._frame import Column, DataFrame
 from ._kinds import AwkwardElement, BrokenElement, ScalarElement, wrap
 from ._lazarr import Predicate, __version__
+from ._layout import Layout
 from ._limits import Limits
 from ._mapping import Mapping, Raw
 from ._matrix import DenseElement, SparseElement, StringsElement
 from ._plan import Amount, Plan
 from ._store import Store
+from ._write import Written, repair, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,6 +71,7 @@ __all__ = [
     "KeyNotFoundError",
     "KindError",
     "LazarrError",
+    "Layout",
     "Limits",
     "Mapping",
     "Measurement",
@@ -85,12 +88,15 @@ __all__ = [
     "StoreError",
     "StringsElement",
     "UnsupportedError",
+    "Written",
     "__version__",
     "explain",
     "measure",
     "open",
     "open_async",
     "options",
+    "repair",
+    "write",
 ]
 
 if not _lazarr.OPTIMISED:

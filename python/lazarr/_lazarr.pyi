@@ -1,7 +1,7 @@
 # ruff: noqa: A002, D400, E501, PYI021 - the contract is also its documentation
 """The native half of lazarr: bindings only. Everything here is private; the public classes are in Python."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, final
 
 from ._bridge import Bridged
@@ -20,9 +20,13 @@ __all__ = [
     "codes",
     "explain",
     "limits",
+    "preset",
+    "presets",
+    "repair",
     "reset_peak",
     "resident",
     "strings",
+    "write",
 ]
 
 __version__: str
@@ -339,3 +343,24 @@ def limits() -> list[tuple[str, int, int]]:
 
 def reset_peak() -> bool: ...
 def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes]: ...
+def write(
+    source: Any,
+    path: str,
+    layout: str,
+    overwrite: bool,
+    sync: bool,
+    progress: Callable[[str, int], object] | None,
+    memory_limit: int | None,
+    threads: int | None,
+    meter: Meter | None,
+) -> tuple[int, int, int]:
+    """Write a source to a path: files, bytes, arrays."""
+
+def preset(name: str, zarr_format: int) -> str:
+    """A preset, as the JSON of its layout."""
+
+def presets() -> list[tuple[str, str]]:
+    """The names of presets, and what each is for."""
+
+def repair(path: str, clear: bool) -> list[tuple[str, str, bool]]:
+    """What dead writers have left: store, leftover, whether it is being written now."""

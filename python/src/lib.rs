@@ -12,6 +12,7 @@ mod predicate;
 mod session;
 mod stream;
 mod value;
+mod write;
 
 use pyo3::prelude::*;
 
@@ -65,5 +66,9 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(explain, m)?)?;
     m.add_function(wrap_pyfunction!(limits, m)?)?;
     m.add_function(wrap_pyfunction!(value::strings, m)?)?;
+    m.add_function(wrap_pyfunction!(write::write, m)?)?;
+    m.add_function(wrap_pyfunction!(write::preset, m)?)?;
+    m.add_function(wrap_pyfunction!(write::presets, m)?)?;
+    m.add_function(wrap_pyfunction!(write::repair, m)?)?;
     Ok(())
 }

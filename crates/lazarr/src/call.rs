@@ -112,6 +112,7 @@ impl<'a> Run<'a> {
             absent: &self.absent,
             // Whoever takes the fill value for what is missing takes it for a whole array, too.
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
+            lenient: self.cx.lenient,
             carrying: self.carrying.as_ref(),
             budget: &self.cx.budget,
             limits: &self.session.options().limits,

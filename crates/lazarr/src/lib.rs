@@ -36,6 +36,7 @@ mod session;
 mod state;
 mod stream;
 mod value;
+pub mod write;
 
 pub use axis::{Axis, AxisView, Step};
 pub use buffer::Buffer;

@@ -152,6 +152,11 @@ impl Session {
         &self.url
     }
 
+    /// Where its bytes are.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        self.io.store()
+    }
+
     /// How the store was opened.
     pub fn options(&self) -> &Options {
         &self.options

@@ -274,6 +274,7 @@ impl Walker<'_, '_> {
         let Some(part) = slot.parts.pop_front() else { return Ok(false) };
         if slot.fill {
             reduce.absent(read, &part.at)?;
+            exec.refuse_lost(read, &part.at)?;
             exec.verify(&read.array)?;
             exec.io.meter().add_filled();
             slot.fill(read, &part.at)?;

@@ -48,6 +48,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) absent: &'a Mutex<HashSet<String>>,
     /// In a consolidated store: the arrays whose own metadata was seen, by path.
     pub(crate) verified: Option<&'a Mutex<HashSet<String>>>,
+    /// `missing="fill"`: absent chunks are the fill value, whatever is known of them.
+    pub(crate) lenient: bool,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<&'a Carrying>,
     /// Bounds on the bytes of a chunk.
@@ -208,6 +210,23 @@ impl Exec<'_> {
     pub(crate) fn knows(&self, key: &str) -> bool {
         self.indices.get(key).is_some()
             || self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// Where a chunk is absent: that the writer of the array has not said that all are stored.
+    fn refuse_lost(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let array = &read.array;
+        if self.lenient || !array.attributes.contains_key(lazarr_format::encode::MANIFEST) {
+            return Ok(());
+        }
+        Err(Error::new(Code::MissingChunk, "a chunk is missing, and all chunks of this array were written")
+            .element(&*array.path)
+            .key(array.chunk_key(&array.shard_of(at)))
+            .expected(format!("inner chunk {at:?}"))
+            .help(format!(
+                "Copy the store again, or read with missing=\"fill\". Where another program has changed the array since, take \
+                 the attribute `{}` from it",
+                lazarr_format::encode::MANIFEST
+            )))
     }
 
     /// Where a chunk is absent and may be: that consolidated metadata does not name an array which is gone, with all its
