@@ -34,6 +34,7 @@ pub struct Call<'a> {
     pub interrupt: Option<Interrupt<'a>>,
 }
 
+mod arrays;
 mod planning;
 
 /// A call under way.

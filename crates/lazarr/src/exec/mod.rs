@@ -132,7 +132,7 @@ impl Exec<'_> {
     }
 
     /// Does the same on some threads, of which the caller's is one; the first error ends it.
-    fn spread(
+    pub(crate) fn spread(
         &self,
         threads: usize,
         stop: &AtomicBool,
