@@ -185,7 +185,7 @@ fn memory_stays_within_its_limit() {
 fn a_plan_says_when_another_layout_would_serve_better() {
     let notes = |layout, words: &[(&str, &str)], axis, step| {
         // Small chunks where requests are dear, large ones where bytes are.
-        let chunks = if words.first() == Some(&("latency", "1ms")) { [4096; 3] } else { [32, 32, 16] };
+        let chunks = if words.first() == Some(&("latency", "1ms")) { [192, 192, 64] } else { [32, 32, 16] };
         let sample = Sample::new(&Spec { layout, chunks, ..Spec::default() });
         let server = Server::new(&sample.writer.values());
         let words: Vec<_> = PATIENT.iter().chain(words).copied().collect();
