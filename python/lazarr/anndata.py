@@ -181,7 +181,8 @@ def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kw
     elem
         A path (``"atlas.zarr/X"``), a group or an array of zarr, or a lazy element.
     chunks
-        The shape of a block; -1 or None is the length of the axis. Default: blocks of rows by their bytes.
+        The shape of a block; -1 or None is the length of the axis. Default: blocks of rows by their bytes; of
+        a dense array whose stored chunks are narrower, these.
     kwargs
         ``use_range_index`` of a table: do not read its names. ``chunk_bytes`` of an array.
     """
@@ -200,9 +201,15 @@ def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kw
         return _lazy_tables().lazily(lazy, use_range_index=names, chunks=chunks)
     if not isinstance(lazy, SparseElement | DenseElement) or not lazy.ndim:
         return _in_memory(lazy)
-    if chunks is None and not isinstance(lazy, StringsElement):
+    if chunks is None and not isinstance(lazy, StringsElement) and not _is_narrow(lazy):
         return lazy.to_dask(**{k: v for k, v in kwargs.items() if k == "chunk_bytes"})
     return _in_blocks(lazy, chunks)
+
+
+def _is_narrow(lazy: Element) -> bool:
+    """Whether the stored chunks of a dense array are narrower than it: anndata's blocks are these."""
+    inner = lazy.arrays[0]["inner"] if isinstance(lazy, DenseElement) else []
+    return any(size < (n or 0) for size, n in zip(inner[1:], lazy.resolve().shape[1:], strict=False))
 
 
 def _in_blocks(lazy: Element, chunks: tuple[int | None, ...] | None) -> Any:
