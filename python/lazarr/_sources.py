@@ -200,7 +200,9 @@ def _frame(frame: Any, at: str) -> Any:
 
 
 def _mapping(mapping: Any, at: str) -> Any:
-    children = [(str(k), source_of(mapping[k], f"{at}/{k}" if at else str(k))) for k in mapping]
+    # anndata lists X among the layers, under no name.
+    names = [k for k in mapping if k is not None]
+    children = [(str(k), source_of(mapping[k], f"{at}/{k}" if at else str(k))) for k in names]
     return ("group", "dict", children)
 
 
@@ -248,8 +250,8 @@ def from_blocks(blocks: Iterable[Any], at: str) -> Any:
 
     def step(_room: int) -> Any:
         for block in it:
-            # The blocks of `iter_rows` know where they begin.
-            return block_value(getattr(block, "value", block), at)
+            # The blocks of `iter_rows` say where they begin and end.
+            return block_value(block[-1] if isinstance(block, tuple) else block, at)
         return None
 
     return ("blocks", None, None, step)
