@@ -103,7 +103,8 @@ impl<'a> Source<'a> {
         let element = lazy.element();
         let (kind, children) = match &element.body {
             Body::Dict(children) => {
-                let parts = children.iter().map(|(name, _)| Ok((name.clone(), Self::Lazy(lazy.child(name)?))));
+                let parts =
+                    children.iter().map(|(name, _)| Ok((name.clone(), Self::Lazy(lazy.child(name)?))));
                 (Group::Dict, parts.collect::<Result<_>>()?)
             }
             Body::DataFrame(frame) => {
