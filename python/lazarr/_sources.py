@@ -1,8 +1,8 @@
-"""Values in memory as sources of a writing: trees of tuples that the native half takes, see `python/src/write.rs`.
+"""Values in memory as sources of a writing: trees of tuples that `python/src/write.rs` takes.
 
 - native ``Lazy`` and ``LazyAnnData``, as they are
 - ``("group", kind, [(name, source)])``, of kind ``anndata``, ``raw``, ``dict``, ``dataframe:<index>``
-- ``("blocks", rows, stored, next)``: ``next(bytes)`` gives a block of about so many bytes, None after the last
+- ``("blocks", rows, stored, next)``: ``next(bytes)`` gives a block of about so many bytes, at last None
 - ``("put", source, [(path, source)])``, ``("without", source, [path])``
 - values, as `_convert` describes them, with arrays of bytes in the place of buffers and lists of text
 
@@ -214,8 +214,8 @@ def _raw(raw: Any, at: str) -> Any:
 def _object(adata: Any, at: str) -> Any:
     inside = (lambda name: f"{at}/{name}") if at else (lambda name: name)
     children = [("obs", _frame(adata.obs, inside("obs"))), ("var", _frame(adata.var, inside("var")))]
-    for place in ("uns", "obsm", "varm", "obsp", "varp", "layers"):
-        children.append((place, _mapping(getattr(adata, place), inside(place))))
+    places = ("uns", "obsm", "varm", "obsp", "varp", "layers")
+    children += [(place, _mapping(getattr(adata, place), inside(place))) for place in places]
     if adata.X is not None:
         children.append(("X", source_of(adata.X, inside("X"))))
     if adata.raw is not None:

@@ -83,7 +83,9 @@ def test_replace_and_drop(tmp_path):
     lz.write(small(), tmp_path / "a.zarr")
     adata = lz.open(tmp_path / "a.zarr")
     new = np.ones((50, 2))
-    lz.write(adata, tmp_path / "b.zarr", replace={"obsm/X_new": new, "uns/a/b": 3}, drop=["obsm/X_pca", "obs/n"])
+    lz.write(
+        adata, tmp_path / "b.zarr", replace={"obsm/X_new": new, "uns/a/b": 3}, drop=["obsm/X_pca", "obs/n"]
+    )
     back = lz.open(tmp_path / "b.zarr").to_memory()
     assert list(back.obsm) == ["X_new"]
     assert back.uns["a"]["b"] == 3
@@ -110,12 +112,18 @@ def test_blocks_of_rows(tmp_path):
 
 
 def test_layouts_are_data(tmp_path):
-    layout = lz.Layout.preset("rows").with_rule("obsm/X_pca", chunk={"rows": 10}, codec="zstd:5", dtype="float32")
+    layout = lz.Layout.preset("rows").with_rule(
+        "obsm/X_pca", chunk={"rows": 10}, codec="zstd:5", dtype="float32"
+    )
     assert lz.Layout.from_dict(layout.to_dict()) == layout
     lz.write(small(), tmp_path / "a.zarr", layout=layout)
     pca = zarr.open(tmp_path / "a.zarr")["obsm/X_pca"]
     assert (pca.chunks, pca.dtype) == ((10, 3), np.dtype("f4"))
-    for bad in ("fast", {"rules": [{"path": "X", "chunk": {"rows": 0}}]}, {"rules": [{"path": "X", "codec": "zip"}]}):
+    for bad in (
+        "fast",
+        {"rules": [{"path": "X", "chunk": {"rows": 0}}]},
+        {"rules": [{"path": "X", "codec": "zip"}]},
+    ):
         with pytest.raises(ValueError, match="LZ0805"):
             lz.write(small(), tmp_path / "b.zarr", layout=bad)
     narrow = layout.with_rule("obs/n", dtype="int8").with_rule("obsm", dtype="int8")
