@@ -157,6 +157,7 @@ def _column(values: Any, at: str) -> Any:
     """A column of a table, an index: anything with one axis that pandas has."""
     import pandas as pd
 
+    named = isinstance(values, pd.Index)
     if isinstance(values, pd.Series | pd.Index):
         values = values.array
     if isinstance(values, pd.Categorical):
@@ -172,7 +173,8 @@ def _column(values: Any, at: str) -> Any:
         mask = np.asarray(values.isna())
         nan = values.dtype.na_value is not pd.NA
         plain = np.where(mask, "", np.asarray(values, dtype=object))
-        if nan and not mask.any():
+        # Names and categories are plain text where none is missing.
+        if nan and named and not mask.any():
             return _array(plain, at)
         return ("nullable", _array(plain, at), _array(mask, at), "string-nan" if nan else "string")
     array = np.asarray(values)

@@ -60,11 +60,11 @@ impl<'j> ArrayOut<'j> {
         let item = spec.dtype.item_size();
         if item.is_none() {
             // Rows of text stay whole.
-            let (inner, shard) = (&mut spec.inner, &mut spec.shard);
-            inner.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1));
-            shard
-                .iter_mut()
-                .for_each(|s| s.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1)));
+            for sizes in std::iter::once(&mut spec.inner).chain(&mut spec.shard) {
+                for (size, &n) in sizes.iter_mut().zip(&spec.shape).skip(1) {
+                    *size = n.max(1);
+                }
+            }
         }
         let encoders = (0..job.threads)
             .map(|_| Encoder::new(&spec.codecs, item.unwrap_or(1), job.zarr_format()))

@@ -291,7 +291,7 @@ fn write_table(job: &Job<'_>, path: &str, table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn facts<'s>(role: Role, shape: &'s [u64], item: usize) -> Facts<'s> {
+fn facts(role: Role, shape: &[u64], item: usize) -> Facts<'_> {
     Facts { role, shape, item, per_row: 1.0 }
 }
 
