@@ -44,8 +44,8 @@ from ._errors import (
 )
 from ._frame import Column, DataFrame
 from ._kinds import AwkwardElement, BrokenElement, ScalarElement, wrap
-from ._lazarr import Predicate, __version__
 from ._layout import Layout
+from ._lazarr import Predicate, __version__
 from ._limits import Limits
 from ._mapping import Mapping, Raw
 from ._matrix import DenseElement, SparseElement, StringsElement
@@ -70,8 +70,8 @@ __all__ = [
     "InvalidStoreError",
     "KeyNotFoundError",
     "KindError",
-    "LazarrError",
     "Layout",
+    "LazarrError",
     "Limits",
     "Mapping",
     "Measurement",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from . import _lazarr
 
@@ -23,8 +23,9 @@ class Layout:
         ``**`` any path; what is in a path is meant, too), and of these what is to hold there: ``chunk`` and
         ``shard`` (``{"items": n}``, ``{"rows": n}``, ``{"bytes": n}``, ``{"shape": [...]}``, ``"whole"``; a
         shard also ``"none"``), ``codec`` (``"lz4"``, ``"zstd:9"``, ``"blosc-zstd:5+bitshuffle"``,
-        ``"gzip"``, ``"none"``), ``checksum``, ``dtype``, and ``role`` (``"data"``, ``"indices"``, ``"indptr"``,
-        ``"column"``, ``"dense"``, ``"other"``), which narrows the rule to arrays of one purpose.
+        ``"gzip"``, ``"none"``), ``checksum``, ``dtype``, and ``role`` (``"data"``, ``"indices"``,
+        ``"indptr"``, ``"column"``, ``"dense"``,
+        ``"other"``), which narrows the rule to arrays of one purpose.
         Rows of a sparse matrix are as many stored values as these have on the average.
     zarr_format
         3, or 2, which has no shards.
@@ -38,7 +39,7 @@ class Layout:
     ... )
     """
 
-    PRESETS = dict(_lazarr.presets())
+    PRESETS: ClassVar[dict[str, str]] = dict(_lazarr.presets())
     """The names of the presets, and what each is for."""
 
     __slots__ = ("indices", "rules", "zarr_format")

@@ -1,8 +1,8 @@
-"""Values in memory as sources of a writing: trees of tuples that the native half takes, see `python/src/write.rs`.
+"""Values in memory as sources of a writing: trees of tuples that `python/src/write.rs` takes.
 
 - native ``Lazy`` and ``LazyAnnData``, as they are
 - ``("group", kind, [(name, source)])``, of kind ``anndata``, ``raw``, ``dict``, ``dataframe:<index>``
-- ``("blocks", rows, stored, next)``: ``next(bytes)`` gives a block of about so many bytes, None after the last
+- ``("blocks", rows, stored, next)``: ``next(bytes)`` gives a block of about so many bytes, at last None
 - ``("put", source, [(path, source)])``, ``("without", source, [path])``
 - values, as `_convert` describes them, with arrays of bytes in the place of buffers and lists of text
 
@@ -157,6 +157,7 @@ def _column(values: Any, at: str) -> Any:
     """A column of a table, an index: anything with one axis that pandas has."""
     import pandas as pd
 
+    named = isinstance(values, pd.Index)
     if isinstance(values, pd.Series | pd.Index):
         values = values.array
     if isinstance(values, pd.Categorical):
@@ -172,7 +173,8 @@ def _column(values: Any, at: str) -> Any:
         mask = np.asarray(values.isna())
         nan = values.dtype.na_value is not pd.NA
         plain = np.where(mask, "", np.asarray(values, dtype=object))
-        if nan and not mask.any():
+        # Names and categories are plain text where none is missing.
+        if nan and named and not mask.any():
             return _array(plain, at)
         return ("nullable", _array(plain, at), _array(mask, at), "string-nan" if nan else "string")
     array = np.asarray(values)
@@ -200,7 +202,9 @@ def _frame(frame: Any, at: str) -> Any:
 
 
 def _mapping(mapping: Any, at: str) -> Any:
-    children = [(str(k), source_of(mapping[k], f"{at}/{k}" if at else str(k))) for k in mapping]
+    # anndata lists X among the layers, under no name.
+    names = [k for k in mapping if k is not None]
+    children = [(str(k), source_of(mapping[k], f"{at}/{k}" if at else str(k))) for k in names]
     return ("group", "dict", children)
 
 
@@ -212,8 +216,8 @@ def _raw(raw: Any, at: str) -> Any:
 def _object(adata: Any, at: str) -> Any:
     inside = (lambda name: f"{at}/{name}") if at else (lambda name: name)
     children = [("obs", _frame(adata.obs, inside("obs"))), ("var", _frame(adata.var, inside("var")))]
-    for place in ("uns", "obsm", "varm", "obsp", "varp", "layers"):
-        children.append((place, _mapping(getattr(adata, place), inside(place))))
+    places = ("uns", "obsm", "varm", "obsp", "varp", "layers")
+    children += [(place, _mapping(getattr(adata, place), inside(place))) for place in places]
     if adata.X is not None:
         children.append(("X", source_of(adata.X, inside("X"))))
     if adata.raw is not None:
@@ -248,8 +252,8 @@ def from_blocks(blocks: Iterable[Any], at: str) -> Any:
 
     def step(_room: int) -> Any:
         for block in it:
-            # The blocks of `iter_rows` know where they begin.
-            return block_value(getattr(block, "value", block), at)
+            # The blocks of `iter_rows` say where they begin and end.
+            return block_value(block[-1] if isinstance(block, tuple) else block, at)
         return None
 
     return ("blocks", None, None, step)

@@ -42,20 +42,21 @@ def write(
 ) -> Written:
     """Write anything to a local store, which anndata, zarr-python and lazarr read.
 
-    It is read and written block by block, within the memory limit, on all threads. The store is written beside its
-    place and put there at once: whoever opens it sees the old one or the new one, whole, also where the process or
-    the machine dies meanwhile.
+    It is read and written block by block, within the memory limit, on all threads. The store is written
+    beside its place and put there at once: whoever opens it sees the old one or the new one, whole, also
+    where the process or the machine dies meanwhile.
 
     Parameters
     ----------
     obj
-        A lazy object or element, or a selection of one; an ``anndata.AnnData``, a matrix, an array, a table, a
-        mapping of these; an iterator of blocks of rows (matrices of scipy, arrays, what ``iter_rows`` gives).
+        A lazy object or element, or a selection of one; an ``anndata.AnnData``, a matrix, an array, a table,
+        a mapping of these; an iterator of blocks of rows (matrices of scipy, arrays, what
+        ``iter_rows`` gives).
     path
         The store that is made: a path.
     layout
-        The name of a preset (``"rows"``, ``"genes"``, ``"both"``, ``"random"``, ``"archive"``, ``"viewer"``), a
-        :class:`Layout`, or a dictionary of one. Default: ``"rows"``.
+        The name of a preset (``"rows"``, ``"genes"``, ``"both"``, ``"random"``, ``"archive"``, ``"viewer"``),
+        a :class:`Layout`, or a dictionary of one. Default: ``"rows"``.
     zarr_format
         3, or 2. Default: what the layout says, 3.
     overwrite
@@ -96,8 +97,8 @@ def write(
 def repair(path: str | os.PathLike[str], *, dry_run: bool = False) -> list[str]:
     """Clear what dead writers have left beside a store, or beside every store in a folder.
 
-    A writer that was killed leaves a hidden folder beside the store it was writing; the store itself is whole. What a
-    living writer needs stays.
+    A writer that was killed leaves a hidden folder beside the store it was writing; the store itself is
+    whole. What a living writer needs stays.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Write, out: &mut Out<'_>) -> Result<(), Failure> {
         Some(_) => Source::of_object(&store.view(&args.select)?)?,
         None => Source::Lazy(store.part(None, &args.select)?),
     };
-    source.retain(&|path| !args.drop.iter().any(|d| d.trim_matches('/') == path));
+    source.retain(&|path| !args.drop.iter().any(|d| d.trim_matches('/') == path))?;
     let call = Call {
         memory_limit: args.common.memory,
         threads: args.common.threads,

@@ -234,7 +234,9 @@ impl Strings {
         let bad = |what: &str| Error::new(Code::StringData, format!("the offsets of strings {what}"));
         let items = shape.iter().try_fold(1u64, |n, &s| n.checked_mul(s));
         let places = offsets.as_slice().as_chunks::<8>().0;
-        if offsets.len() % 8 != 0 || items.and_then(|n| n.checked_add(1)) != Some(places.len() as u64) {
+        if !offsets.len().is_multiple_of(8)
+            || items.and_then(|n| n.checked_add(1)) != Some(places.len() as u64)
+        {
             return Err(bad("do not fit the shape"));
         }
         let mut before = 0;

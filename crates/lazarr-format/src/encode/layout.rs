@@ -33,7 +33,7 @@ pub enum Size {
     Rows(u64),
     /// So many bytes, before they are compressed.
     Bytes(u64),
-    /// This very shape.
+    /// This very shape; arrays of another number of axes are cut along the first, by its first length.
     Shape(Vec<u64>),
     /// The whole array.
     Whole,
@@ -198,17 +198,7 @@ impl Layout {
             checksum: chosen.checksum.unwrap_or(true),
         };
         let rank = facts.shape.len();
-        let misfit = |what: &str, n: usize| {
-            Error::new(
-                Code::Layout,
-                format!("the {what} of the layout has another number of axes than the array"),
-            )
-            .element(path)
-            .expected(format!("{rank}"))
-            .found(format!("{n}"))
-        };
-        let inner = shape_of(chosen.chunk.as_ref().unwrap_or(&Size::Bytes(256 << 10)), facts)
-            .map_err(|n| misfit("chunk", n))?;
+        let inner = shape_of(chosen.chunk.as_ref().unwrap_or(&Size::Bytes(256 << 10)), facts);
         let inner: Vec<u64> = inner.iter().zip(facts.shape).map(|(&c, &n)| c.clamp(1, n.max(1))).collect();
         let bytes = inner.iter().fold(facts.item.max(1) as u64, |n, &c| n.saturating_mul(c));
         if bytes > MOST_BYTES {
@@ -219,7 +209,7 @@ impl Layout {
         }
         let shard = match chosen.shard {
             Some(size) if size != Size::None && self.zarr_format == 3 && rank > 0 => {
-                let outer = shape_of(&size, facts).map_err(|n| misfit("shard", n))?;
+                let outer = shape_of(&size, facts);
                 let explicit = matches!(size, Size::Shape(_));
                 let whole = inner.iter().zip(facts.shape).all(|(&c, &n)| n <= c);
                 let outer =
@@ -245,10 +235,10 @@ fn bad(e: &serde_json::Error) -> Error {
     Error::new(Code::Layout, "the layout is not understood").found(e.to_string())
 }
 
-/// A size as a shape of the array's rank; the rank of a shape that has another.
-fn shape_of(size: &Size, facts: &Facts<'_>) -> std::result::Result<Vec<u64>, usize> {
+/// A size as a shape of the array's rank.
+fn shape_of(size: &Size, facts: &Facts<'_>) -> Vec<u64> {
     let shape = facts.shape;
-    let Some((_, rest)) = shape.split_first() else { return Ok(Vec::new()) };
+    let Some((_, rest)) = shape.split_first() else { return Vec::new() };
     let row = rest.iter().fold(1u64, |n, &m| n.saturating_mul(m)).max(1);
     let with_rows = |rows: u64| [&[rows.max(1)][..], rest].concat();
     let items = |n: u64| {
@@ -261,16 +251,15 @@ fn shape_of(size: &Size, facts: &Facts<'_>) -> std::result::Result<Vec<u64>, usi
             _ => with_rows(1),
         }
     };
-    Ok(match size {
+    match size {
         Size::Items(n) => items(*n),
         Size::Rows(n) => with_rows((*n as f64 * facts.per_row.max(1.0 / *n as f64)).round() as u64),
         Size::Bytes(n) => items(n / facts.item.max(1) as u64),
         Size::Shape(given) if given.len() == shape.len() => given.clone(),
-        // A shape is meant for arrays of its rank: others of the same element are cut by its first length.
-        Size::Shape(given) if shape.len() == 1 => vec![given[0]],
-        Size::Shape(given) => return Err(given.len()),
+        // A shape is meant for arrays of its rank: others are cut along their first axis, by its first length.
+        Size::Shape(given) => with_rows(given.first().copied().unwrap_or(1)),
         Size::Whole | Size::None => shape.iter().map(|&n| n.max(1)).collect(),
-    })
+    }
 }
 
 /// Whether a pattern names this path, or something that it is in.

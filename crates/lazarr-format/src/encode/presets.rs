@@ -29,7 +29,6 @@ struct Choice {
     codec: Compressor,
     /// Bytes of a shard, before compression.
     shard: u64,
-    indices: IndexWidth,
 }
 
 fn blosc(name: &str, level: u8) -> Compressor {
@@ -46,7 +45,6 @@ impl Layout {
             column: 128 * KI,
             codec: blosc("lz4", 5),
             shard: 256 * MI,
-            indices: IndexWidth::Scipy,
         };
         let choice = match name {
             "rows" => base,
@@ -58,7 +56,6 @@ impl Layout {
                 dense: Size::Bytes(16 * KI),
                 starts: 16 * KI,
                 shard: 64 * MI,
-                indices: IndexWidth::Smallest,
                 ..base
             },
             "archive" => Choice {
@@ -66,7 +63,6 @@ impl Layout {
                 dense: Size::Bytes(MI),
                 codec: blosc("zstd", 7),
                 shard: 512 * MI,
-                indices: IndexWidth::Smallest,
                 ..base
             },
             "viewer" => Choice {
@@ -75,7 +71,6 @@ impl Layout {
                 column: 64 * KI,
                 codec: blosc("zstd", 5),
                 shard: 32 * MI,
-                indices: IndexWidth::Smallest,
                 ..base
             },
             _ => {
@@ -127,6 +122,7 @@ impl Choice {
         for path in ["obsm/*", "varm/*"] {
             rules.push(at(path, Some(Role::Dense), Size::Bytes(least(128 * KI, MI))));
         }
-        Layout { zarr_format, indices: self.indices, rules }
+        // Other readers take indices as they are stored, and scipy computes with 32 and 64 bits alone.
+        Layout { zarr_format, indices: IndexWidth::Scipy, rules }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct ArrayOut<'j> {
     /// Rows that do not fill a strip of chunks yet.
     pending: Pending,
     charge: Charge,
+    /// Of the indices of shards that are open.
+    index_charge: Charge,
     /// Strips of chunks that are written.
     strips: u64,
     encoders: Vec<Encoder>,
@@ -58,11 +60,11 @@ impl<'j> ArrayOut<'j> {
         let item = spec.dtype.item_size();
         if item.is_none() {
             // Rows of text stay whole.
-            let (inner, shard) = (&mut spec.inner, &mut spec.shard);
-            inner.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1));
-            shard
-                .iter_mut()
-                .for_each(|s| s.iter_mut().zip(&spec.shape).skip(1).for_each(|(c, &n)| *c = n.max(1)));
+            for sizes in std::iter::once(&mut spec.inner).chain(&mut spec.shard) {
+                for (size, &n) in sizes.iter_mut().zip(&spec.shape).skip(1) {
+                    *size = n.max(1);
+                }
+            }
         }
         let encoders = (0..job.threads)
             .map(|_| Encoder::new(&spec.codecs, item.unwrap_or(1), job.zarr_format()))
@@ -73,6 +75,7 @@ impl<'j> ArrayOut<'j> {
             row,
             pending: Pending::default(),
             charge: job.budget.open(),
+            index_charge: job.budget.open(),
             strips: 0,
             encoders,
             shards: HashMap::new(),
@@ -197,7 +200,7 @@ impl<'j> ArrayOut<'j> {
             let count = batch.min(all - from);
             // Raw copies where chunks are not contiguous, and what they become.
             let room = chunk_bytes.saturating_mul(count as u64);
-            let _charge = self.job.budget.charge(room, "chunks while they are encoded")?;
+            let _charge = self.job.budget.charge(2 * room, "chunks while they are encoded")?;
             let (job, spec, first) = (self.job, &self.spec, self.strips);
             let place = |i: usize| {
                 let at = cut.place((from + i) % per);
@@ -240,7 +243,7 @@ impl<'j> ArrayOut<'j> {
         if !self.shards.contains_key(&shard) {
             let key = self.spec.key(&shard, self.job.zarr_format());
             let entries = per.iter().fold(1u64, |n, &p| n.saturating_mul(p));
-            self.charge.grow(16 * entries, "the index of a shard")?;
+            self.index_charge.grow(16 * entries, "the index of a shard")?;
             let writer = self.job.draft.create(&key)?;
             let new = Shard { key, writer, index: ShardBuilder::new(entries), bytes: 0, crc: 0 };
             self.shards.insert(shard.clone(), new);
@@ -254,14 +257,15 @@ impl<'j> ArrayOut<'j> {
 
     /// Ends all shards that are open.
     fn close(&mut self) -> Result<()> {
+        let charge = std::mem::replace(&mut self.index_charge, self.job.budget.open());
         for (at, mut shard) in self.shards.drain() {
             let entries = std::mem::replace(&mut shard.index, ShardBuilder::new(0)).finish();
             shard.write(&entries)?;
             shard.writer.finish().map_err(|e| e.key(shard.key))?;
             let key = &inner_key(&self.spec, &at, self.job.zarr_format());
             self.tally.add(key, shard.bytes, shard.crc);
-            self.charge.shrink_to(self.charge.bytes().saturating_sub(entries.len() as u64 - 4));
         }
+        drop(charge);
         Ok(())
     }
 

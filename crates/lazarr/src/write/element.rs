@@ -24,10 +24,7 @@ fn encoding(kind: &str, version: &str, more: &[(&str, Json)]) -> Attributes {
 }
 
 fn join(path: &str, name: &str) -> Result<String> {
-    let plain = !name.is_empty()
-        && !name.contains(['/', '\0'])
-        && !matches!(name, "." | "..")
-        && !name.starts_with("__");
+    let plain = !name.is_empty() && !name.contains(['/', '\0']) && !matches!(name, "." | "..");
     let reserved = ["zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"];
     if !plain || reserved.contains(&name) {
         return Err(Error::new(Code::NotWritten, "this name cannot be that of an element in Zarr")
@@ -294,7 +291,7 @@ fn write_table(job: &Job<'_>, path: &str, table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn facts<'s>(role: Role, shape: &'s [u64], item: usize) -> Facts<'s> {
+fn facts(role: Role, shape: &[u64], item: usize) -> Facts<'_> {
     Facts { role, shape, item, per_row: 1.0 }
 }
 

@@ -48,14 +48,18 @@ impl Manifest {
     }
 }
 
-/// Reads all files of an array and compares them with its manifest. `next` is called before each, and may end it. An array
+/// So many bytes of a file are read at a time.
+const PIECE: u64 = 1 << 20;
+
+/// Reads all files of an array and compares them with its manifest. `next` is told how many bytes it is about to take, at most
+/// 1 MiB at a time, and may end it. An array
 /// without a manifest is well.
 ///
 /// Errors: `MissingChunk` where a file is absent, `ChunkChecksum` where bytes differ.
 pub fn check_manifest(io: &Io, array: &ArrayMeta, next: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
     let Some(Manifest(expected)) = Manifest::of(array) else { return Ok(()) };
     let mut found = Tally::default();
-    let mut bytes = Vec::new();
+    let mut piece = Vec::new();
     let grid = array.grid_shape();
     let count = grid.iter().fold(1u64, |n, &m| n.saturating_mul(m));
     for i in 0..count {
@@ -66,14 +70,26 @@ pub fn check_manifest(io: &Io, array: &ArrayMeta, next: &mut dyn FnMut(u64) -> R
             rest /= n.max(1);
         }
         let key = array.chunk_key(&at);
-        bytes.clear();
-        if io.get(&key, &ByteRange::All, next, &mut bytes)?.is_none() {
+        let Some(size) = io.size(&key, next)? else {
             return Err(Error::new(Code::MissingChunk, "a file is missing that was written")
                 .element(&*array.path)
                 .key(key)
                 .expected(format!("{} files in the array", expected.files)));
+        };
+        // Shards are large: piece by piece.
+        let (mut crc, mut from) = (0, 0);
+        while from < size {
+            let end = size.min(from + PIECE);
+            piece.clear();
+            if io.get(&key, &ByteRange::Range(from..end), next, &mut piece)?.is_none() {
+                return Err(Error::new(Code::StoreChanged, "the file went away while it was read")
+                    .element(&*array.path)
+                    .key(key));
+            }
+            crc = crc32c::crc32c_append(crc, &piece);
+            from = end;
         }
-        found.add(array.keys.key(&at).as_str(), bytes.len() as u64, crc32c::crc32c(&bytes));
+        found.add(array.keys.key(&at).as_str(), size, crc);
     }
     if found != expected {
         return Err(Error::new(

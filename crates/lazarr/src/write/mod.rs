@@ -28,7 +28,7 @@ mod source;
 
 use std::path::Path;
 
-use lazarr_format::encode::Layout;
+use lazarr_format::encode::{IndexWidth, Layout};
 use lazarr_format::{Code, Error, Result};
 use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
 use lazarr_store::{redacted, scheme};
@@ -37,6 +37,9 @@ use crate::call::Call;
 use job::Job;
 pub use manifest::{Manifest, check_manifest};
 pub use source::{Blocks, Group, Source};
+
+/// Is told which element is written, and how many rows of it are.
+pub type Tell<'a> = &'a (dyn Fn(&str, u64) + Sync);
 
 /// How a store is written.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ pub struct WriteOptions<'a> {
     /// Do not wait for the disk: fast, and not safe from a loss of power.
     pub no_sync: bool,
     /// Is told which element is written, and how many rows of it are.
-    pub progress: Option<&'a (dyn Fn(&str, u64) + Sync)>,
+    pub progress: Option<Tell<'a>>,
     /// For tests: what fails.
     pub fault: Fault,
     /// For tests: behave as a file system that cannot exchange two names.
@@ -61,7 +64,7 @@ impl Default for WriteOptions<'_> {
             // The default preset is known.
             layout: Layout::preset("rows", 3).unwrap_or(Layout {
                 zarr_format: 3,
-                indices: Default::default(),
+                indices: IndexWidth::default(),
                 rules: Vec::new(),
             }),
             overwrite: false,

@@ -97,8 +97,34 @@ impl<'a> Source<'a> {
         Ok(Self::Group { kind: Group::Dict, children: children.collect::<Result<_>>()? })
     }
 
+    /// A mapping or a table that is not read yet, as the group of its parts; anything else as it is.
+    fn expand(&mut self) -> Result<()> {
+        let Self::Lazy(lazy) = self else { return Ok(()) };
+        let element = lazy.element();
+        let (kind, children) = match &element.body {
+            Body::Dict(children) => {
+                let parts =
+                    children.iter().map(|(name, _)| Ok((name.clone(), Self::Lazy(lazy.child(name)?))));
+                (Group::Dict, parts.collect::<Result<_>>()?)
+            }
+            Body::DataFrame(frame) => {
+                let index = frame.index_key.clone();
+                let mut parts = vec![(index.clone(), Self::Lazy(lazy.names()?))];
+                for name in lazy.column_names().into_iter().filter(|n| *n != index) {
+                    let column = lazy.column(&name)?;
+                    parts.push((name, Self::Lazy(column)));
+                }
+                (Group::DataFrame { index }, parts)
+            }
+            _ => return Ok(()),
+        };
+        *self = Self::Group { kind, children };
+        Ok(())
+    }
+
     /// Another source in the place of the part at a path (`obsm/X_new`), or beside those that are there.
     pub fn put(&mut self, path: &str, source: Source<'a>) -> Result<()> {
+        self.expand()?;
         let Self::Group { children, .. } = self else {
             return Err(Error::new(Code::Operation, "only a group has parts").element(path));
         };
@@ -123,16 +149,18 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Takes the parts away for which this is false, by path.
-    pub fn retain(&mut self, keep: &dyn Fn(&str) -> bool) {
-        self.retain_in("", keep);
+    /// Takes the parts away for which this is false, by path. The index of a table stays.
+    pub fn retain(&mut self, keep: &dyn Fn(&str) -> bool) -> Result<()> {
+        self.retain_in("", keep)
     }
 
-    fn retain_in(&mut self, path: &str, keep: &dyn Fn(&str) -> bool) {
-        let Self::Group { children, .. } = self else { return };
+    fn retain_in(&mut self, path: &str, keep: &dyn Fn(&str) -> bool) -> Result<()> {
+        self.expand()?;
+        let Self::Group { children, kind } = self else { return Ok(()) };
+        let is_index = |name: &str| matches!(&*kind, Group::DataFrame { index } if index == name);
         let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
-        children.retain(|(name, _)| keep(&join(name)));
-        children.iter_mut().for_each(|(name, child)| child.retain_in(&join(name), keep));
+        children.retain(|(name, _)| is_index(name) || keep(&join(name)));
+        children.iter_mut().try_for_each(|(name, child)| child.retain_in(&join(name), keep))
     }
 
     /// Bytes in memory, as far as they are known: of whole elements.
