@@ -122,6 +122,9 @@ pub struct Simulated {
     bytes: AtomicU64,
 }
 
+/// Where inner chunks stand in their shard; none where one is absent.
+type Places = Vec<Option<Range<u64>>>;
+
 /// Encoded chunks, by array and number.
 type Kept = Mutex<HashMap<(String, u64), Arc<[u8]>>>;
 
@@ -288,8 +291,8 @@ impl Simulated {
         (array.requests.load(Relaxed), array.index_requests.load(Relaxed))
     }
 
-    /// The shards of an array by key: where each of their inner chunks stands, and the bytes of the index.
-    pub fn shards(&self, path: &str) -> Vec<(String, Vec<Option<Range<u64>>>, u64)> {
+    /// The shards of an array: where each of their inner chunks stands, and the bytes of the index.
+    pub fn shards(&self, path: &str) -> Vec<(Places, u64)> {
         let array = &self.arrays[path];
         let Some(per) = array.per_shard else { return Vec::new() };
         let shards = 0..array.len.div_ceil(array.chunk * per);
@@ -297,7 +300,7 @@ impl Simulated {
             .map(|shard| {
                 let places = self.places(path, array, shard, per);
                 let ranges = places.into_iter().map(|p| p.map(|(a, b)| a..b)).collect();
-                (format!("{path}/c/{shard}"), ranges, 16 * per + 4)
+                (ranges, 16 * per + 4)
             })
             .collect()
     }

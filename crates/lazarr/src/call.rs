@@ -257,10 +257,12 @@ impl<'a> Run<'a> {
         let mut reads = Reads::new();
         loop {
             let (mut stages, mut later, mut any) = (Vec::new(), Vec::new(), false);
+            let mut now = HashSet::new();
             for (i, (_, program)) in want.leaves.iter_mut().enumerate() {
                 if let Some(mut stage) = program.next(&self.cx)? {
                     any = true;
                     later.extend(stage.ahead.iter().cloned());
+                    now.extend(stage.reads.iter().map(|read| read.array.path.clone()));
                     if let Some(carrying) = &self.carrying {
                         stage.reads.iter_mut().for_each(|r| carrying.offer(r));
                     }
@@ -285,6 +287,7 @@ impl<'a> Run<'a> {
                 }
             }
             let later = later.iter().chain(any.then_some(&want.ahead).into_iter().flatten());
+            let later = later.filter(|array| !now.contains(&array.path));
             reads.extend(exec.ahead(later).into_iter().map(|(read, key)| (key, index_range(&read.array))));
             if stages.is_empty() {
                 if let Some(carrying) = &self.carrying {
@@ -321,7 +324,11 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
             jobs.push(Job { read, sink });
         }
     }
+    // The indices of what is read now come with it anyway.
+    let now: HashSet<&str> =
+        stages.iter().flat_map(|(_, stage)| &stage.reads).map(|read| &*read.array.path).collect();
     let later = stages.iter().flat_map(|(_, stage)| &stage.ahead).chain(&want.ahead);
+    let later = later.filter(|array| !now.contains(&*array.path));
     exec.run(&jobs, &exec.ahead(later))?;
     stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }

@@ -68,6 +68,19 @@ impl Kept {
     pub(super) fn bytes(&self) -> u64 {
         self.pieces.iter().map(|(_, a, b)| b - a).sum()
     }
+
+    /// Reads what was found to the end of `out`. `false` where a file is gone or damaged; `out` is then as it was.
+    pub(super) fn load(&self, out: &mut Vec<u8>) -> bool {
+        let before = out.len();
+        for (path, start, end) in &self.pieces {
+            if load(path, *start..*end, &self.tag, out).is_none() {
+                remove(path);
+                out.truncate(before);
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// One file, as its name says.
@@ -99,7 +112,8 @@ impl Stretch {
 /// The first bytes of a hash, in hexadecimal.
 fn hex(text: &str, bytes: usize) -> String {
     let hash = digest(&SHA256, text.as_bytes());
-    hash.as_ref().iter().take(bytes).map(|b| format!("{b:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    hash.as_ref().iter().take(bytes).flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 /// A tag in a name.
@@ -163,19 +177,6 @@ impl Disk {
         })
     }
 
-    /// Reads what was found to the end of `out`. `false` where a file is gone or damaged; `out` is then as it was.
-    pub(super) fn load(&self, kept: &Kept, out: &mut Vec<u8>) -> bool {
-        let before = out.len();
-        for (path, start, end) in &kept.pieces {
-            if load(path, *start..*end, &kept.tag, out).is_none() {
-                remove(path);
-                out.truncate(before);
-                return false;
-            }
-        }
-        true
-    }
-
     /// Removes what is kept of other states of a value than this one; all, where there is none.
     pub(super) fn forget(&self, key: &str, but: Option<&str>) {
         let but = but.map(short);
@@ -199,7 +200,7 @@ impl Disk {
         head.extend_from_slice(MAGIC);
         head.extend_from_slice(&[0; 4]);
         head.extend_from_slice(&tag_len.to_le_bytes());
-        [total, start, end].iter().for_each(|n| head.extend_from_slice(&n.to_le_bytes()));
+        head.extend([total, start, end].iter().flat_map(|n| n.to_le_bytes()));
         head.extend_from_slice(tag.as_bytes());
         let mut sum = libdeflater::Crc::new();
         sum.update(&head[12..]);

@@ -203,36 +203,34 @@ impl RemoteStore {
         Ok(read)
     }
 
-    /// Bytes from the disk, to the end of `out`; `None` where they are not there, or not any more. The server is asked
-    /// whether the value is still the same, once.
+    /// Bytes from the disk, to the end of `out`, or what the server says instead: it is asked once whether the value is still
+    /// the same. `None` where nothing is there, or not any more.
     fn recall(
         &self,
         key: &str,
         range: &ByteRange,
         reserve: Reserve<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Option<Found>>> {
+    ) -> Result<Option<Read>> {
         let pinned = self.pinned(key);
         let Some((disk, kept)) = self.disk.as_ref().and_then(|d| Some((d, d.find(key, range, pinned)?)))
         else {
             return Ok(None);
         };
         if pinned.is_none() {
-            match self.fetch((key, range), Some(&kept.tag), reserve, out)? {
+            let read = self.fetch((key, range), Some(&kept.tag), reserve, out)?;
+            match &read {
                 Read::Same => self.pin(key, kept.version)?,
-                Read::Absent => {
-                    disk.forget(key, None);
-                    return Ok(Some(None));
-                }
-                Read::Got(found, _, tag) => {
-                    disk.forget(key, tag.as_deref());
-                    return Ok(Some(Some(found)));
-                }
+                Read::Absent => disk.forget(key, None),
+                Read::Got(_, _, tag) => disk.forget(key, tag.as_deref()),
+            }
+            if !matches!(read, Read::Same) {
+                return Ok(Some(read));
             }
         }
         reserve(kept.bytes())?;
         let found = Found { total: Some(kept.total), version: kept.version, cached: true };
-        Ok(disk.load(&kept, out).then_some(Some(found)))
+        Ok(kept.load(out).then_some(Read::Got(found, 0, None)))
     }
 }
 
@@ -279,10 +277,11 @@ impl Store for RemoteStore {
         reserve: Reserve<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Found>> {
-        if let Some(found) = self.recall(key, range, reserve, out)? {
-            return Ok(found);
-        }
-        match self.fetch((key, range), None, reserve, out)? {
+        let read = match self.recall(key, range, reserve, out)? {
+            Some(read) => read,
+            None => self.fetch((key, range), None, reserve, out)?,
+        };
+        match read {
             Read::Got(found, ..) => Ok(Some(found)),
             Read::Same | Read::Absent => Ok(None),
         }

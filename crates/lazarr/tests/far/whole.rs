@@ -207,7 +207,7 @@ impl Operation {
         }
         for (path, chunks) in self.touched(sim, cells) {
             let mut first = 0;
-            for (_, places, index_bytes) in sim.shards(path) {
+            for (places, index_bytes) in sim.shards(path) {
                 let mine = chunks.range(first..first + places.len() as u64);
                 let ranges: Vec<_> = mine.filter_map(|&c| places[(c - first) as usize].clone()).collect();
                 first += places.len() as u64;
