@@ -98,6 +98,9 @@ def test_replace_and_drop(tmp_path):
     back = lz.open(tmp_path / "b.zarr").to_memory()
     assert list(back.obsm) == ["X_new"]
     assert back.uns["a"]["b"] == 3
+    with pytest.raises(lz.NotFoundError, match="left out"):
+        lz.write(adata, tmp_path / "c.zarr", drop=["obsm", "obsm/X_pca", "obs/m"])
+    assert not (tmp_path / "c.zarr").exists()
 
 
 def test_blocks_of_rows(tmp_path):
