@@ -20,6 +20,7 @@
 
 mod address;
 mod io;
+mod joined;
 mod local;
 mod memory;
 mod meter;
@@ -31,6 +32,7 @@ mod zip;
 
 pub use address::{StoreOptions, archive, redacted, scheme};
 pub use io::Io;
+pub use joined::{JoinedStore, Mount};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};

@@ -74,6 +74,8 @@ pub struct Session {
     pub(crate) verified: Mutex<HashSet<String>>,
     /// A hash of the store's name: part of the identity of its axes.
     pub(crate) identity: u64,
+    /// Stores that were joined to this one, one after the other.
+    laid: usize,
 }
 
 impl Session {
@@ -132,7 +134,32 @@ impl Session {
             root,
             url,
             identity: hash.finish(),
+            laid: 0,
         }))
+    }
+
+    /// Another session over this one's store and others, with a tree of its own; opened as this one is.
+    pub(crate) fn joined(&self, store: Arc<dyn Store>, root: Element, identity: u64) -> Arc<Self> {
+        Arc::new(Self {
+            io: Io::new(store),
+            indices: IndexCache::new(INDEX_CACHE),
+            options: Options { meter: None, ..self.options.clone() },
+            root,
+            zarr_format: self.zarr_format,
+            consolidated: self.consolidated,
+            url: self.url.clone(),
+            notices: Vec::new(),
+            unlisted: Vec::new(),
+            probed: Mutex::default(),
+            verified: Mutex::default(),
+            identity,
+            laid: self.laid + 1,
+        })
+    }
+
+    /// How many stores were joined to this one.
+    pub(crate) fn laid(&self) -> usize {
+        self.laid
     }
 
     /// The element at the root.

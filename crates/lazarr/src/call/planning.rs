@@ -206,6 +206,10 @@ fn array_plan(
     fresh: &HashSet<String>,
 ) -> Result<(ArrayPlan, Option<u64>)> {
     let array = &read.array;
+    if exec.io.in_memory(&array.path) {
+        let path = format!("{} (in memory)", array.path);
+        return Ok((ArrayPlan { path, ..ArrayPlan::default() }, None));
+    }
     let chunks = read.chunk_count();
     let fixed = array.stored_size().is_some();
     let sharded = array.sharding.is_some();
