@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import _lazarr
 from ._anndata import AnnData
 from ._bridge import bridge, local_path
+from ._concat import concat
 from ._context import (
     Measurement,
     Report,
@@ -92,6 +93,7 @@ __all__ = [
     "StringsElement",
     "UnsupportedError",
     "__version__",
+    "concat",
     "explain",
     "measure",
     "open",

@@ -13,7 +13,7 @@ from ._limits import parse_size
 from ._plan import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ._bridge import Bridged
 
@@ -108,12 +108,62 @@ class Store:
             zarr_format,
         )
 
+    @property
+    def place(self) -> Any:
+        """What another process opens."""
+        return self.bridged or self.session.url
+
+    def urls(self) -> list[str]:
+        """The stores that it is made of."""
+        return [self.session.url]
+
+    def of(self, native: _lazarr.Lazy) -> Store:
+        """The store that an element is read from, where that is less than this."""
+        del native
+        return self
+
     def unlisted(self, path: str) -> bool:
         """Whether the keys of this mapping are not all known, because the store cannot list them."""
         return self.session.is_unlisted(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store, (self.bridged or self.session.url, *self.args)
+
+
+class Composite(Store):
+    """Stores that were joined, and values that were laid over them."""
+
+    __slots__ = ("make", "rest", "under")
+
+    def __init__(
+        self,
+        under: tuple[Store, ...],
+        make: Callable[..., _lazarr.Session],
+        rest: tuple[Any, ...],
+        session: _lazarr.Session | None = None,
+    ) -> None:
+        self.under, self.make, self.rest = under, make, rest
+        self.args, self.bridged = under[0].args, None
+        self.session = make(under, *rest) if session is None else session
+
+    @property
+    def place(self) -> Any:
+        """What another process makes anew."""
+        from ._reader import Place, Reader
+
+        return Place(self.session.identity, tuple(map(Reader.of, self.under)), self.make, self.rest)
+
+    def urls(self) -> list[str]:
+        """The stores that it is made of."""
+        return [url for store in self.under for url in store.urls()]
+
+    def of(self, native: _lazarr.Lazy) -> Store:
+        """Where values are laid over one store, what is not of these values is read from that store."""
+        laid_over = self.make.__module__.endswith("._lay")
+        return self.under[0].of(native) if laid_over and not native.has_memory else self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Composite, (self.under, self.make, self.rest)
 
 
 class Lazy:
@@ -125,14 +175,20 @@ class Lazy:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    def _instead(self, _name: str) -> str | None:
+        """What lays values over the object, where something is assigned under a name."""
+        return None
+
     def __setattr__(self, name: str, _value: Any) -> NoReturn:
-        refuse_assignment(f".{name} = …")
+        refuse_assignment(f".{name} = …", self._instead(name))
 
     def __delattr__(self, name: str) -> NoReturn:
         refuse_assignment(f"del .{name}")
 
     def __setitem__(self, key: Any, _value: Any) -> NoReturn:
-        refuse_assignment(f"[{key!r}] = …" if isinstance(key, str) else "[…] = …")
+        if isinstance(key, str):
+            refuse_assignment(f"[{key!r}] = …", self._instead(key))
+        refuse_assignment("[…] = …")
 
     def __delitem__(self, key: Any) -> NoReturn:
         refuse_assignment(f"del [{key!r}]")
@@ -146,13 +202,19 @@ class Lazy:
         return _repr.html(repr(self))
 
 
-def refuse_assignment(what: str) -> NoReturn:
+def refuse_assignment(what: str, instead: str | None = None) -> NoReturn:
     """A store is never changed through a lazy object."""
+    lay = "" if instead is None else f"Lay the values over it: adata = adata.{instead}. "
     msg = (
         f"{what}: a lazy object is a view of a store, and the store is not changed. "
-        "Load it first and change that: a = adata.to_memory()"
+        f"{lay}Load it first and change that: a = adata.to_memory()"
     )
     raise type_error(msg)
+
+
+def laying(place: str, name: str) -> str:
+    """The call that lays values over a place."""
+    return f"with_{place}({name}=…)" if name.isidentifier() else f"with_{place}({{{name!r}: …}})"
 
 
 class Element(Lazy):

@@ -10,7 +10,7 @@ import numpy as np
 from . import _convert, _index, _lazarr
 from ._column import Categories, Text, literal
 from ._context import call
-from ._element import Element, Store
+from ._element import Element, Store, laying
 from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
 from ._verbs import ColumnVerbs, TableVerbs
@@ -265,6 +265,11 @@ class DataFrame(TableVerbs, Element):
 
     def _with(self, native: _lazarr.Lazy) -> Self:
         return type(self)(native, self._store, text_index=self._text_index, trim=self._trim)
+
+    def _instead(self, name: str) -> str | None:
+        place = self._native.path.rpartition("/")[2]
+        # Only the tables of an object spell their names.
+        return laying(place, name) if self._text_index and place in {"obs", "var"} else None
 
     @property
     def columns(self) -> list[str]:

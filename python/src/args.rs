@@ -99,7 +99,11 @@ pub(crate) fn run<T: Send>(
 }
 
 /// Calls `f` with the items of a C-contiguous 1-d numpy array of this type.
-fn with_items<T: Copy, R>(array: &Bound<'_, PyAny>, typestr: &str, f: impl FnOnce(&[T]) -> R) -> PyResult<R> {
+pub(crate) fn with_items<T: Copy, R>(
+    array: &Bound<'_, PyAny>,
+    typestr: &str,
+    f: impl FnOnce(&[T]) -> R,
+) -> PyResult<R> {
     let interface = array.getattr("__array_interface__")?;
     let interface = interface.cast::<PyDict>().map_err(PyErr::from)?;
     let get = |name: &str| {

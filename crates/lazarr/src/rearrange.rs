@@ -222,6 +222,25 @@ impl SparseOut {
         self.nnz += 1;
     }
 
+    /// All rows of a csr matrix with the same columns and width; false where they must be added one by one.
+    pub(crate) fn rows(&mut self, m: &SparseMatrix) -> bool {
+        let width = usize::from(m.index_width);
+        if m.index_width != self.out.index_width || m.format != SparseFormat::Csr {
+            return false;
+        }
+        let (from, end) = (self.nnz * width, self.nnz * width + m.indices.len());
+        let Some(to) = self.out.indices.as_mut_slice().get_mut(from..end) else { return false };
+        to.copy_from_slice(m.indices.as_slice());
+        self.values(m.data.as_slice());
+        for row in 1..=m.shape[0] as usize {
+            let at = self.nnz as u64 + int(m.indptr.as_slice(), m.index_width, row);
+            set(self.out.indptr.as_mut_slice(), m.index_width, self.row + row, at);
+        }
+        self.nnz += m.indices.len() / width.max(1);
+        self.row += m.shape[0] as usize;
+        true
+    }
+
     /// Ends the row.
     pub(crate) fn end(&mut self) {
         self.row += 1;

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::{Body, Element, build};
-use lazarr_format::metadata::{Hierarchy, Limits};
+use lazarr_format::metadata::{Hierarchy, Limit, Limits};
 use lazarr_format::{Code, Error, Result};
 use lazarr_store::{Io, Meter, Store, StoreOptions};
 
@@ -157,6 +157,39 @@ impl Session {
         })
     }
 
+    /// A session over the stores of several, with a tree of its own; opened as the first of them, audited where any is, and
+    /// bounded as the widest.
+    pub(crate) fn of_parts(
+        parts: &[&Self],
+        store: Arc<dyn Store>,
+        root: Element,
+        identity: u64,
+    ) -> Arc<Self> {
+        let first = parts.first().map(|p| p.options.clone()).unwrap_or_default();
+        let mut limits = first.limits;
+        for part in parts {
+            for limit in Limit::ALL {
+                limits = limits.with(limit, limits.get(limit).max(part.options.limits.get(limit)));
+            }
+        }
+        let audit = parts.iter().any(|p| p.options.audit);
+        Arc::new(Self {
+            url: store.name(),
+            io: Io::new(store),
+            indices: IndexCache::new(INDEX_CACHE),
+            options: Options { meter: None, limits, audit, ..first },
+            root,
+            zarr_format: parts.iter().map(|p| p.zarr_format).max().unwrap_or(3),
+            consolidated: parts.iter().any(|p| p.consolidated),
+            notices: Vec::new(),
+            unlisted: Vec::new(),
+            probed: Mutex::default(),
+            verified: Mutex::default(),
+            identity,
+            laid: 0,
+        })
+    }
+
     /// How many stores were joined to this one.
     pub(crate) fn laid(&self) -> usize {
         self.laid
@@ -170,6 +203,16 @@ impl Session {
     /// The store as a person would name it.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What tells the store, with what is laid over it or joined to it, from others.
+    pub fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// Whether an array (by its path) is in memory: it was laid over the store.
+    pub fn in_memory(&self, path: &str) -> bool {
+        self.io.in_memory(path)
     }
 
     /// How the store was opened.
