@@ -186,7 +186,8 @@ impl Session {
             probed: Mutex::default(),
             verified: Mutex::default(),
             identity,
-            laid: 0,
+            // Their mounts have numbers.
+            laid: parts.len(),
         })
     }
 
