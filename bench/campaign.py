@@ -51,6 +51,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         "test_predicates.py",
         LAZARR_PREDICATES="2000",
     ),
+    "concat": tests(
+        "1,000 random sets of stores concatenated and selected, audited, equal to anndata.concat",
+        15,
+        "test_concat.py",
+        LAZARR_CONCATS="1000",
+    ),
     "mutation": Campaign(
         "50,000 stores damaged at random: exact data or a typed error wherever the bytes allow that",
         15,

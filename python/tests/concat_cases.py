@@ -71,6 +71,7 @@ def parts(rng):
     kinds = [["csr"], ["csr", "csc"], ["dense"], ["csr", "dense"]][rng.integers(4)]
     columns = {f"c{k}": rng.choice(KINDS) for k in range(rng.integers(0, 6))}
     out = []
+    tables = rng.random() < 0.4
     for k in range(rng.integers(1, 5)):
         n = int(rng.choice([0, 1, 5, 17])) if rng.random() < 0.3 else int(rng.integers(3, 20))
         own = genes if same_genes else list(rng.permutation(pool)[: rng.integers(1, 12)])
@@ -90,7 +91,7 @@ def parts(rng):
             a.obsm["pca"] = _values(rng, (n, rng.integers(1, 5)), rng.choice(FLOATS))
         if rng.random() < 0.4:
             a.obsm["cube"] = _values(rng, (n, 3), "f4")
-        if rng.random() < 0.4:
+        if tables:
             a.obsm["table"] = pd.DataFrame({"u": column(rng, n, "int"), "v": column(rng, n, "cat")}, index=obs.index)
         a.varm["load"] = _values(rng, (len(own), 2), "f8")
         a.uns["same"] = "x"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import stores  # noqa: F401 - rows and columns of sparse matrices one after the other
 from concat_cases import alike, options, parts
 
 import lazarr as lz
@@ -187,6 +188,21 @@ def test_a_concatenation_of_concatenations(tmp_path):
     found = lz.concat([inner, ours[0]], join="outer", index_unique="-")
     alike(found.to_memory(), expected)
     alike(found[[9, 0, 5]].to_memory(remove_unused_categories=False), _taken(expected, [9, 0, 5]))
+
+
+def test_what_cannot_be_concatenated_says_so(tmp_path):
+    a = ad.AnnData(np.ones((3, 2), "f4"), obs=pd.DataFrame({"c": [1, 2, 3]}, index=list("abc")))
+    b = ad.AnnData(np.ones((2, 2), "f4"), obs=pd.DataFrame({"c": ["x", "y"]}, index=list("de")))
+    a.obsm["t"] = pd.DataFrame({"u": [1, 2, 3]}, index=a.obs_names)
+    paths = write([a, b], tmp_path)
+    both = lz.concat([lz.open(path) for path in paths], join="outer")
+    assert both.obs["c"].error if hasattr(both.obs["c"], "error") else True
+    with pytest.raises(lz.LazarrError, match="objects of Python"):
+        both.obs["c"].to_memory()
+    with pytest.raises(lz.LazarrError, match="a part lacks"):
+        both.obsm["t"].to_memory()
+    assert both.X.to_memory().sum() == 10
+    assert both.to_memory(skip_broken=True).n_obs == 5
 
 
 def test_refusals(tmp_path):

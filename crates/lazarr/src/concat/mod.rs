@@ -511,13 +511,14 @@ impl Builder<'_> {
             let made = self.column(&path, &own, session);
             columns.push((name, self.or_broken(&path, made)));
         }
-        // The names are those of the cells, in a table beside them, too.
         let parts = self.members.iter().enumerate().map(|(k, m)| {
-            let Body::DataFrame(obs) = &m.object.obs.body else {
-                return Err(Error::new(Code::Operation, "a part has no names of cells").element("obs"));
+            // A table beside the cells has their names once more; without one they would be read twice.
+            let Some(frame) = &frames[k] else {
+                return Err(Error::new(Code::Operation, "a table that a part lacks cannot be concatenated")
+                    .help("Use join=\"inner\", or leave the table out"));
             };
             Ok(Part {
-                source: Source::Element(obs.index.clone()),
+                source: Source::Element(frame.index.clone()),
                 len: m.obs.len(),
                 rows: m.rows(),
                 columns: None,

@@ -18,7 +18,7 @@ use crate::value::Value;
 pub(crate) struct Gather {
     kind: Kind,
     parts: Vec<PartRecipe>,
-    /// The categories of each part that has some.
+    /// The categories of each part that has some, but for those that come with its rows.
     categories: Vec<Option<Recipe>>,
     /// The order of the rows, where they do not come in it.
     order: Option<Vec<u64>>,
@@ -97,7 +97,8 @@ impl Want {
             };
             parts.push(PartRecipe { source, part: k, len: mine.len(), to, suffix: part.suffix.clone() });
         }
-        let categories = self.categories_of(c, label)?;
+        let wanted = |k: usize| of_part.get(k).is_some_and(|mine| !mine.is_empty());
+        let categories = self.categories_of(c, label, &wanted)?;
         // One part that comes as it is wanted is the result itself.
         let through = order.is_none() && matches!(parts.as_slice(), [one] if one.as_it_is(c));
         if !through {
@@ -124,12 +125,19 @@ impl Want {
         }
     }
 
-    /// The categories of every part of a categorical, those of no rows included.
-    fn categories_of(&mut self, c: &Concat, label: usize) -> Result<Vec<Option<Recipe>>> {
+    /// The categories of every part of a categorical, those of no rows included. A part that is a concatenation brings its own
+    /// with its rows, where some are `wanted`.
+    fn categories_of(
+        &mut self,
+        c: &Concat,
+        label: usize,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Option<Recipe>>> {
         let Kind::Categorical { given: None, .. } = &c.kind else { return Ok(Vec::new()) };
         let mut out = Vec::with_capacity(c.parts.len());
-        for part in &c.parts {
+        for (k, part) in c.parts.iter().enumerate() {
             out.push(match &part.source {
+                Source::Element(element) if matches!(element.body, Body::Joined(_)) && wanted(k) => None,
                 Source::Element(element) => Some(self.some_categories(element, label)?),
                 _ => None,
             });
@@ -150,7 +158,7 @@ impl Want {
         let Kind::Categorical { ordered, given } = &c.kind else {
             return Err(Error::new(Code::Internal, "what is no categorical has no categories"));
         };
-        let lists = self.categories_of(c, label)?;
+        let lists = self.categories_of(c, label, &|_| false)?;
         Ok(Recipe::Categories { lists, ordered: *ordered, given: given.clone() })
     }
 
@@ -181,10 +189,9 @@ impl Want {
 
 impl Gather {
     pub(super) fn make(self, leaves: &mut [Option<Leaf>], cx: &Cx) -> Result<Value> {
-        let union = match &self.kind {
-            Kind::Categorical { given: Some(names), .. } => Some(given(names, cx)?),
-            Kind::Categorical { ordered, .. } => Some(unite(lists(self.categories, leaves, cx)?, *ordered, cx)?),
-            _ => None,
+        let mut categories = match &self.kind {
+            Kind::Categorical { given: None, .. } => lists(self.categories, leaves, cx)?,
+            _ => Vec::new(),
         };
         let mut pieces = Vec::with_capacity(self.parts.len());
         for part in self.parts {
@@ -194,8 +201,22 @@ impl Gather {
                 Found::Recipe(recipe) => Came::Value(recipe.make(leaves, cx)?),
             };
             let PartRecipe { part, len, to, suffix, .. } = part;
+            let came = match (came, categories.get_mut(part)) {
+                (Came::Value(Value::Categorical { codes, categories: own, ordered }), Some(list)) => {
+                    if !matches!(*own, Value::Null) {
+                        *list = *own;
+                    }
+                    Came::Value(Value::Categorical { codes, categories: Box::new(Value::Null), ordered })
+                }
+                (came, _) => came,
+            };
             pieces.push(Piece { came, part, len, to, suffix });
         }
+        let union = match &self.kind {
+            Kind::Categorical { given: Some(names), .. } => Some(given(names, cx)?),
+            Kind::Categorical { ordered, .. } => Some(unite(categories, *ordered, cx)?),
+            _ => None,
+        };
         let whole = join(&self.kind, pieces, union, &self.shape, cx)?;
         match &self.order {
             None => Ok(whole),
