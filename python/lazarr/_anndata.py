@@ -210,7 +210,7 @@ class AnnData(Vectors, Lazy):
             return "with_X(…)"
         return f"with_{name}(…)" if name in {"obs", "var", *_MAPPINGS} else None
 
-    def with_X(self, value: Any) -> Self:  # noqa: N802 - as X
+    def with_X(self, value: Any) -> Self:
         """The object with this matrix as X; see :meth:`with_obs`."""
         return self._lay("X", {"": value}, {})
 
@@ -225,8 +225,8 @@ class AnnData(Vectors, Lazy):
         values
             A mapping of names to values, or a table: for names that are no identifiers.
         columns
-            One value for each cell of this (view of the) object: arrays, lists, pandas' arrays; or one value for
-            all. A Series is brought in the order of the names, which are read for it; where it lacks a name it is
+            One value for each cell of this (view of the) object: arrays, lists, pandas' arrays; or one for all.
+            A Series is brought in the order of the names, which are read for it; where it lacks one it is
             refused.
 
         Returns
@@ -241,7 +241,7 @@ class AnnData(Vectors, Lazy):
         return self._lay("var", values, columns)
 
     def with_layers(self, values: Any = None, /, **layers: Any) -> Self:
-        """The object with matrices laid over layers, each of the shape of this object; see :meth:`with_obs`."""
+        """The object with matrices of its shape laid over layers; see :meth:`with_obs`."""
         return self._lay("layers", values, layers)
 
     def with_obsm(self, values: Any = None, /, **arrays: Any) -> Self:
@@ -261,7 +261,7 @@ class AnnData(Vectors, Lazy):
         return self._lay("varp", values, matrices)
 
     def with_uns(self, values: Any = None, /, **items: Any) -> Self:
-        """The object with values laid over uns: mappings, arrays, tables, text, numbers; see :meth:`with_obs`."""
+        """The object with mappings, arrays, tables, text, numbers laid over uns; see :meth:`with_obs`."""
         return self._lay("uns", values, items)
 
     def _lay(self, place: str, values: Any, named: dict[str, Any]) -> Self:

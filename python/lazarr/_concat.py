@@ -37,9 +37,9 @@ def concat(
 ) -> AnnData:
     """The cells of several lazy objects as one lazy object, as ``anndata.concat`` has them.
 
-    Read now: the names of the genes of each part (those of raw, too), what the parts' selections need, and the
-    categories of columns whose categories have an order. With `merge` also var, varm and varp of each part, with
-    `uns_merge` uns. Nothing else, until something is asked for.
+    Read now: the names of the genes of each part (those of raw, too), what the parts' selections need, and
+    the categories of columns whose categories have an order. With `merge` also var, varm and varp of each
+    part, with `uns_merge` uns. Nothing else, until something is asked for.
 
     Parts may be views, of any stores. What is read of them is read under one plan and one memory limit.
 
@@ -50,10 +50,11 @@ def concat(
     axis
         ``"obs"``, or 0: cells below cells. There is no other yet.
     join
-        ``"inner"``: the genes, layers, columns and elements of obsm that all parts have; ``"outer"``: that any has.
+        ``"inner"``: the genes, layers, columns and elements of obsm that all parts have; ``"outer"``: that
+        any has.
     merge, uns_merge
-        What comes of var, varm, varp (of uns), as in anndata: None drops them, ``"same"`` keeps what is the same in
-        all parts, ``"unique"`` what has one value, ``"first"`` the first, ``"only"`` what one part alone has.
+        What comes of var, varm, varp (of uns), as in anndata: None drops them, ``"same"`` keeps what is the
+        same in all parts, ``"unique"`` what has one value, ``"first"`` the first, ``"only"`` what one part has.
     label, keys
         The name of a categorical column of obs that says which part a cell is of, and the names of the parts;
         these are 0, 1, 2, … by default.

@@ -110,7 +110,7 @@ def _aligned(value: Any, names: Any, axis: str, path: str) -> Any:
         path,
         f"its index does not have the names of {axis}: by position, pass value.to_numpy()",
         f"{len(names)} names, as {names[0]!r}" if len(names) else "no names",
-        f"{len(theirs)} labels, without {missing[0]!r}" if len(missing) else f"{len(theirs)} labels, or repeats",
+        f"{len(theirs)} labels" + (f", without {missing[0]!r}" if len(missing) else ", some more than once"),
     )
 
 
@@ -173,7 +173,8 @@ def _array(array: np.ndarray[Any, Any], path: str) -> tuple[Any, ...]:
     if all(isinstance(item, str) for item in flat[~gone]):
         texts = ["" if na else str(item) for item, na in zip(flat, gone, strict=True)]
         values = _texts(texts, array.shape)
-        return values if not gone.any() else ("nullable", values, _dense(gone.reshape(array.shape)), "string-nan")
+        mask = _dense(gone.reshape(array.shape))
+        return ("nullable", values, mask, "string-nan") if gone.any() else values
     better = np.array(flat.tolist())
     if better.dtype.kind in "biuf" and better.ndim == 1:
         return _dense(better.reshape(array.shape))

@@ -34,7 +34,7 @@ _lock = threading.RLock()
 
 
 class Place:
-    """How a process makes a store that is made of others; the same where these, and what is laid over them, are."""
+    """How a process makes a store of others; the same where these, and what is laid over them, are."""
 
     __slots__ = ("identity", "make", "rest", "under")
 

@@ -75,7 +75,9 @@ def parts(rng):
     for k in range(rng.integers(1, 5)):
         n = int(rng.choice([0, 1, 5, 17])) if rng.random() < 0.3 else int(rng.integers(3, 20))
         own = genes if same_genes else list(rng.permutation(pool)[: rng.integers(1, 12)])
-        obs = pd.DataFrame(index=[f"cell{i}" for i in range(n)] if rng.random() < 0.3 else [f"p{k}c{i}" for i in range(n)])
+        obs = pd.DataFrame(
+            index=[f"cell{i}" for i in range(n)] if rng.random() < 0.3 else [f"p{k}c{i}" for i in range(n)]
+        )
         for name in rng.permutation(list(columns)):
             if rng.random() < 0.85:
                 obs[name] = column(rng, n, columns[name])
@@ -92,7 +94,9 @@ def parts(rng):
         if rng.random() < 0.4:
             a.obsm["cube"] = _values(rng, (n, 3), "f4")
         if tables:
-            a.obsm["table"] = pd.DataFrame({"u": column(rng, n, "int"), "v": column(rng, n, "cat")}, index=obs.index)
+            a.obsm["table"] = pd.DataFrame(
+                {"u": column(rng, n, "int"), "v": column(rng, n, "cat")}, index=obs.index
+            )
         a.varm["load"] = _values(rng, (len(own), 2), "f8")
         a.uns["same"] = "x"
         a.uns["differs"] = {"k": int(k), "fixed": np.arange(3)}
@@ -161,9 +165,17 @@ def alike(a, b, at=""):
 def _column(a, b, at):
     if isinstance(b.dtype, pd.CategoricalDtype):
         assert isinstance(a.dtype, pd.CategoricalDtype), (at, a.dtype)
-        assert a.cat.categories.tolist() == b.cat.categories.tolist(), (at, a.cat.categories, b.cat.categories)
+        assert a.cat.categories.tolist() == b.cat.categories.tolist(), (
+            at,
+            a.cat.categories,
+            b.cat.categories,
+        )
         assert a.cat.ordered == b.cat.ordered, at
-    elif b.dtype.kind in "biufM" or str(b.dtype) in {"boolean"} or str(b.dtype).lower().startswith(("int", "uint")):
+    elif (
+        b.dtype.kind in "biufM"
+        or str(b.dtype) in {"boolean"}
+        or str(b.dtype).lower().startswith(("int", "uint"))
+    ):
         assert str(a.dtype) == str(b.dtype), (at, a.dtype, b.dtype)
     gone = b.isna().to_numpy()
     np.testing.assert_array_equal(a.isna().to_numpy(), gone, err_msg=at)

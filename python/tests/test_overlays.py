@@ -108,7 +108,10 @@ def test_conditions(pair):
         (lambda o: o["text"].isin(["t1", "t3"]) & ~o["flag"], obs["text"].isin(["t1", "t3"]) & ~obs["flag"]),
         (lambda o: o["maybe"].isna(), obs["maybe"].isna()),
         (lambda o: (o["n"] > 3) & (o["level"] == "low"), (obs["n"] > 3) & (obs["level"] == "low")),
-        (lambda o: o["words"].str.startswith("1"), obs["words"].str.startswith("1").fillna(False).astype(bool)),
+        (
+            lambda o: o["words"].str.startswith("1"),
+            obs["words"].str.startswith("1").fillna(False).astype(bool),
+        ),
     ):
         assert list(laid[ask(laid.obs)].obs_names.to_memory()) == list(theirs[mask].obs_names)
     assert len(laid.obs.query("floats > 0.5 and group == 'k1'").to_memory()) == int(
@@ -126,7 +129,11 @@ def test_on_a_view(pair):
     theirs, ours = pair
     index = [3, 11, 4, 25]
     view = ours[index, 1:5]
-    laid = view.with_obs(z=[1.0, 2.0, 3.0, 4.0]).with_layers(l=np.arange(16.0).reshape(4, 4)).with_var(w=list("abcd"))
+    laid = (
+        view.with_obs(z=[1.0, 2.0, 3.0, 4.0])
+        .with_layers(l=np.arange(16.0).reshape(4, 4))
+        .with_var(w=list("abcd"))
+    )
     memory = laid.to_memory()
     assert memory.obs["z"].tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(memory.layers["l"], np.arange(16.0).reshape(4, 4))

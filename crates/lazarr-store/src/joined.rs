@@ -84,10 +84,10 @@ impl Store for JoinedStore {
 
     fn for_call(&self) -> Option<Arc<dyn Store>> {
         let rest = self.rest.as_ref().map(|rest| rest.for_call().unwrap_or_else(|| rest.clone()));
-        let mounts = self.mounts.iter().map(|m| Mount {
-            store: m.store.for_call().unwrap_or_else(|| m.store.clone()),
-            ..m.clone()
-        });
+        let mounts = self
+            .mounts
+            .iter()
+            .map(|m| Mount { store: m.store.for_call().unwrap_or_else(|| m.store.clone()), ..m.clone() });
         Some(Arc::new(Self { name: self.name.clone(), rest, mounts: mounts.collect() }))
     }
 

@@ -95,8 +95,7 @@ pub(crate) struct StringsOut {
 impl StringsOut {
     pub(crate) fn new(shape: Vec<u64>, bytes: u64, utf8: bool, cx: &Cx) -> Result<Self> {
         let items = shape.iter().product::<u64>();
-        let offsets =
-            Buffer::zeroed((items + 1).saturating_mul(8), &cx.budget, "the offsets of strings")?;
+        let offsets = Buffer::zeroed((items + 1).saturating_mul(8), &cx.budget, "the offsets of strings")?;
         let bytes = Buffer::zeroed(bytes, &cx.budget, "strings")?;
         Ok(Self { out: Strings { utf8, shape, offsets, bytes }, item: 0, at: 0 })
     }
@@ -326,8 +325,7 @@ fn spread_dense(d: &Dense, to: &[u64], columns: u64, fill: &[u8], cx: &Cx) -> Re
     let mut shape = d.shape.clone();
     shape[1] = columns;
     let (width, old) = (columns as usize * cell, old as usize * cell);
-    let mut data =
-        Buffer::zeroed(rows.saturating_mul(width as u64), &cx.budget, "columns in their order")?;
+    let mut data = Buffer::zeroed(rows.saturating_mul(width as u64), &cx.budget, "columns in their order")?;
     if fill.iter().any(|b| *b != 0) {
         data.as_mut_slice().chunks_exact_mut(fill.len()).for_each(|to| to.copy_from_slice(fill));
     }

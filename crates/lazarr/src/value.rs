@@ -206,7 +206,9 @@ impl Strings {
         let bytes = items.iter().map(|item| item.len() as u64).sum();
         let mut data = Buffer::zeroed(bytes, budget, "strings")?;
         let mut at = 0;
-        for (item, offset) in items.iter().zip(offsets.as_mut_slice().as_chunks_mut::<8>().0.iter_mut().skip(1)) {
+        for (item, offset) in
+            items.iter().zip(offsets.as_mut_slice().as_chunks_mut::<8>().0.iter_mut().skip(1))
+        {
             if let Some(to) = data.as_mut_slice().get_mut(at..at + item.len()) {
                 to.copy_from_slice(item);
             }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use common::{adata, open};
 use lazarr::{
-    Budget, Buffer, Call, Code, Concatenation, DataType, Dense, Index, Join, LazyAnnData, Ledger, SparseMatrix, Step,
-    Value, concat,
+    Budget, Buffer, Call, Code, Concatenation, DataType, Dense, Index, Join, LazyAnnData, Ledger,
+    SparseMatrix, Step, Value, concat,
 };
 use lazarr_testkit::{Rng, Sample, Spec};
 
@@ -102,11 +102,8 @@ fn random_selections_of_random_concatenations() {
             let Value::Strings(s) = table else { panic!("names") };
             (0..s.len()).map(|i| String::from_utf8(s.get(i).unwrap().to_vec()).unwrap()).collect()
         };
-        let rows: Vec<(usize, u64)> = samples
-            .iter()
-            .enumerate()
-            .flat_map(|(k, s)| (0..s.spec.n_obs).map(move |r| (k, r)))
-            .collect();
+        let rows: Vec<(usize, u64)> =
+            samples.iter().enumerate().flat_map(|(k, s)| (0..s.spec.n_obs).map(move |r| (k, r))).collect();
         let cells: Vec<_> = samples.iter().map(cells).collect();
         for _ in 0..6 {
             let (obs, picked) = random_rows(&mut rng, rows.len() as u64);

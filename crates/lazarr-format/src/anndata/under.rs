@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    AnnData, Awkward, Body, Categorical, DataFrame, Element, Nullable, Raw, Sparse,
-};
+use super::{AnnData, Awkward, Body, Categorical, DataFrame, Element, Nullable, Raw, Sparse};
 use crate::{ArrayMeta, ArrayRef};
 
 impl Element {

@@ -142,9 +142,9 @@ impl Part {
         let Some(columns) = &self.columns else { return Ok((wanted.clone(), None)) };
         let (mut from, mut to) = (Vec::new(), Vec::new());
         for (k, column) in wanted.iter().enumerate() {
-            let source = *columns.get(column as usize).ok_or_else(|| {
-                Error::new(Code::Internal, "a column lies outside of its concatenation")
-            })?;
+            let source = *columns
+                .get(column as usize)
+                .ok_or_else(|| Error::new(Code::Internal, "a column lies outside of its concatenation"))?;
             if source != NONE {
                 from.push(source);
                 to.push(k as u64);

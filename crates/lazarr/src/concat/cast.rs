@@ -33,7 +33,9 @@ pub(crate) fn cast(items: Buffer, from: &DataType, to: &DataType, cx: &Cx) -> Re
     if done {
         return Ok(out);
     }
-    Err(Error::new(Code::Internal, "numbers cannot be cast so").expected(to.to_string()).found(from.to_string()))
+    Err(Error::new(Code::Internal, "numbers cannot be cast so")
+        .expected(to.to_string())
+        .found(from.to_string()))
 }
 
 fn cast_slice(source: &[u8], from: &DataType, to: &DataType) -> Vec<u8> {
@@ -104,7 +106,11 @@ macro_rules! each {
     }};
 }
 
-#[allow(clippy::cast_lossless, clippy::cast_possible_wrap, reason = "the type that is cast to holds all of them")]
+#[allow(
+    clippy::cast_lossless,
+    clippy::cast_possible_wrap,
+    reason = "the type that is cast to holds all of them"
+)]
 fn numbers(source: &[u8], from: &DataType, out: &mut [u8], to: &DataType) -> bool {
     match from {
         DataType::Bool | DataType::UInt(1) => each!(source, u8, out, to),

@@ -69,7 +69,8 @@ pub(crate) fn same(lists: &[Value]) -> Result<bool> {
 pub(crate) fn unite(lists: Vec<Value>, ordered: bool, cx: &Cx) -> Result<Union> {
     let lists = lists.into_iter().map(|list| texts(list, cx)).collect::<Result<Vec<_>>>()?;
     let all = lists.iter().map(items).collect::<Result<Vec<_>>>()?;
-    let bytes = lists.iter().map(Value::bytes).sum::<u64>() + 160 * all.iter().map(|l| l.len() as u64).sum::<u64>();
+    let bytes =
+        lists.iter().map(Value::bytes).sum::<u64>() + 160 * all.iter().map(|l| l.len() as u64).sum::<u64>();
     let _held = cx.budget.charge(bytes, "the categories of all parts")?;
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut union: Vec<Item> = Vec::new();
@@ -107,7 +108,10 @@ fn value_of(items: &[&Item], like: Option<&Value>, cx: &Cx) -> Result<Value> {
     let numbers = items.iter().all(|i| !matches!(i, Item::Text(_)));
     let dense_like = matches!(like, Some(Value::Dense(_)));
     if !items.is_empty() && !numbers && !items.iter().all(|i| matches!(i, Item::Text(_))) {
-        return Err(Error::new(Code::Operation, "categories that are text and categories that are numbers cannot be united"));
+        return Err(Error::new(
+            Code::Operation,
+            "categories that are text and categories that are numbers cannot be united",
+        ));
     }
     if numbers && (dense_like || !items.is_empty()) {
         let (dtype, bytes): (DataType, Vec<u8>) = match like {

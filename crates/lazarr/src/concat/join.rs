@@ -139,9 +139,11 @@ fn sparse_of(d: &Dense, cx: &Cx) -> Result<SparseMatrix> {
     let &[rows, columns] = d.shape.as_slice() else { return Err(odd()) };
     let item = d.dtype.item_size().unwrap_or(1).max(1);
     // Zero of either sign is none.
-    let sign = |k: usize| matches!(d.dtype, DataType::Float(_) | DataType::Complex(_)) && {
-        let part = if matches!(d.dtype, DataType::Complex(_)) { item / 2 } else { item };
-        k % part == part - 1
+    let sign = |k: usize| {
+        matches!(d.dtype, DataType::Float(_) | DataType::Complex(_)) && {
+            let part = if matches!(d.dtype, DataType::Complex(_)) { item / 2 } else { item };
+            k % part == part - 1
+        }
     };
     let some = |x: &[u8]| x.iter().enumerate().any(|(k, b)| if sign(k) { b & 0x7f != 0 } else { *b != 0 });
     let nnz = d.data.as_slice().chunks_exact(item).filter(|x| some(x)).count() as u64;
@@ -204,7 +206,8 @@ fn sparse(pieces: Vec<Piece>, dtype: &DataType, shape: &[u64], cx: &Cx) -> Resul
             let end = int(m.indptr.as_slice(), m.index_width, row + 1) as usize;
             for k in from..end {
                 let column = int(m.indices.as_slice(), m.index_width, k);
-                let column = to.as_ref().map_or(column, |to| to.get(column as usize).copied().unwrap_or(NONE));
+                let column =
+                    to.as_ref().map_or(column, |to| to.get(column as usize).copied().unwrap_or(NONE));
                 if column != NONE {
                     out.values(m.data.as_slice().get(k * item..(k + 1) * item).ok_or_else(odd)?);
                     out.index(column);
@@ -267,7 +270,8 @@ impl Texts {
 
 fn strings(pieces: Vec<Piece>, shape: &[u64], cx: &Cx) -> Result<(Strings, Buffer)> {
     let items = |rows: u64| shape.iter().skip(1).fold(rows, |n, &k| n.saturating_mul(k));
-    let mut mask = Buffer::zeroed(items(shape.first().copied().unwrap_or(1)), &cx.budget, "which are missing")?;
+    let mut mask =
+        Buffer::zeroed(items(shape.first().copied().unwrap_or(1)), &cx.budget, "which are missing")?;
     let mut parts = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let came = match piece.came {

@@ -78,7 +78,9 @@ pub struct Concatenation {
 /// ```
 pub fn concat(parts: &[LazyAnnData], how: &Concatenation, call: &Call<'_>) -> Result<LazyAnnData> {
     let Some(first) = parts.first() else {
-        return Err(Error::new(Code::Operation, "there is nothing to concatenate").expected("at least one object"));
+        return Err(
+            Error::new(Code::Operation, "there is nothing to concatenate").expected("at least one object")
+        );
     };
     let keys = match &how.keys {
         None => (0..parts.len()).map(|k| k.to_string()).collect::<Vec<_>>(),
@@ -90,8 +92,11 @@ pub fn concat(parts: &[LazyAnnData], how: &Concatenation, call: &Call<'_>) -> Re
         }
     };
     if how.label.is_some() && keys.iter().collect::<HashSet<_>>().len() < keys.len() {
-        return Err(Error::new(Code::Operation, "keys that are categories of a label differ from each other")
-            .found(keys.join(", ")));
+        return Err(Error::new(
+            Code::Operation,
+            "keys that are categories of a label differ from each other",
+        )
+        .found(keys.join(", ")));
     }
     let missing = first.session().options().missing;
     if parts.iter().any(|p| p.session().options().missing != missing) {
@@ -129,7 +134,8 @@ impl Member {
         let Body::AnnData(object) = part.element().under(&format!("@{k}")).body else {
             return Err(Error::new(Code::Internal, "an object is none"));
         };
-        let object = Arc::try_unwrap(object).map_err(|_| Error::new(Code::Internal, "an object is shared"))?;
+        let object =
+            Arc::try_unwrap(object).map_err(|_| Error::new(Code::Internal, "an object is shared"))?;
         Ok(Self { object, obs, var, names, raw_names: raw })
     }
 
@@ -352,10 +358,8 @@ impl Builder<'_> {
         let own: Vec<Vec<(String, Element)>> =
             self.members.iter().map(|m| of(&m.object).children()).collect();
         for name in self.keys_of(&|m| of(&m.object).children().into_iter().map(|(n, _)| n).collect()) {
-            let elements: Vec<Option<&Element>> = own
-                .iter()
-                .map(|parts| parts.iter().find(|(n, _)| *n == name).map(|(_, e)| e))
-                .collect();
+            let elements: Vec<Option<&Element>> =
+                own.iter().map(|parts| parts.iter().find(|(n, _)| *n == name).map(|(_, e)| e)).collect();
             let path = format!("{}/{name}", of(&self.members[0].object).name());
             let element = self.or_broken(&path, make(&path, &elements));
             children.push((name, element));
@@ -405,7 +409,10 @@ impl Builder<'_> {
         let mut ranks = elements.iter().flatten().map(|e| shape_of(e).len());
         let rank = ranks.next().unwrap_or(0);
         if rank == 0 || ranks.any(|r| r != rank) {
-            return Err(Error::new(Code::Operation, "arrays with other numbers of axes cannot be concatenated"));
+            return Err(Error::new(
+                Code::Operation,
+                "arrays with other numbers of axes cannot be concatenated",
+            ));
         }
         let is_sparse = |e: &Element| match &e.body {
             Body::Sparse(_) => true,
@@ -625,7 +632,8 @@ impl Builder<'_> {
         let Some(label) = &self.how.label else { return Ok(()) };
         let Body::DataFrame(frame) = &obs.body else { return Ok(()) };
         if *label == frame.index_key {
-            return Err(Error::new(Code::Operation, "the label cannot be called as the names are").found(label.clone()));
+            return Err(Error::new(Code::Operation, "the label cannot be called as the names are")
+                .found(label.clone()));
         }
         let parts = self.members.iter().enumerate().map(|(k, m)| Part {
             source: Source::Code(k as u64),
@@ -696,7 +704,11 @@ pub(crate) struct Stretch {
 
 impl Concat {
     /// The parts that a selection touches, each as an element of its own; `None` for a part that is no element.
-    pub(crate) fn stretches(&self, of: &Lazy, run: &Run<'_>) -> Result<(Vec<Option<Stretch>>, Option<Vec<u64>>)> {
+    pub(crate) fn stretches(
+        &self,
+        of: &Lazy,
+        run: &Run<'_>,
+    ) -> Result<(Vec<Option<Stretch>>, Option<Vec<u64>>)> {
         let indices: Vec<Index> = of.axes().iter().map(|a| a.resolve(run)).collect::<Result<_>>()?;
         let rows = indices.first().cloned().unwrap_or_else(|| Index::all(self.len()));
         let (of_part, order) = self.split(&rows)?;

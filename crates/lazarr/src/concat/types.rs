@@ -55,7 +55,10 @@ pub(crate) fn holds(element: &Element) -> Result<Holds> {
         Body::Strings(_) => Holds::Text,
         Body::Nullable(n) => Holds::Nullable(n.values.dtype.clone(), n.kind.clone()),
         Body::Categorical(c) => {
-            let text = matches!(holds(&c.categories)?, Holds::Text | Holds::Nullable(_, NullableKind::String { .. }));
+            let text = matches!(
+                holds(&c.categories)?,
+                Holds::Text | Holds::Nullable(_, NullableKind::String { .. })
+            );
             Holds::Categories { ordered: c.ordered, text }
         }
         Body::Joined(_) => match concat_of(element).map(|c| &c.kind) {

@@ -54,14 +54,18 @@ impl Encoder {
             Value::Dense(d) => self.dense(path, d, "array"),
             Value::Strings(s) => self.strings(path, s),
             Value::Sparse(m) => {
-                let mut attributes =
-                    encoding(if m.format == SparseFormat::Csr { "csr_matrix" } else { "csc_matrix" }, "0.1.0");
+                let mut attributes = encoding(
+                    if m.format == SparseFormat::Csr { "csr_matrix" } else { "csc_matrix" },
+                    "0.1.0",
+                );
                 attributes.insert("shape".into(), json!(m.shape));
                 self.group(path, attributes)?;
                 let index = DataType::Int(m.index_width);
-                for (name, dtype, data) in
-                    [("data", &m.dtype, &m.data), ("indices", &index, &m.indices), ("indptr", &index, &m.indptr)]
-                {
+                for (name, dtype, data) in [
+                    ("data", &m.dtype, &m.data),
+                    ("indices", &index, &m.indices),
+                    ("indptr", &index, &m.indptr),
+                ] {
                     let n = data.len() as u64 / dtype.item_size().unwrap_or(1).max(1) as u64;
                     self.fixed(&join(path, name), dtype, &[n], data.as_slice(), "array")?;
                 }
@@ -98,7 +102,9 @@ impl Encoder {
                 self.group(path, attributes)?;
                 buffers.iter().try_for_each(|(name, b)| self.value(&join(path, name), b))
             }
-            Value::Awkward { .. } => Err(Error::new(Code::Operation, "rows of an awkward array cannot be laid over a store")),
+            Value::Awkward { .. } => {
+                Err(Error::new(Code::Operation, "rows of an awkward array cannot be laid over a store"))
+            }
             Value::Map(parts) => {
                 self.group(path, encoding("dict", "0.1.0"))?;
                 parts.iter().try_for_each(|(name, part)| self.value(&join(path, name), part))
@@ -115,7 +121,10 @@ impl Encoder {
         self.group(path, attributes)?;
         let index = t.index.as_ref().ok_or_else(|| Error::new(Code::Operation, "a table has an index"))?;
         self.value(&join(path, &key), index)?;
-        t.columns.iter().filter(|(name, _)| *name != key).try_for_each(|(name, c)| self.value(&join(path, name), c))
+        t.columns
+            .iter()
+            .filter(|(name, _)| *name != key)
+            .try_for_each(|(name, c)| self.value(&join(path, name), c))
     }
 
     fn group(&mut self, path: &str, attributes: Map<String, Json>) -> Result<()> {
@@ -235,9 +244,7 @@ impl MetaOf<'_> {
                 little,
             )),
             DataType::String => Ok((json!("string"), json!(""), json!({"name": "vlen-utf8"}))),
-            DataType::Bytes => {
-                Ok((json!("variable_length_bytes"), json!(""), json!({"name": "vlen-bytes"})))
-            }
+            DataType::Bytes => Ok((json!("variable_length_bytes"), json!(""), json!({"name": "vlen-bytes"}))),
             other => Err(Error::new(Code::Operation, "values of this type cannot be laid over a store")
                 .expected("booleans, numbers, times or strings")
                 .found(other.to_string())),

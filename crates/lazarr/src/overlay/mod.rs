@@ -52,7 +52,9 @@ impl LazyAnnData {
         let mut out = self.clone();
         for (name, value) in values {
             let path = if name.is_empty() { place.to_owned() } else { format!("{place}/{name}") };
-            check(place, &name, &value).and_then(|()| fits(&value, &axes, &run)).map_err(|e| e.element(&*path))?;
+            check(place, &name, &value)
+                .and_then(|()| fits(&value, &axes, &run))
+                .map_err(|e| e.element(&*path))?;
             let value = on_whole_axes(value, &axes, &run).map_err(|e| e.element(&*path))?;
             let (store, element) = encode(&value, &run.cx.budget).map_err(|e| e.element(&*path))?;
             out = out.over(place, &name, store, &element)?;
@@ -100,7 +102,8 @@ pub(crate) fn free_name(session: &Session) -> String {
 
 fn check(place: &str, name: &str, value: &Value) -> Result<()> {
     let refuse = |what: &str| {
-        Err(Error::new(Code::Operation, format!("this cannot be laid over `{place}`")).expected(what.to_owned()))
+        Err(Error::new(Code::Operation, format!("this cannot be laid over `{place}`"))
+            .expected(what.to_owned()))
     };
     if name.is_empty() != (place == "X") {
         return refuse("a name");
@@ -116,7 +119,9 @@ fn check(place: &str, name: &str, value: &Value) -> Result<()> {
         "X" | "layers" | "obsp" | "varp" if rank != Some(2) || matches!(value, Value::Table(_)) => {
             refuse("a matrix")
         }
-        "obsm" | "varm" if rank.is_none_or(|r| r == 0) => refuse("an array or a table with a row for each name"),
+        "obsm" | "varm" if rank.is_none_or(|r| r == 0) => {
+            refuse("an array or a table with a row for each name")
+        }
         _ => Ok(()),
     }
 }
@@ -144,9 +149,12 @@ fn fits(value: &Value, axes: &[Arc<AxisView>], run: &Run<'_>) -> Result<()> {
         let n = axis.resolve(run)?.len();
         if shape.get(k) != Some(&n) {
             let what = if k == 0 { "rows" } else { "columns" };
-            return Err(Error::new(Code::Misaligned, format!("the value has another number of {what} than the object"))
-                .expected(format!("{n} {what}"))
-                .found(shape.get(k).map_or("none".into(), ToString::to_string)));
+            return Err(Error::new(
+                Code::Misaligned,
+                format!("the value has another number of {what} than the object"),
+            )
+            .expected(format!("{n} {what}"))
+            .found(shape.get(k).map_or("none".into(), ToString::to_string)));
         }
     }
     Ok(())
@@ -268,7 +276,8 @@ pub(crate) fn replaced(root: &Element, path: &str, new: &Element) -> Element {
     if root.path == path {
         return new.clone();
     }
-    let within = |e: &Element| path == e.path || path.strip_prefix(&*e.path).is_some_and(|r| r.starts_with('/'));
+    let within =
+        |e: &Element| path == e.path || path.strip_prefix(&*e.path).is_some_and(|r| r.starts_with('/'));
     let each = |parts: &[(String, Element)]| -> Vec<(String, Element)> {
         let one = |(n, e): &(String, Element)| {
             (n.clone(), if within(e) { replaced(e, path, new) } else { e.clone() })

@@ -231,7 +231,8 @@ pub(super) fn lists(
     leaves: &mut [Option<Leaf>],
     cx: &Cx,
 ) -> Result<Vec<Value>> {
-    let empty = || crate::rearrange::StringsOut::new(vec![0], 0, true, cx).map(|s| Value::Strings(s.finish()));
+    let empty =
+        || crate::rearrange::StringsOut::new(vec![0], 0, true, cx).map(|s| Value::Strings(s.finish()));
     recipes.into_iter().map(|r| r.map_or_else(empty, |r| r.make(leaves, cx))).collect()
 }
 

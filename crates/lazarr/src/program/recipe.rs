@@ -253,7 +253,13 @@ impl Want {
         Ok(self.push(label, Fixed::new(array, &all, role)))
     }
 
-    pub(super) fn codes(&mut self, array: &ArrayRef, axes: &[Index], categories: u64, label: usize) -> Result<usize> {
+    pub(super) fn codes(
+        &mut self,
+        array: &ArrayRef,
+        axes: &[Index],
+        categories: u64,
+        label: usize,
+    ) -> Result<usize> {
         if array.part.is_some() {
             let items = Fixed::code_items(array, categories)?;
             return Ok(self.field(array, axes, items, Code::CategoryCode, Role::Codes, label));

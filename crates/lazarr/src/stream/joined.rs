@@ -21,7 +21,8 @@ pub(super) struct Parts {
 impl Parts {
     /// Of a matrix or an array whose rows ascend; `None` for anything else.
     pub(super) fn of(concat: &Concat, lazy: &Lazy, run: &Run<'_>) -> Result<Option<Self>> {
-        if !matches!(concat.kind, Kind::Dense { .. } | Kind::Sparse { .. }) || lazy.dropped().contains(&true) {
+        if !matches!(concat.kind, Kind::Dense { .. } | Kind::Sparse { .. }) || lazy.dropped().contains(&true)
+        {
             return Ok(None);
         }
         let Some(rows) = lazy.axes().first() else { return Ok(None) };
