@@ -225,7 +225,7 @@ class AnnData(Vectors, Lazy):
         values
             A mapping of names to values, or a table: for names that are no identifiers.
         columns
-            One value for each cell of this (view of the) object: arrays, lists, pandas' arrays; or one for all.
+            One value for each cell of this (view of the) object: arrays, lists, or one value for all.
             A Series is brought in the order of the names, which are read for it; where it lacks one it is
             refused.
 

@@ -54,7 +54,7 @@ def concat(
         any has.
     merge, uns_merge
         What comes of var, varm, varp (of uns), as in anndata: None drops them, ``"same"`` keeps what is the
-        same in all parts, ``"unique"`` what has one value, ``"first"`` the first, ``"only"`` what one part has.
+        same in all parts, ``"unique"`` what has one value, ``"first"`` the first, ``"only"`` what one has.
     label, keys
         The name of a categorical column of obs that says which part a cell is of, and the names of the parts;
         these are 0, 1, 2, … by default.

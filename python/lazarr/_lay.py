@@ -25,7 +25,7 @@ _ROWS = {"obs": "obs", "obsm": "obs", "obsp": "obs", "var": "var", "varm": "var"
 
 def lay(adata: AnnData, place: str, values: Any, named: dict[str, Any]) -> AnnData:
     """The object with these values at a place."""
-    items = _items(adata, place, values) | named
+    items = _items(place, values) | named
     for name in items:
         if not isinstance(name, str):
             msg = f"what is laid over {place} has a name: {name!r} is {type(name).__name__}"
@@ -56,7 +56,7 @@ def _again(under: tuple[Store, ...], state: str, stored: str, given: list[tuple[
     return _lazarr.LazyAnnData.from_state(under[0].session, state).laid(stored, given, *call()).session
 
 
-def _items(adata: AnnData, place: str, values: Any) -> dict[str, Any]:
+def _items(place: str, values: Any) -> dict[str, Any]:
     if values is None:
         return {}
     if hasattr(values, "columns") and hasattr(values, "index") and place in _COLUMNS:
