@@ -91,7 +91,7 @@ pub(crate) fn unite(lists: Vec<Value>, ordered: bool, cx: &Cx) -> Result<Union> 
     };
     let maps = all.iter().map(map).collect();
     let sorted: Vec<&Item> = order.iter().map(|&i| &union[i]).collect();
-    let like = lists.iter().find(|l| l.bytes() > 0).or(lists.first());
+    let like = lists.iter().find(|l| matches!(l, Value::Dense(_))).or(lists.first());
     Ok(Union { len: union.len() as u64, categories: value_of(&sorted, like, cx)?, maps })
 }
 
