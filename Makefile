@@ -35,7 +35,13 @@ $(DEMO): | venv-demo
 
 ## test: the gate: format, lints, Rust tests, docs, types, Python tests
 .PHONY: test
-test: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest
+test: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest check-docs
+
+## docs: the site, with its notebooks executed, in docs/_build/html; warnings are errors
+.PHONY: docs
+docs: venv-docs extension
+	@cargo doc --quiet --no-deps
+	@LAZARR_DOCS_RUST=1 tools/docs.sh
 
 ## bench: lazarr beside the floor and its peers; BENCH_ARGS="--full", or "--engines lazarr,floor --workloads random"
 .PHONY: bench
@@ -67,8 +73,8 @@ damage-table: venv-test extension
 .PHONY: fmt
 fmt: venv-test
 	@cargo fmt --all
-	@$(PY) -m ruff check --select I --fix --quiet python tools bench
-	@$(PY) -m ruff format --quiet python tools bench
+	@$(PY) -m ruff check --select I --fix --quiet python tools bench docs/*.py
+	@$(PY) -m ruff format --quiet python tools bench docs/*.py
 
 ## lint: the lints of the gate alone
 .PHONY: lint
@@ -78,18 +84,18 @@ lint: check-fmt check-unsafe check-clippy check-doc check-deny check-python
 .PHONY: clean
 clean:
 	@cargo clean --quiet
-	@rm -rf $(VENV) demo.zarr demo.zarr.partial bench/data dist python/dist
+	@rm -rf $(VENV) demo.zarr demo.zarr.partial bench/data docs/_build dist python/dist
 	@find python tools bench \( -name '*.so' -o -name '*.pyc' \) -type f -delete
 	@find . -path ./target -prune -o -type d \( -name __pycache__ -o -name .pytest_cache -o -name .ruff_cache \
 	  -o -name .mypy_cache -o -name .hypothesis \) -prune -exec rm -rf {} +
 
 # ── what the targets stand on ──────────────────────────────────────────────────────────────────────
 
-.PHONY: tools venv-demo venv-test venv-bench extension
+.PHONY: tools venv-demo venv-test venv-bench venv-docs extension
 tools:
 	@tools/check_tools.sh
 
-venv-demo venv-test venv-bench: venv-%: tools
+venv-demo venv-test venv-bench venv-docs: venv-%: tools
 	@tools/venv.sh $*
 
 extension: venv-test
@@ -97,7 +103,7 @@ extension: venv-test
 
 # ── the steps of the gate ──────────────────────────────────────────────────────────────────────────
 
-.PHONY: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest
+.PHONY: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest check-docs
 
 check-fmt: tools
 	@echo "── rustfmt"
@@ -135,8 +141,8 @@ check-deny: tools
 
 check-python: venv-test
 	@echo "── ruff"
-	@$(PY) -m ruff check --quiet python tools bench
-	@$(PY) -m ruff format --check --quiet python tools bench || \
+	@$(PY) -m ruff check --quiet python tools bench docs/*.py
+	@$(PY) -m ruff format --check --quiet python tools bench docs/*.py || \
 	  { echo "error: Python files are not formatted: make fmt" >&2; exit 1; }
 
 check-types: extension
@@ -148,3 +154,8 @@ check-types: extension
 check-pytest: extension
 	@echo "── pytest"
 	@cd python && $(PY) -m pytest $(PYTEST_ARGS)
+
+# The site with its notebooks executed: what they call must work.
+check-docs: venv-docs extension
+	@echo "── docs"
+	@tools/docs.sh

@@ -38,6 +38,11 @@ def tests(about: str, minutes: int, file: str, **environment: str) -> Campaign:
     return Campaign(about, minutes, command, environment, "python", recorded=True)
 
 
+FAR = (
+    *("test", "--quiet", "--release", "--package", "lazarr", "--features", "remote"),
+    *("--test", "far"),
+)
+
 CAMPAIGNS: dict[str, Campaign] = {
     "random": tests(
         "500 random stores x 20 random selections, audited, equal to anndata: values, structure, order",
@@ -65,6 +70,31 @@ CAMPAIGNS: dict[str, Campaign] = {
         program="cargo",
         recorded=True,
     ),
+    "economy": Campaign(
+        "what operations on 200,000 cells cost at 50 ms and at 1 ms, beside the cheapest way to do them",
+        10,
+        (*FAR, *("all_operations_cost", "--", "--ignored", "--nocapture")),
+        program="cargo",
+        recorded=True,
+    ),
+    "faults": Campaign(
+        "17 faults of networks x 13 operations x 50 seeds, sharded and not",
+        30,
+        (*FAR, *("fifty_seeds", "--", "--ignored", "--nocapture")),
+        program="cargo",
+        recorded=True,
+    ),
+    "ctrl-c": Campaign(
+        "from Ctrl-C to its exception, while a server is silent: opening and reading, 20 times each",
+        3,
+        ("bench/ctrl_c.py",),
+        recorded=True,
+    ),
+    "distance": Campaign(
+        "lazarr beside its peers, 50 ms added to every request, 20,000 cells, two layouts",
+        20,
+        ("bench/distance.py", "--write"),
+    ),
     "scale": Campaign(
         "a simulated catalog of 10^8 cells: times beside the floors of what must be read, and growth",
         10,
@@ -88,6 +118,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         "X in blocks of rows under an eighth of what collecting takes, beside the same without a limit",
         6,
         ("bench/memory.py", "streams"),
+        recorded=True,
+    ),
+    "cluster": Campaign(
+        "from counts to components on a Dask cluster of two processes, 200,000 cells, beside read_lazy",
+        8,
+        ("bench/cluster.py",),
         recorded=True,
     ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),

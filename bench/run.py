@@ -30,6 +30,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from distance import TITLES as FAR
+from distance import arguments as far_arguments
+from distance import distance
 from lockstep import Participant, alternate, build_floor
 from others import make_cellstream
 from readers import engines
@@ -185,7 +188,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--layouts", help=f"of {', '.join(LAYOUTS)}; lz4,default where engines or workloads are named"
     )
-    parser.add_argument("--sections", help="of cores, small; all in a run of everything")
+    parser.add_argument("--sections", help="of cores, small, distance; all in a run of everything")
     parser.add_argument("--engines", help="comma-separated beginnings of names; `floor` is one")
     parser.add_argument("--workloads", help=f"of {', '.join(WORKLOADS)}")
     parser.add_argument("--repeat", type=int, default=5, help="calls after the discarded one, at least")
@@ -196,10 +199,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one engine and workload")
     parser.add_argument("--profile", default="quick", help="of the floor: its work is in C libraries")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md even if not all was run")
+    far_arguments(parser)
     args = parser.parse_args()
     args.all = args.engines is None and args.workloads is None
     args.named = args.workloads is not None
-    args.sections = "cores,small" if args.all and args.sections is None else args.sections or ""
+    args.sections = "cores,small,distance" if args.all and args.sections is None else args.sections or ""
     if args.layouts is None:
         # The layer and the hollow stores are there for one workload each.
         mine = [WORKLOADS[name].store for name in (args.workloads or "").split(",") if name in WORKLOADS]
@@ -253,6 +257,11 @@ def main() -> int:
         lines += small_chunks(args)
     if "cores" in args.sections:
         lines += cores(args, ["lz4", "default"])
+    if "distance" in args.sections:
+        words = {"engines": ["read_lazy", "sparse_dataset", "eager"], "workloads": list(FAR), "repeat": 3}
+        more, wrong = distance(argparse.Namespace(**{**vars(args), **words}))
+        lines += more
+        failed += wrong
     print("\n".join(lines[lines.index("") :] if args.sections else []))
     (DATA / "last.json").write_text(json.dumps(raw, indent=1), encoding="utf-8")
     lines.append("All engines gave equal answers." if not failed else f"**FAILED: {'; '.join(failed)}**")

@@ -4,8 +4,9 @@
 The tests come from the sdist of the installed anndata, which pip fetches; HDF5 inputs stay with anndata. A
 test counts where a reader of lazarr was really called in it.
 
-    python tools/anndata_suite.py                  # the files of docs/anndata.md, and their table
+    python tools/anndata_suite.py                  # the groups of docs/anndata.md, and their table
     python tools/anndata_suite.py --write          # and writes the table into the page
+    python tools/anndata_suite.py --write elements # one group, whose row is written
     python tools/anndata_suite.py tests/lazy/test_read.py -k uns
 """
 
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "anndata.md"
 ELEMENTS = [f"tests/test_io_{name}.py" for name in ("elementwise", "backwards_compat", "dispatched")]
-GROUPS = [
-    (["tests/lazy/test_read.py", "tests/lazy/test_write.py"], ""),
-    (ELEMENTS, "not h5"),
-    (["tests/test_readwrite.py"], "zarr"),
-]
+GROUPS = {
+    "lazy": ([f"tests/lazy/test_{name}.py" for name in ("read", "write", "concat")], "not h5ad"),
+    "elements": (ELEMENTS, "not h5"),
+    "whole": (["tests/test_readwrite.py", "tests/test_views.py"], "zarr"),
+}
 REPORT = "LAZARR_SUITE_REPORT"
 
 # --- the plugin: this file, loaded by pytest as `anndata_suite` ---
@@ -64,11 +65,11 @@ def _patched() -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
     import anndata as ad
     import anndata.experimental as experimental
 
-    import lazarr as lz
     import lazarr.anndata as readers
 
-    yield "read_zarr", ad.io.read_zarr, lambda target: lz.open(target).to_memory()
-    yield "read_lazy", experimental.read_lazy, readers.read_lazy
+    yield "read_zarr", ad.io.read_zarr, readers.read_zarr
+    lazy = functools.partial(readers.read_lazy, obs="xarray")
+    yield "read_lazy", experimental.read_lazy, lazy
     yield "read_elem", ad.io.read_elem, readers.read_elem
     yield "read_elem_lazy", experimental.read_elem_lazy, readers.read_elem_lazy
 
@@ -141,28 +142,48 @@ def run(root: Path, files: list[str], only: str) -> dict[str, str]:
     return found
 
 
+def row(files: list[str], found: dict[str, str]) -> str:
+    """The row of a group."""
+    names = ", ".join(f.removeprefix("tests/").removesuffix(".py") for f in files)
+    passed = sum(outcome == "passed" for outcome in found.values())
+    return f"| {names} | {len(found)} | {passed} |"
+
+
+def write(rows: dict[str, str]) -> None:
+    """Puts rows into the table of the page; those of other groups stay."""
+    before, _, rest = PAGE.read_text().partition("<!-- anndata-suite -->\n")
+    table, _, after = rest.partition("<!-- /anndata-suite -->")
+    lines = ["| files | tests that read through lazarr | pass |", "|---|---|---|"]
+    for name, (files, _) in GROUPS.items():
+        start = row(files, {}).partition(" | 0")[0]
+        kept = next((line for line in table.splitlines() if line.startswith(f"{start} |")), "")
+        lines.append(rows.get(name, kept))
+    text = "\n".join(line for line in lines if line)
+    PAGE.write_text(f"{before}<!-- anndata-suite -->\n{text}\n<!-- /anndata-suite -->{after}")
+
+
 def main() -> None:
     """Runs the groups, prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", nargs="*", help="tests of anndata; by default those of the page")
+    parser.add_argument(
+        "files", nargs="*", help=f"tests of anndata, or some of {', '.join(GROUPS)}: by default all"
+    )
     parser.add_argument("-k", default="", help="which of them")
     parser.add_argument("--write", action="store_true", help="write the table into docs/anndata.md")
     args = parser.parse_args()
-    lines = ["| files | tests that read through lazarr | pass |", "|---|---|---|"]
+    names = args.files or list(GROUPS)
+    whole = all(name in GROUPS for name in names)
+    chosen = {name: GROUPS[name] for name in names} if whole else {"": (args.files, args.k)}
+    rows = {}
     with tempfile.TemporaryDirectory() as temporary:
         root = sources(Path(temporary))
-        for files, only in [(args.files, args.k)] if args.files else GROUPS:
+        for name, (files, only) in chosen.items():
             found = {k: v for k, v in run(root, files, only).items() if v in {"passed", "failed"}}
-            names = ", ".join(f.removeprefix("tests/").removesuffix(".py") for f in files)
-            passed = sum(outcome == "passed" for outcome in found.values())
-            lines.append(f"| {names} | {len(found)} | {passed} |")
+            rows[name] = row(files, found)
             print("\n".join(name for name, outcome in found.items() if outcome == "failed"))
-    table = "\n".join(lines)
-    print(table)
-    if args.write and not args.files:
-        before, _, rest = PAGE.read_text().partition("<!-- anndata-suite -->\n")
-        _, _, after = rest.partition("<!-- /anndata-suite -->")
-        PAGE.write_text(f"{before}<!-- anndata-suite -->\n{table}\n<!-- /anndata-suite -->{after}")
+            if args.write and whole:
+                write({name: rows[name]})
+    print("\n".join(rows.values()))
 
 
 if __name__ == "__main__":

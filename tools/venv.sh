@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Make or refresh .venv with a set of requirements: tools/venv.sh demo|test|bench
+# Make or refresh .venv with a set of requirements: tools/venv.sh demo|test|bench|docs
 # A stamp holds the hash of what was installed, so that a second call costs milliseconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-want=${1:?usage: tools/venv.sh demo|test|bench}
+want=${1:?usage: tools/venv.sh demo|test|bench|docs}
 venv=.venv
 
 files() { # every file that a set reads, through its -r lines

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _lazarr
 from ._anndata import AnnData
+from ._async import awaited
 from ._bridge import bridge, local_path
 from ._concat import concat
 from ._context import (
@@ -27,17 +28,7 @@ from ._context import (
     parse_threads,
     storage_words,
 )
-from ._element import (
-    AwkwardElement,
-    BrokenElement,
-    DenseElement,
-    Element,
-    ScalarElement,
-    SparseElement,
-    Store,
-    StringsElement,
-    wrap,
-)
+from ._element import Element
 from ._errors import (
     InternalError,
     InvalidStoreError,
@@ -53,10 +44,15 @@ from ._errors import (
     explain,
 )
 from ._frame import Column, DataFrame
+from ._kinds import AwkwardElement, BrokenElement, ScalarElement, wrap
+from ._layout import Layout
 from ._lazarr import Predicate, __version__
 from ._limits import Limits
 from ._mapping import Mapping, Raw
+from ._matrix import DenseElement, SparseElement, StringsElement
 from ._plan import Amount, Plan
+from ._store import Store
+from ._write import Written, repair, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,6 +71,7 @@ __all__ = [
     "InvalidStoreError",
     "KeyNotFoundError",
     "KindError",
+    "Layout",
     "LazarrError",
     "Limits",
     "Mapping",
@@ -92,12 +89,16 @@ __all__ = [
     "StoreError",
     "StringsElement",
     "UnsupportedError",
+    "Written",
     "__version__",
     "concat",
     "explain",
     "measure",
     "open",
+    "open_async",
     "options",
+    "repair",
+    "write",
 ]
 
 if not _lazarr.OPTIMISED:
@@ -156,7 +157,8 @@ def open(  # noqa: A001 - it is called as lazarr.open
         Credentials, endpoints and timeouts of a store at a URL, as obstore and object_store name them:
         ``{"region": "eu-central-1", "skip_signature": True}``. What is not given comes from the environment.
         Beside these: ``max_retries``, ``retry_timeout``, ``read_timeout``, ``allow_redirects``, ``slots``,
-        and ``latency`` and ``bandwidth`` for plans; ``username``, ``password``, ``bearer_token`` and
+        ``cache_dir`` and ``cache_bytes`` (what was read is kept on the local disk, and used while its ETag
+        holds), and ``latency`` and ``bandwidth`` for plans; ``username``, ``password``, ``bearer_token`` and
         ``header.NAME`` for ``http(s)://``. Secrets are never shown, and do not go into pickles.
     zarr_format
         The format of the store, where it is known: a store of format 2 then opens with one request.
@@ -201,3 +203,12 @@ def open(  # noqa: A001 - it is called as lazarr.open
     if root.kind == "anndata":
         return AnnData(store.session.anndata(root.path), store)
     return wrap(root, store)
+
+
+async def open_async(path: str | os.PathLike[str] | Any, **kwargs: Any) -> Any:
+    """As :func:`open`, awaited: cancelling the task ends it.
+
+    >>> adata = await lz.open_async("https://example.org/atlas.zarr")  # doctest: +SKIP
+    >>> rows = await adata.X[:100].to_memory_async()  # doctest: +SKIP
+    """
+    return await awaited(open, path, **kwargs)

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 import numpy as np
 
 from . import _convert, _html, _index, _lay, _lazarr, _refs, _repr, _to_dask
+from ._column import removes_unused
 from ._context import call, note_plan
-from ._element import Lazy, Store, wrap
+from ._element import Lazy
 from ._errors import KeyNotFoundError, inside, misaligned, type_error
-from ._frame import Column, DataFrame, removes_unused, trim_frame
+from ._frame import Column, DataFrame, trim_frame
+from ._kinds import wrap
 from ._limits import parse_size
 from ._mapping import Mapping, Raw, raw_parts
 from ._plan import Plan
+from ._progress import watched
 from ._vectors import Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from ._store import Store
 
 __all__ = ["AnnData"]
 
@@ -315,7 +320,10 @@ class AnnData(Vectors, Lazy):
 
     def _collect_places(self, elements: Sequence[str] | None, skip_broken: bool = False) -> dict[str, Any]:
         """What was read, by place, with obs and var where this object has them."""
-        _, parts = self._native.collect(self._chosen(elements), *call(), skip_broken)
+        chosen, limits = self._chosen(elements), call()
+        meter = limits[2] or self._store.session.meter
+        with watched(self.path, meter, lambda: Plan(*self._native.plan(chosen, False, *limits)).chunks.value):
+            _, parts = self._native.collect(chosen, *limits, skip_broken)
         lengths = dict(zip(("obs", "var"), self._native.stored_shape, strict=True))
         out: dict[str, Any] = {}
         for stored, value in parts:

@@ -157,11 +157,24 @@ class _Fsspec(Bridged):
 
 
 class _Zarr(Bridged):
-    """A store of zarr-python."""
+    """A store of zarr-python; what a group knows of its metadata is not asked for again."""
 
-    def __init__(self, store: Any, prefix: str = "") -> None:
+    def __init__(self, store: Any, prefix: str = "", group: Any = None) -> None:
         super().__init__(_redacted(str(store)), prefix)
         self.store = store
+        self.documents: dict[str, bytes] = {}
+        metadata: Any = getattr(group, "metadata", None)
+        if getattr(metadata, "consolidated_metadata", None) is not None:
+            from zarr.core.buffer import default_buffer_prototype
+
+            found = metadata.to_buffer_dict(default_buffer_prototype())
+            self.documents = {name: value.to_bytes() for name, value in found.items()}
+
+    def __reduce__(self) -> Any:
+        # What lies in memory has no credentials.
+        if type(self.store).__module__.startswith("zarr.") and type(self.store).__name__ == "MemoryStore":
+            return _zarr_again, (self.store, self.prefix, self.name, self.documents)
+        return super().__reduce__()
 
     @staticmethod
     def wait(coroutine: Any) -> Any:
@@ -173,6 +186,8 @@ class _Zarr(Bridged):
         from zarr.abc.store import RangeByteRequest, SuffixByteRequest
         from zarr.core.buffer import default_buffer_prototype
 
+        if key in self.documents:
+            return _cut(self.documents[key], start, end, last)
         asked: Any = None
         if last is not None:
             asked = SuffixByteRequest(last)
@@ -198,6 +213,13 @@ class _Zarr(Bridged):
         # Stores do not agree on how to say what is a folder; documents are looked for, and nodes.
         names = self.wait(listed())
         return [n for n in names if n not in _DOCUMENTS], [n for n in names if n in _DOCUMENTS]
+
+
+def _zarr_again(store: Any, prefix: str, name: str, documents: dict[str, bytes]) -> _Zarr:
+    made = _Zarr(store, prefix)
+    # The same tasks name the same store in every process.
+    made.name, made.documents = name, documents
+    return made
 
 
 class _Obstore(Bridged):
@@ -270,7 +292,7 @@ def bridge(store: Any) -> Bridged:
     # A group or an array of zarr stands at a path in a store.
     place = getattr(store, "store_path", None)
     if place is not None and hasattr(place, "store"):
-        return _Zarr(place.store, place.path)
+        return _Zarr(place.store, place.path, store)
     if callable(getattr(store, "list_dir", None)) and hasattr(store, "supports_listing"):
         return _Zarr(store)
     if isinstance(store, Mapping):

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from ._lazarr import Predicate
 
 
+def removes_unused() -> bool:
+    """What anndata is set to do with categories that no row of a view has."""
+    import sys
+
+    ad = sys.modules.get("anndata")
+    return bool(ad.settings.remove_unused_categories) if ad is not None else True
+
+
 def literal(value: Any, *, listed: bool = False) -> tuple[Any, bool, bool]:
     """A value that a column is compared with: the value, whether it is pd.NA, whether it is a numpy float.
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import _convert, _lazarr
 from ._anndata import AnnData
 from ._context import call
-from ._element import Composite
 from ._errors import type_error
+from ._store import Composite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ._element import Store
+    from ._store import Store
 
 __all__ = ["concat"]
 

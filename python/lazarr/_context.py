@@ -63,6 +63,7 @@ class _State(NamedTuple):
     threads: int | None = None
     measurement: Measurement | None = None
     limits: Limits = Limits()
+    progress: bool = True
 
 
 _STATE: ContextVar[_State] = ContextVar("lazarr")
@@ -90,6 +91,11 @@ def call_of_task(
     return memory_limit, threads, meter
 
 
+def progress_wanted() -> bool:
+    """Whether long reads may say how far they are."""
+    return _STATE.get(_DEFAULT).progress
+
+
 def open_limits(limits: Limits) -> Limits:
     """What holds for a store that is opened now: these limits, and those of the block."""
     return limits.over(_STATE.get(_DEFAULT).limits)
@@ -114,6 +120,9 @@ class options:  # noqa: N801 - used as a function
     limits
         Bounds on metadata and chunks for the stores that are opened inside, see :class:`Limits`.
         Those that are not named leave what held before.
+    progress
+        Whether reads that take longer than a second say how far they are, where they are looked at: on a
+        terminal and in a notebook. They do, if nothing else is said; elsewhere nothing is ever printed.
 
     Examples
     --------
@@ -127,7 +136,12 @@ class options:  # noqa: N801 - used as a function
         memory_limit: int | str | None = None,
         threads: int | None = None,
         limits: Limits | Mapping[str, int | str] | None = None,
+        progress: bool | None = None,
     ) -> None:
+        if progress not in {None, True, False}:
+            msg = f"progress is True or False, not {progress!r}"
+            raise TypeError(msg)
+        self._progress = progress
         self._limit = parse_bytes(memory_limit)
         self._limits = Limits.of(limits)
         self._threads = parse_threads(threads)
@@ -139,6 +153,8 @@ class options:  # noqa: N801 - used as a function
             state = state._replace(memory_limit=self._limit)
         if self._threads is not None:
             state = state._replace(threads=self._threads)
+        if self._progress is not None:
+            state = state._replace(progress=self._progress)
         state = state._replace(limits=self._limits.over(state.limits))
         self._tokens.append(_STATE.set(state))
         return self
@@ -156,6 +172,8 @@ class Report:
         Calls to the store, and the bytes that they brought.
     chunks, bytes_decoded
         Chunks that were decoded, and their bytes afterwards.
+    cached_requests, cached_bytes
+        Of these, what was on the local disk (``cache_dir``).
     absent, filled
         Keys that were not there, and chunks that are the fill value for that reason.
     seconds
@@ -166,13 +184,25 @@ class Report:
         The most bytes that the engine had charged at once.
     """
 
-    _COUNTS = ("requests", "bytes_fetched", "chunks", "bytes_decoded", "absent", "filled", "ledger_peak")
+    _COUNTS = (
+        "requests",
+        "bytes_fetched",
+        "cached_requests",
+        "cached_bytes",
+        "chunks",
+        "bytes_decoded",
+        "absent",
+        "filled",
+        "ledger_peak",
+    )
 
     def __init__(self, seconds: float, peak_growth: int | None, counts: dict[str, int]) -> None:
         self.seconds = seconds
         self.peak_growth = peak_growth
         self.requests = counts["requests"]
         self.bytes_fetched = counts["bytes_fetched"]
+        self.cached_requests = counts["cached_requests"]
+        self.cached_bytes = counts["cached_bytes"]
         self.chunks = counts["chunks"]
         self.bytes_decoded = counts["bytes_decoded"]
         self.absent = counts["absent"]
@@ -247,6 +277,8 @@ class Measurement:
         counts = {
             "requests": m.requests,
             "bytes_fetched": m.bytes,
+            "cached_requests": m.cached,
+            "cached_bytes": m.cached_bytes,
             "chunks": m.chunks,
             "bytes_decoded": m.decoded,
             "absent": m.absent,

@@ -80,7 +80,14 @@ class LazyArray(da.Array):
         if element is None:
             msg = "this array is not what was read any more: make the plan before it is changed"
             raise type_error(msg)
-        return element.plan(resolve=resolve)
+        plan = element.plan(resolve=resolve)
+        blocks = self.numblocks[0]
+        if element._native.format == "csc" and blocks > 1:
+            plan = plan.noted(
+                f"stored as csc, gene by gene: each of {blocks} blocks of rows goes through all of it, "
+                f"and the numbers above are those of one. Few genes are one block: a[:, genes]"
+            )
+        return plan
 
     def copy(self) -> Any:
         """The same: nothing of it can change what is stored."""

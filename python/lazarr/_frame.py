@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from . import _convert, _index, _lazarr
-from ._column import Categories, Text, literal
+from ._async import AsyncColumns
+from ._column import Categories, Text, literal, removes_unused
 from ._context import call
-from ._element import Element, Store, laying
+from ._element import Element, laying
 from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
 from ._verbs import ColumnVerbs, TableVerbs
@@ -19,16 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ._lazarr import Predicate
+    from ._store import Store
 
 __all__ = ["Column", "DataFrame"]
-
-
-def removes_unused() -> bool:
-    """What anndata is set to do with categories that no row of a view has."""
-    import sys
-
-    ad = sys.modules.get("anndata")
-    return bool(ad.settings.remove_unused_categories) if ad is not None else True
 
 
 def trim_frame(df: Any) -> None:
@@ -39,7 +33,7 @@ def trim_frame(df: Any) -> None:
             df[name] = df[name].cat.remove_unused_categories()
 
 
-class Column(ColumnVerbs, Element):
+class Column(AsyncColumns, ColumnVerbs, Element):
     """A column of a table, or a 1-d element with missing values or categories.
 
     Comparisons (``column == "T cell"``, ``column.isin([...])``, ``column.isna()``) make a :class:`Predicate`:
@@ -247,7 +241,7 @@ class Column(ColumnVerbs, Element):
         return self._native.between(low, high, inclusive)
 
 
-class DataFrame(TableVerbs, Element):
+class DataFrame(AsyncColumns, TableVerbs, Element):
     """A table: columns by name, rows by position, mask, name or condition."""
 
     __slots__ = ("_text_index", "_trim")

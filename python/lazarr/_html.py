@@ -6,10 +6,12 @@ Names come from stores that nobody vouches for: everything is escaped.
 # ruff: noqa: SLF001 - the private half of objects
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from . import _repr
 from ._context import human_bytes
+from ._errors import LazarrError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +50,22 @@ def section(title: str, note: str, body: str, *, unfolded: bool = False) -> str:
     return f"<details{' open' if unfolded else ''}><summary>{head}</summary>{body}</details>"
 
 
+_FILES = 2_000
+"""So many files of an array are asked for their sizes."""
+
+
+def _on_disk(element: Any, path: str) -> str:
+    """What an array takes in a local store, by the sizes of its files; they are not opened."""
+    session = element._store.session
+    if element._store.bridged is not None or "://" in session.url or not os.path.isdir(session.url):
+        return "not known"
+    try:
+        stored = session.stored(path, _FILES)
+    except (LazarrError, OSError):
+        return "not known"
+    return "not known" if stored is None else human_bytes(stored)
+
+
 def _arrays(element: Any) -> str:
     """The stored arrays of an element."""
     rows = []
@@ -64,10 +82,15 @@ def _arrays(element: Any) -> str:
                 inner,
                 outer,
                 array["codec"],
+                _on_disk(element, array["path"]),
                 "" if size is None else human_bytes(size),
             ]
         )
-    return table(["array", "dtype", "shape", "chunks", "shards", "codec", "in memory"], rows) if rows else ""
+    return (
+        table(["array", "dtype", "shape", "chunks", "shards", "codec", "on disk", "in memory"], rows)
+        if rows
+        else ""
+    )
 
 
 def element(x: Element) -> str:

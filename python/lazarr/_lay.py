@@ -10,8 +10,9 @@ import numpy as np
 
 from . import _convert, _lazarr
 from ._context import call
-from ._element import Composite, Lazy, Store
+from ._element import Lazy
 from ._errors import misaligned, type_error
+from ._store import Composite, Store
 
 if TYPE_CHECKING:
     from ._anndata import AnnData

@@ -1,7 +1,7 @@
 # ruff: noqa: A002, D400, E501, PYI021 - the contract is also its documentation
 """The native half of lazarr: bindings only. Everything here is private; the public classes are in Python."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, final
 
 from ._bridge import Bridged
@@ -20,9 +20,13 @@ __all__ = [
     "codes",
     "explain",
     "limits",
+    "preset",
+    "presets",
+    "repair",
     "reset_peak",
     "resident",
     "strings",
+    "write",
 ]
 
 __version__: str
@@ -48,6 +52,10 @@ class Meter:
     @property
     def absent(self) -> int: ...
     @property
+    def cached(self) -> int: ...
+    @property
+    def cached_bytes(self) -> int: ...
+    @property
     def chunks(self) -> int: ...
     @property
     def decoded(self) -> int: ...
@@ -55,6 +63,15 @@ class Meter:
     def filled(self) -> int: ...
     @property
     def ledger_peak(self) -> int: ...
+
+@final
+class Stop:
+    """Ends the calls that are made on another thread, in a `with` block there."""
+
+    def __new__(cls) -> Stop: ...
+    def stop(self) -> None: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_error: object) -> None: ...
 
 @final
 class Predicate:
@@ -116,6 +133,7 @@ class Session:
     def root(self) -> Lazy: ...
     def lazy(self, path: str) -> Lazy: ...
     def anndata(self, path: str) -> LazyAnnData: ...
+    def stored(self, path: str, most: int) -> int | None: ...
     def clear_caches(self) -> None: ...
 
 @final
@@ -214,6 +232,10 @@ class Lazy:
         self, axis: int, ddof: int, memory_limit: int | None, threads: int | None, meter: Meter | None
     ) -> tuple[Any, Any]:
         """Two float64 arrays."""
+    def value_counts(
+        self, memory_limit: int | None, threads: int | None, meter: Meter | None
+    ) -> tuple[Any, list[int], int, int]:
+        """Values, how often each occurs, rows without a value, rows."""
     def stream(
         self,
         rows: int | None,
@@ -350,3 +372,24 @@ def limits() -> list[tuple[str, int, int]]:
 
 def reset_peak() -> bool: ...
 def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes]: ...
+def write(
+    source: Any,
+    path: str,
+    layout: str,
+    overwrite: bool,
+    sync: bool,
+    progress: Callable[[str, int], object] | None,
+    memory_limit: int | None,
+    threads: int | None,
+    meter: Meter | None,
+) -> tuple[int, int, int]:
+    """Write a source to a path: files, bytes, arrays."""
+
+def preset(name: str, zarr_format: int) -> str:
+    """A preset, as the JSON of its layout."""
+
+def presets() -> list[tuple[str, str]]:
+    """The names of presets, and what each is for."""
+
+def repair(path: str, clear: bool) -> list[tuple[str, str, bool]]:
+    """What dead writers have left: store, leftover, whether it is being written now."""

@@ -7,13 +7,15 @@ from collections.abc import Mapping as _Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from . import _convert, _lazarr, _repr
-from ._element import Element, Store, laying, wrap
+from ._element import Element, laying
 from ._errors import KeyNotFoundError, inside, type_error
+from ._kinds import wrap
 
 if TYPE_CHECKING:
     from ._anndata import AnnData
     from ._frame import Column, DataFrame
     from ._plan import Plan
+    from ._store import Store
 
 __all__ = ["Mapping", "Raw"]
 

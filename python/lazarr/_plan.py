@@ -76,6 +76,16 @@ class Plan:
         return self._amount("decode_bytes")
 
     @property
+    def cached_requests(self) -> Amount:
+        """Of the requests, those that the cache on the local disk answers (``cache_dir``)."""
+        return self._amount("cached_requests")
+
+    @property
+    def cached_bytes(self) -> Amount:
+        """Of the bytes, those that it has."""
+        return self._amount("cached_bytes")
+
+    @property
     def output_bytes(self) -> Amount:
         """Bytes of the result."""
         return self._amount("output_bytes")
@@ -93,6 +103,13 @@ class Plan:
     def peak_bytes(self) -> Amount:
         """The most memory at once, the result included."""
         return self._amount("peak_bytes")
+
+    def noted(self, note: str) -> Plan:
+        """The same with a note on its first element."""
+        data = self.to_dict()
+        if data["elements"]:
+            data["elements"][0].setdefault("notes", []).append(note)
+        return Plan(f"{self!s}\n    note: {note}", json.dumps(data), self._picture)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain dicts and lists."""

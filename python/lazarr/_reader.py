@@ -8,6 +8,7 @@ caches.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _convert, _lazarr
 from ._context import call, call_of_task
-from ._element import Composite, Store
 from ._errors import inside
+from ._store import Composite, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,11 +120,28 @@ class Block:
     as_stored: bool = False
 
 
+def worker_limit() -> int | None:
+    """What a task may add to a worker of Dask: half of what the worker may have, as tasks keep their results.
+
+    None outside of workers and where they have no limit: then the system and the control group say.
+    """
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import get_worker
+
+    try:
+        limit = get_worker().memory_manager.memory_limit
+    except (ValueError, AttributeError):
+        return None
+    return max(int(limit) // 2, 1) if limit else None
+
+
 def read(block: Block) -> Any:
     """Reads the rows: numpy's array, or a csr_matrix."""
     native = _lazarr.Lazy.from_state(block.reader.store().session, block.state)
+    limit = block.reader.args[0]
     with inside(native.path):
-        value = native.collect(*call_of_task(block.reader.args[0], block.threads))
+        value = native.collect(*call_of_task(worker_limit() if limit is None else limit, block.threads))
         return as_block(value, as_stored=block.as_stored)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _convert
 from ._context import call, note_plan
-from ._element import DenseElement, Element, SparseElement, StringsElement, dask_module
+from ._element import Element, dask_module
 from ._errors import type_error
+from ._matrix import DenseElement, SparseElement, StringsElement
 from ._namespace import register
 from ._plan import Plan
 

@@ -13,7 +13,7 @@ from ._errors import KeyNotFoundError, make, type_error
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ._element import Store
+    from ._store import Store
 
 __all__ = ["Vectors"]
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from . import _convert
-from ._errors import type_error
+from ._column import Categories, removes_unused
+from ._context import call
+from ._errors import inside, type_error
+from ._variables import with_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from . import _lazarr
+    from ._store import Store
 
 __all__ = ["ColumnVerbs", "Grouped", "TableVerbs"]
 
@@ -22,6 +29,12 @@ class ColumnVerbs:
 
     if TYPE_CHECKING:
         to_memory: Callable[..., Any]
+        _native: _lazarr.Lazy
+        _store: Store
+        _trim: bool
+        _scalar: bool
+
+        def _watched(self, plan: Any = None) -> Any: ...
 
     def _series(self) -> Any:
         return _convert.pandas().Series(self.to_memory(), name=getattr(self, "name", None))
@@ -33,8 +46,39 @@ class ColumnVerbs:
     def value_counts(
         self, normalize: bool = False, sort: bool = True, ascending: bool = False, *, dropna: bool = True
     ) -> Any:
-        """How often each value occurs: as ``pandas.Series.value_counts``."""
+        """How often each value occurs: as ``pandas.Series.value_counts``. The column is read in blocks."""
+        if sort and not ascending:
+            found = self._counted(normalize, dropna=dropna)
+            if found is not None:
+                return found
         return self._series().value_counts(normalize=normalize, sort=sort, ascending=ascending, dropna=dropna)
+
+    def _counted(self, normalize: bool, *, dropna: bool = True) -> Any:
+        """The counts of the engine, in pandas' types and order; None where its order would not be pandas'."""
+        native = self._native
+        if native.kind not in {"categorical", "dense", "strings", "nullable"} or self._scalar:
+            return None
+        with inside(native.path), self._watched():
+            value, counts, missing, _ = native.value_counts(*call())
+            if missing and not dropna:
+                return None
+            values = _convert.column(value)
+        pd = _convert.pandas()
+        # What pandas makes of no rows has its types and names.
+        none: ColumnVerbs = self[:0]  # type: ignore[index]
+        like = none._series().value_counts(normalize=normalize)
+        number = np.asarray(counts, np.int64)
+        if native.kind == "categorical":
+            categories = Categories(native, self._store.session, None).categories
+            if self._trim and removes_unused():
+                values, number = values[number > 0], number[number > 0]
+                categories = categories[categories.isin(values)]
+            kind = pd.CategoricalDtype(categories, bool(native.ordered))
+        else:
+            kind = like.index.dtype
+        index = pd.Index(values, dtype=kind, name=like.index.name)
+        shares = number / max(int(number.sum()), 1) if normalize else number
+        return pd.Series(shares, index=index, dtype=like.dtype, name=like.name)
 
     def unique(self) -> Any:
         """The values, in the order in which they come first: as ``pandas.Series.unique``."""
@@ -59,14 +103,24 @@ class TableVerbs:
         """Reads the first rows: a pandas.DataFrame."""
         return self[:n].to_memory()  # type: ignore[index]
 
-    def query(self, expr: str) -> Self:
-        """The rows where a condition holds, lazily: ``obs.query("n_genes > 500 and batch == 'a'")``.
+    def query(self, expr: str, *, local_dict: Mapping[str, Any] | None = None) -> Self:
+        """The rows where a condition holds, lazily: ``obs.query("n_genes > @least and batch == 'a'")``.
 
         The language is a part of that of ``pandas.DataFrame.query``: comparisons with values, ``in``,
-        ``and``, ``or``, ``not``, ``isna()``, ``between()``, ``str.startswith()``; no variables and no
-        arithmetic. ``index`` is the names.
+        ``and``, ``or``, ``not``, ``isna()``, ``between()``, ``str.startswith()``; no arithmetic. ``index`` is
+        the names, ``@name`` a variable of the caller: a number, text, a bool or a list of these.
+
+        Parameters
+        ----------
+        expr
+            The condition.
+        local_dict
+            The variables, instead of the caller's.
         """
-        return self._with(self._native.query(expr))
+        # As in pandas, a variable is the caller's.
+        frame = sys._getframe(1) if "@" in expr and local_dict is None else None  # noqa: SLF001
+        names = local_dict if frame is None else {**frame.f_globals, **frame.f_locals}
+        return self._with(self._native.query(with_variables(expr, names or {})))
 
     def value_counts(self, subset: str | list[str] | None = None, **kwargs: Any) -> Any:
         """How often each row of these columns occurs: as ``pandas.DataFrame.value_counts``."""
@@ -116,8 +170,18 @@ class Grouped:
         return Grouped(self._table, self._by, self._names, self._kwargs, columns)
 
     def size(self) -> Any:
-        """Rows in each group: a pandas.Series."""
-        return self._pandas(self._names).size()
+        """Rows in each group: a pandas.Series. Of one column that is read in blocks."""
+        found = self._counted() if len(self._names) == 1 and set(self._kwargs) <= {"observed"} else None
+        return self._pandas(self._names).size() if found is None else found
+
+    def _counted(self) -> Any:
+        counts = self._table._column(self._names[0])._counted(normalize=False)  # noqa: SLF001
+        if counts is None:
+            return None
+        counts = counts.astype("int64").sort_index().rename(None)
+        counts.index.name = self._names[0]
+        unused = self._kwargs.get("observed", True) and counts.index.dtype == "category"
+        return counts[counts > 0] if unused else counts
 
     def _pandas(self, names: list[str]) -> Any:
         return self._table._values(names).groupby(self._by, **self._kwargs)  # noqa: SLF001

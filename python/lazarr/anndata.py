@@ -10,20 +10,24 @@ read.
 # ruff: noqa: SLF001 - the private half of elements
 from __future__ import annotations
 
+import re
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import lazarr
 
 from . import _convert
 from ._anndata import AnnData
-from ._element import DenseElement, Element, SparseElement, StringsElement, dask_module
-from ._errors import type_error
-from ._frame import DataFrame
+from ._element import Element, dask_module
+from ._errors import missing_package, type_error
+from ._frame import Column, DataFrame
 from ._mapping import Mapping, Raw
+from ._matrix import DenseElement, SparseElement, StringsElement
 from ._namespace import register
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "IOSpec",
@@ -32,6 +36,7 @@ __all__ = [
     "read_elem",
     "read_elem_lazy",
     "read_lazy",
+    "read_zarr",
     "sparse_dataset",
 ]
 
@@ -46,6 +51,42 @@ def _is_hdf5(target: Any) -> bool:
 
 def _opened(target: Any) -> Any:
     return target if isinstance(target, Element | AnnData) else lazarr.open(target)
+
+
+@contextmanager
+def _as_theirs() -> Iterator[None]:
+    """Raises what code for anndata catches: of an encoding without a reader, of a store that is none."""
+    try:
+        yield
+    except lazarr.UnsupportedError as e:
+        if e.code != "LZ0401":
+            raise
+        from anndata._io.specs.registry import IORegistryError
+
+        raise _both(IORegistryError, e, _in_their_words(e)) from e
+    except lazarr.NotFoundError as e:
+        from zarr.errors import GroupNotFoundError
+
+        raise _both(GroupNotFoundError, e, str(e)) from e
+
+
+def _both(theirs: type[BaseException], ours: lazarr.LazarrError, text: str) -> BaseException:
+    """An error of both packages."""
+    kind: Any = type(theirs.__name__, (type(ours), theirs), {"__module__": __name__})
+    fields = ("code", "message", "element", "key", "start", "end", "expected", "found", "help")
+    made: BaseException = kind(text, **{name: getattr(ours, name) for name in fields})
+    made.__notes__ = []  # they stand with the error of lazarr, which is its cause
+    return made
+
+
+def _in_their_words(e: lazarr.LazarrError) -> str:
+    encoding, version = re.search(r"`([^`]*)`", e.message), re.search(r'"([^"]*)"', e.found or "")
+    spec = IOSpec(encoding[1] if encoding else "", version[1] if version else "")
+    place, _, name = f"/{e.element or ''}".rpartition("/")
+    return (
+        f"No read method registered for {spec!r}: {e}\n"
+        f"Error raised while reading key {name!r} of a group from {place or '/'}"
+    )
 
 
 def read_lazy(
@@ -65,7 +106,7 @@ def read_lazy(
         False: do not read the names of cells and genes; they are 0, 1, 2, …
     obs
         ``"pandas"``: obs and var are real tables, as scanpy expects them. ``"xarray"``: anndata's own
-        Dataset2D.
+        Dataset2D, whose columns wait; tables in obsm and varm too, and arrays in uns are arrays of Dask.
     options
         Of :func:`lazarr.open`.
     """
@@ -80,21 +121,22 @@ def read_lazy(
     if not isinstance(lazy, AnnData):
         msg = f"there is no AnnData here, but {lazy!r}: read_elem_lazy reads elements"
         raise type_error(msg)
-    adata = lazy.to_dask(load_annotation_index=load_annotation_index)
+    if any("not consolidated" in notice for notice in lazy._store.session.notices):
+        # In anndata's words too, for code that waits for them.
+        words = "Did not read zarr as consolidated. Consider consolidating your metadata."
+        warnings.warn(words, lazarr.NotConsolidated, stacklevel=2)
     if obs == "xarray":
-        adata.obs, adata.var = _dataset(adata.obs), _dataset(adata.var)
-    return adata
+        return _lazy_tables().to_dask(lazy, load_annotation_index=load_annotation_index)
+    return lazy.to_dask(load_annotation_index=load_annotation_index)
 
 
-def _dataset(table: Any) -> Any:
-    from anndata.experimental.backed import Dataset2D
-
+def _lazy_tables() -> Any:
+    """What needs xarray, which is imported where it is asked for."""
     try:
-        import xarray as xr
+        from . import _xarray
     except ImportError as e:
-        msg = 'tables as Dataset2D need xarray: pip install "anndata[lazy]"'
-        raise ImportError(msg, name="xarray") from e
-    return Dataset2D(xr.Dataset.from_dataframe(table.rename_axis(table.index.name or "index")))
+        raise missing_package("xarray", "xarray", "A table as Dataset2D") from e
+    return _xarray
 
 
 def read_elem(elem: Any) -> Any:
@@ -109,7 +151,20 @@ def read_elem(elem: Any) -> Any:
         from anndata.io import read_elem as theirs
 
         return theirs(elem)
-    return _in_memory(_opened(elem))
+    with _as_theirs():
+        return _in_memory(_opened(elem))
+
+
+def read_zarr(store: Any) -> Any:
+    """As ``anndata.io.read_zarr``: all of it in memory.
+
+    Parameters
+    ----------
+    store
+        A path, or a group or store of zarr.
+    """
+    with _as_theirs():
+        return _in_memory(_opened(store))
 
 
 def _in_memory(lazy: Any) -> Any:
@@ -119,14 +174,15 @@ def _in_memory(lazy: Any) -> Any:
 
 
 def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kwargs: Any) -> Any:
-    """As ``anndata.experimental.read_elem_lazy``: an array of Dask; a table is a Dataset2D.
+    """As ``anndata.experimental.read_elem_lazy``: an array of Dask; a table is a lazy Dataset2D.
 
     Parameters
     ----------
     elem
         A path (``"atlas.zarr/X"``), a group or an array of zarr, or a lazy element.
     chunks
-        The shape of a block; -1 or None is the length of the axis. Default: blocks of rows by their bytes.
+        The shape of a block; -1 or None is the length of the axis. Default: blocks of rows by their bytes; of
+        a dense array whose stored chunks are narrower, these.
     kwargs
         ``use_range_index`` of a table: do not read its names. ``chunk_bytes`` of an array.
     """
@@ -140,16 +196,20 @@ def read_elem_lazy(elem: Any, chunks: tuple[int | None, ...] | None = None, **kw
         return lazy.to_dask()
     if isinstance(lazy, Mapping):
         return {name: read_elem_lazy(child) for name, child in lazy.items()}
-    if isinstance(lazy, DataFrame):
-        table = lazy.to_memory()
-        if kwargs.get("use_range_index"):
-            table = table.reset_index(drop=True)
-        return _dataset(table)
+    if isinstance(lazy, DataFrame | Column):
+        names = bool(kwargs.get("use_range_index"))
+        return _lazy_tables().lazily(lazy, use_range_index=names, chunks=chunks)
     if not isinstance(lazy, SparseElement | DenseElement) or not lazy.ndim:
         return _in_memory(lazy)
-    if chunks is None and not isinstance(lazy, StringsElement):
+    if chunks is None and not isinstance(lazy, StringsElement) and not _is_narrow(lazy):
         return lazy.to_dask(**{k: v for k, v in kwargs.items() if k == "chunk_bytes"})
     return _in_blocks(lazy, chunks)
+
+
+def _is_narrow(lazy: Element) -> bool:
+    """Whether the stored chunks of a dense array are narrower than it: anndata's blocks are these."""
+    inner = lazy.arrays[0]["inner"] if isinstance(lazy, DenseElement) else []
+    return any(size < (n or 0) for size, n in zip(inner[1:], lazy.resolve().shape[1:], strict=False))
 
 
 def _in_blocks(lazy: Element, chunks: tuple[int | None, ...] | None) -> Any:

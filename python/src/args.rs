@@ -1,12 +1,14 @@
 //! What calls are given: limits, meters, indices as buffers.
 #![allow(unsafe_code, reason = "numpy's memory is read through the array interface")]
 
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use lazarr::{Call, Step};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::error::OrRaise;
 
@@ -32,6 +34,14 @@ impl Meter {
     #[getter]
     fn absent(&self) -> u64 {
         self.0.absent()
+    }
+    #[getter]
+    fn cached(&self) -> u64 {
+        self.0.cached()
+    }
+    #[getter]
+    fn cached_bytes(&self) -> u64 {
+        self.0.cached_bytes()
     }
     #[getter]
     fn chunks(&self) -> u64 {
@@ -67,8 +77,43 @@ impl Limits {
     }
 }
 
-/// Whether a signal ends what is under way; its exception is then set.
+thread_local! {
+    /// What ends the calls of this thread.
+    static STOP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Ends the calls that are made on another thread, in a `with` block there.
+#[pyclass(frozen, module = "lazarr._lazarr")]
+#[derive(Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+#[pymethods]
+impl Stop {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends them.
+    fn stop(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    fn __enter__(&self) {
+        STOP.set(Some(self.0.clone()));
+    }
+
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
+        STOP.set(None);
+    }
+}
+
+/// Whether a signal or a [`Stop`] ends what is under way; a signal's exception is then set.
 pub(crate) fn signalled() -> bool {
+    if STOP.with_borrow(|stop| stop.as_ref().is_some_and(|stop| stop.load(Relaxed))) {
+        return true;
+    }
     Python::attach(|py| match py.check_signals() {
         Ok(()) => false,
         Err(e) => {

@@ -99,7 +99,7 @@ impl Store for Bridge {
             let mut hash = DefaultHasher::new();
             tag.hash(&mut hash);
             let total = total.or(matches!(range, ByteRange::All).then_some(len));
-            Ok(Some(Found { total, version: Version(hash.finish()) }))
+            Ok(Some(Found { total, version: Version(hash.finish()), cached: false }))
         })
     }
 

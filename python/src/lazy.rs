@@ -413,6 +413,19 @@ impl Lazy {
         Ok((value(py, Value::Dense(found.mean))?, value(py, Value::Dense(found.var))?))
     }
 
+    /// How often each value occurs, the most frequent first: values, counts, rows without a value, rows.
+    fn value_counts<'py>(
+        &self,
+        py: Python<'py>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<u64>, u64, u64)> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let found = run(py, &limits, |call| self.0.value_counts(call))?;
+        Ok((value(py, found.values)?, found.counts, found.missing, found.rows))
+    }
+
     fn stream(
         &self,
         py: Python<'_>,

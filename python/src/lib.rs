@@ -12,6 +12,7 @@ mod predicate;
 mod session;
 mod stream;
 mod value;
+mod write;
 
 use pyo3::prelude::*;
 
@@ -58,11 +59,16 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<predicate::Predicate>()?;
     m.add_class::<value::Buffer>()?;
     m.add_class::<args::Meter>()?;
+    m.add_class::<args::Stop>()?;
     m.add_function(wrap_pyfunction!(resident, m)?)?;
     m.add_function(wrap_pyfunction!(reset_peak, m)?)?;
     m.add_function(wrap_pyfunction!(codes, m)?)?;
     m.add_function(wrap_pyfunction!(explain, m)?)?;
     m.add_function(wrap_pyfunction!(limits, m)?)?;
     m.add_function(wrap_pyfunction!(value::strings, m)?)?;
+    m.add_function(wrap_pyfunction!(write::write, m)?)?;
+    m.add_function(wrap_pyfunction!(write::preset, m)?)?;
+    m.add_function(wrap_pyfunction!(write::presets, m)?)?;
+    m.add_function(wrap_pyfunction!(write::repair, m)?)?;
     Ok(())
 }

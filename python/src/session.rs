@@ -135,6 +135,11 @@ impl Session {
         lazarr::LazyAnnData::new(&self.0, &element).map(LazyAnnData).or_raise()
     }
 
+    /// Bytes of the files below a path; None where there are more files than `most`, or none can be listed.
+    fn stored(&self, py: Python<'_>, path: &str, most: u64) -> PyResult<Option<u64>> {
+        py.detach(|| lazarr::Inventory::stored(&self.0, path, most)).or_raise()
+    }
+
     fn clear_caches(&self) {
         self.0.clear_caches();
     }

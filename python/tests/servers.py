@@ -25,7 +25,7 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def wait_for(port: int, process: subprocess.Popen, seconds: float = 30) -> None:
+def wait_for(port: int, process: subprocess.Popen, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -71,7 +71,12 @@ class _Files(http.server.BaseHTTPRequestHandler):
         server.asked.append((self.command, path, query, headers))
         if server.hang.is_set():
             server.stop.wait(30)
+        with server.lock:
+            server.now += 1
+            server.most = max(server.most, server.now)
         time.sleep(server.delay)
+        with server.lock:
+            server.now -= 1
         file = Path(server.root, urllib.parse.unquote(path).lstrip("/"))
         if not file.is_file():
             self.send_response(404)
@@ -79,6 +84,12 @@ class _Files(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         total = file.stat().st_size
+        tag = f'"{total}-{file.stat().st_mtime_ns}"'
+        if headers.get("if-none-match") == tag:
+            self.send_response(304)
+            self.send_header("ETag", tag)
+            self.end_headers()
+            return
         a, b = 0, total
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if asked and total:
@@ -92,7 +103,7 @@ class _Files(http.server.BaseHTTPRequestHandler):
         with file.open("rb") as opened:
             opened.seek(a)
             body = opened.read(b - a)
-        self.send_header("ETag", f'"{total}-{file.stat().st_mtime_ns}"')
+        self.send_header("ETag", tag)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":
@@ -109,6 +120,9 @@ class Files:
         self.server.root = root
         self.server.asked = []
         self.server.delay = 0.0
+        # Requests that are answered at the same time, and the most of them so far.
+        self.server.lock = threading.Lock()
+        self.server.now = self.server.most = 0
         self.server.hang = threading.Event()
         self.server.stop = threading.Event()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -156,12 +170,30 @@ def moto():
     """moto's S3."""
     pytest.importorskip("moto", reason="moto is not installed: no S3 server")
     port = free_port()
-    program = Path(sys.executable).with_name("moto_server")
     process = subprocess.Popen(
-        [str(program), "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    try:
+        wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextlib.contextmanager
+def s3s(scratch: Path):
+    """Another S3: `s3s-fs` (cargo install s3s-fs --features binary), where it is on the path, or named by LAZARR_S3S."""
+    program = os.environ.get("LAZARR_S3S") or shutil.which("s3s-fs")
+    if program is None:
+        pytest.skip(
+            "s3s-fs is not installed (cargo install s3s-fs --features binary, or LAZARR_S3S=…/s3s-fs)"
+        )
+    port = free_port()
+    words = ["--access-key", "key", "--secret-key", "hush", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen([program, *words, str(scratch)], stdout=subprocess.DEVNULL)
     try:
         wait_for(port, process)
         yield f"http://127.0.0.1:{port}"

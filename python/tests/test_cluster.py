@@ -85,3 +85,16 @@ def test_a_selection_reaches_the_workers(store, client):
     view = lazy[lazy.obs["batch"] == "a", :40]
     got = view.to_dask().X.compute()
     np.testing.assert_array_equal(got.toarray(), view.X.to_memory().toarray())
+
+
+def limit_of_task(_):
+    from lazarr._reader import worker_limit
+
+    return worker_limit()
+
+
+def test_a_task_keeps_to_the_limit_of_its_worker(client):
+    workers = client.scheduler_info()["workers"]
+    wanted = {worker["memory_limit"] // 2 for worker in workers.values()}
+    assert {client.submit(limit_of_task, n, pure=False).result() for n in range(4)} <= wanted
+    assert limit_of_task(0) is None  # no worker

@@ -57,6 +57,7 @@ def test_blocks_are_rows_as_wide_as_the_matrix(store, lazy):
     # csc is stored the other way round, and comes as csr all the same.
     csc = a.layers["csc"]
     assert type(csc.blocks[0].compute()) is sp.csr_matrix
+    assert (csc.numblocks[0] > 1) == ("each of" in str(csc.plan()))
     same(sp.csc_matrix(csc.compute()), store[1].layers["csc"])
     assert type(a.layers["dense"]._meta) is np.ndarray
 

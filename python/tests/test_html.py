@@ -58,6 +58,8 @@ def test_sections_fold_and_nothing_is_read(store):
     for page in pages:
         assert not page.tags & {"script", "b"}
     whole = pages[0]
+    assert "on disk" in whole.text
+    assert "not known" not in pages[2].text
     assert "details" in whole.tags
     for text in (
         "700 × 90",

@@ -101,6 +101,41 @@ def test_read_lazy(store):
         readers.read_lazy(f"{path}/X")
 
 
+def test_lazy_tables_read_what_is_used(store):
+    """obs and var of anndata's own kind: a column waits, is cut before it is read, and says its type for its categories."""
+    path, m = store
+    counting = Counting(zarr.storage.LocalStore(path))
+    x = readers.read_lazy(counting, obs="xarray", load_annotation_index=False)
+    assert not counting.count("obs/batch/codes")
+    assert not counting.count("obs/_index")
+    assert x.obs["batch"].dtype.categories.tolist() == ["a", "b", "c"]
+    assert not counting.count("obs/batch/codes")
+    part = x[x.obs["batch"] == "a"].to_memory()
+    wanted = m[m.obs["batch"] == "a"]
+    assert part.obs["score"].tolist() == wanted.obs["score"].tolist()
+    assert part.obs_names.tolist() == wanted.obs_names.tolist()
+    np.testing.assert_array_equal(part.X.toarray(), wanted.X.toarray())
+    assert isinstance(x.uns["cell_type_colors"], type(x.obsm["X_umap"]).__mro__[1])
+    both = ad.concat([readers.read_lazy(path, obs="xarray") for _ in range(2)], join="inner")
+    assert both.obs["batch"].to_numpy().tolist() == [*m.obs["batch"], *m.obs["batch"]]
+
+
+def test_errors_are_of_both_packages(store, tmp_path):
+    from anndata._io.specs.registry import IORegistryError
+
+    with pytest.raises(zarr.errors.GroupNotFoundError):
+        readers.read_zarr(zarr.storage.MemoryStore())
+    memory = zarr.storage.MemoryStore()
+    group = zarr.open_group(memory, mode="w")
+    group.create_group("x").attrs.update({"encoding-type": "floob", "encoding-version": "1.0"})
+    with pytest.raises(
+        IORegistryError, match=r"IOSpec\(encoding_type='floob', encoding_version='1.0'\)"
+    ) as e:
+        readers.read_elem(group["x"])
+    assert isinstance(e.value, lz.UnsupportedError)
+    assert e.value.code == "LZ0401"
+
+
 def test_read_elem(store):
     path, _ = store
     group = zarr.open_group(path, mode="r")

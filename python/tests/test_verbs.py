@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import anndata as ad
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -168,3 +171,73 @@ def test_dense_blocks_are_buffers(lazy, memory):
     assert (view.shape, view.format) == (wanted.shape, "f")
     np.testing.assert_array_equal(np.asarray(view), wanted)
     np.testing.assert_array_equal(np.from_dlpack(x[5:10]), wanted[5:10])
+
+
+LEAST = 0.75
+
+
+def test_variables_of_a_query(lazy, memory):
+    kinds = ["T cell", 'B "cell"', "NK cell"]  # noqa: F841 - the query names it
+    box = SimpleNamespace(half=np.float64(0.5))  # noqa: F841
+    for text in (
+        "score > @LEAST",
+        "cell_type in @kinds and score <= @box.half",
+        "batch == '@kinds' or `score` > @box.half",
+    ):  # fmt: skip
+        found = lazy.obs.query(text).to_memory(remove_unused_categories=False)
+        pd.testing.assert_frame_equal(found, memory.obs.query(text))
+    first = "a"
+    assert (
+        lazy.obs.query("batch == @first").resolve().shape
+        == lazy.obs.query(f"batch == '{first}'").resolve().shape
+    )
+    other = lazy.obs.query("batch == @x", local_dict={"x": "b"}).to_memory()
+    assert set(other["batch"]) == {"b"}
+    with pytest.raises(KeyError, match="@nowhere"):
+        lazy.obs.query("score > @nowhere")
+    column = lazy.obs["score"]  # noqa: F841
+    with pytest.raises(TypeError, match="read it first"):
+        lazy.obs.query("score > @column")
+    with pytest.raises(TypeError, match="dict"):
+        lazy.obs.query("score > @names", local_dict={"names": {}})
+
+
+def test_counts_are_pandas_to_the_order_of_ties(tmp_path, seed):
+    """Of every kind of column, whole and in a view; equal counts stand as pandas has them."""
+    rng = np.random.default_rng([seed, 12])
+    n = 60
+    obs = pd.DataFrame(
+        {
+            "cat": pd.Categorical(rng.choice(["z", "a", "m"], n), categories=["m", "unused", "z", "a"]),
+            "holes": pd.Categorical(rng.choice(["x", "y", None], n)),
+            "ordered": pd.Categorical(rng.choice(["lo", "hi"], n), categories=["lo", "hi"], ordered=True),
+            "int": rng.integers(0, 9, n),
+            "float": rng.choice([0.5, -0.0, 0.0, np.nan, 3], n),
+            "bool": rng.random(n) < 0.5,
+            "text": pd.array(rng.choice(["é", "b", ""], n), dtype="str"),
+            "Int": pd.array(rng.choice([1, 2, 3], n), dtype="Int64").astype("Int64"),
+            "yes": pd.array(rng.random(n) < 0.5, dtype="boolean"),
+        },
+        index=[f"c{i}" for i in range(n)],
+    )  # fmt: skip
+    obs.loc["c3", ["Int", "yes"]] = pd.NA
+    path = str(tmp_path / "s.zarr")
+    ad.AnnData(obs=obs).write_zarr(path)
+    lazy, whole = lz.open(path), ad.io.read_zarr(path)
+    views = [
+        (lazy, whole),
+        (lazy[5:30], whole[5:30]),
+        (lazy[lazy.obs["int"] > 20], whole[whole.obs["int"] > 20]),
+    ]
+    for ours, theirs in views:
+        theirs = theirs.copy() if theirs.is_view else theirs
+        for name in obs.columns:
+            for kwargs in ({}, {"normalize": True}, {"dropna": False}, {"ascending": True}, {"sort": False}):
+                got = ours.obs[name].value_counts(**kwargs)
+                pd.testing.assert_series_equal(got, theirs.obs[name].value_counts(**kwargs))
+            pd.testing.assert_series_equal(ours.obs.groupby(name).size(), theirs.obs.groupby(name).size())
+        for observed in (True, False):
+            pd.testing.assert_series_equal(
+                ours.obs.groupby("cat", observed=observed).size(),
+                theirs.obs.groupby("cat", observed=observed).size(),
+            )

@@ -32,6 +32,9 @@ pub(crate) enum Verb {
     Get(Get),
     Du(Du),
     Check(Check),
+    Write(Write),
+    Optimize(Optimize),
+    Repair(Repair),
     Completions(Completions),
 }
 
@@ -247,6 +250,61 @@ pub(crate) struct Check {
     /// Read every chunk, and compare what arrays say of each other.
     #[arg(long)]
     pub(crate) deep: bool,
+}
+
+/// Write the store, or a part of it, anew: whole or not at all
+#[derive(Args)]
+#[command(after_help = SELECTIONS)]
+pub(crate) struct Write {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The store that is made: a path.
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) select: Select,
+    /// A preset (rows, genes, both, random, archive, viewer), or a file with a layout as JSON.
+    #[arg(long, value_name = "NAME|FILE", default_value = "rows")]
+    pub(crate) layout: String,
+    /// The version of Zarr, 2 or 3. By default what the layout says, 3.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub(crate) zarr_format: Option<u8>,
+    /// Leave an element out; several times for several.
+    #[arg(long, value_name = "ELEMENT")]
+    pub(crate) drop: Vec<String>,
+    /// Replace a store that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave out elements that cannot be read.
+    #[arg(long)]
+    pub(crate) skip_broken: bool,
+}
+
+/// Write the store anew for what is done with it, and measure both: rows, random rows, a gene, everything, size and files
+#[derive(Args)]
+pub(crate) struct Optimize {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The store that is made: a path.
+    pub(crate) output: String,
+    /// What it is for: rows, genes, both, random, archive, viewer.
+    #[arg(long = "for", value_name = "PRESET", default_value = "rows")]
+    pub(crate) purpose: String,
+    /// Replace a store that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Clear what writers that were killed have left beside a store, or beside every store in a folder.
+#[derive(Args)]
+pub(crate) struct Repair {
+    /// A store, or a folder with stores in it.
+    pub(crate) path: std::path::PathBuf,
+    /// Only say what would be cleared.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write one JSON document instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Completions for a shell, on standard output: `lazarr completions bash > ~/.local/share/bash-completion/completions/lazarr`

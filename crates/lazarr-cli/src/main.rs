@@ -1,5 +1,5 @@
-//! The `lazarr` command: what is in a store, what reading it would cost, what it looks like, whether it is whole; and its
-//! parts as files of other kinds. Thin over the engine.
+//! The `lazarr` command: what is in a store, what reading it would cost, what it looks like, whether it is whole; its
+//! parts as files of other kinds; the store anew, in another layout. Thin over the engine.
 
 mod args;
 mod axis;
@@ -14,13 +14,16 @@ mod get;
 mod grid;
 mod head;
 mod info;
+mod optimize;
 mod out;
 mod plan;
 mod progress;
+mod repair;
 mod selection;
 mod store;
 mod table;
 mod tree;
+mod write;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -48,6 +51,9 @@ fn main() -> ExitCode {
         Verb::Get(args) => get::run(args, &mut out),
         Verb::Du(args) => du::run(args, &mut out),
         Verb::Check(args) => check::run(args, &mut out),
+        Verb::Write(args) => write::run(args, &mut out),
+        Verb::Optimize(args) => optimize::run(args, &mut out),
+        Verb::Repair(args) => repair::run(args, &mut out),
         Verb::Completions(args) => completions::run(args, &mut out),
     };
     // What was printed before something failed is printed.

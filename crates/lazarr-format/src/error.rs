@@ -148,6 +148,18 @@ codes! {
     UnplannedRead = "LZ0702", Internal;
     /// A defect of lazarr.
     Internal = "LZ0703", Internal;
+    /// Something stands where a store is to be written.
+    StoreExists = "LZ0801", Io;
+    /// Another process writes this very store.
+    Locked = "LZ0802", Io;
+    /// The disk has no room.
+    NoSpace = "LZ0803", Io;
+    /// A write failed in the operating system or the network.
+    WriteIo = "LZ0804", Io;
+    /// A layout is not understood, or does not fit what is written.
+    Layout = "LZ0805", Invalid;
+    /// A value has no form in the format that is written.
+    NotWritten = "LZ0806", Unsupported;
 }
 
 impl Code {

@@ -73,6 +73,14 @@ impl fmt::Display for Plan {
                 human_bytes(d.bandwidth)
             )?;
         }
+        if self.cached_requests.value > 0 {
+            writeln!(
+                f,
+                "  of these, {} requests ({}) are in the cache on the local disk",
+                self.cached_requests.count(),
+                self.cached_bytes.bytes(),
+            )?;
+        }
         if !self.selection.is_empty() {
             writeln!(f, "  to know the selection")?;
             for s in &self.selection {

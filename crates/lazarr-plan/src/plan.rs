@@ -102,6 +102,10 @@ pub struct ArrayPlan {
     pub fetch_bytes: Amount,
     /// Bytes that come out of decoders.
     pub decode_bytes: Amount,
+    /// Of the requests, those that the cache on the local disk answers (`cache_dir`).
+    pub cached_requests: Amount,
+    /// Of the bytes, those that it has.
+    pub cached_bytes: Amount,
     /// Which chunks these are, for [`Plan::to_svg`].
     #[serde(skip)]
     pub map: crate::ChunkMap,
@@ -160,6 +164,11 @@ pub struct Plan {
     pub fetch_bytes: Amount,
     /// Bytes decoded, in all.
     pub decode_bytes: Amount,
+    /// Of the requests, those that the cache on the local disk answers. The store is asked once for each value whether it
+    /// is still the same, in a request without bytes.
+    pub cached_requests: Amount,
+    /// Of the bytes, those that it has.
+    pub cached_bytes: Amount,
     /// Bytes of the results, in all.
     pub output_bytes: Amount,
     /// The most memory at once: by how much the process grows.
@@ -205,10 +214,55 @@ impl Distance {
     fn ms(&self, trips: u64, requests: u64, bytes: u64) -> u64 {
         let us =
             trips.saturating_mul(self.latency_us).saturating_add(requests.saturating_mul(self.request_us));
-        let line = bytes as f64 / self.bandwidth.max(1) as f64 * 1e6;
-        us.saturating_add(line as u64).div_ceil(1000)
+        us.saturating_add((self.line_ms(bytes) * 1e3) as u64).div_ceil(1000)
+    }
+
+    /// Milliseconds that so many bytes take on the line.
+    fn line_ms(&self, bytes: u64) -> f64 {
+        bytes as f64 / self.bandwidth.max(1) as f64 * 1e3
+    }
+
+    /// What at this distance another layout would do better for an element: where most of the time is requests for chunks
+    /// that no shard holds together, or bytes that are not in the result. What takes no time is worth no word.
+    pub fn advice(&self, element: &ElementPlan) -> Vec<String> {
+        let mut out = Vec::new();
+        let trips: u64 = element.stages.iter().map(|s| s.round_trips.value).sum();
+        let arrays = || element.stages.iter().flat_map(|s| &s.arrays);
+        let (requests, bytes) = arrays().fold((0u64, 0u64), |(r, b), a| {
+            (r.saturating_add(a.requests.value), b.saturating_add(a.fetch_bytes.value))
+        });
+        let all = self.ms(trips, requests, bytes) as f64;
+        if all < WORTH {
+            return out;
+        }
+        let alone: Vec<_> = arrays().filter(|a| a.shards.value == 0 && a.chunks_total > 1).collect();
+        let apart: Amount = alone.iter().map(|a| a.requests).sum();
+        if apart.value.saturating_mul(self.request_us) as f64 / 1e3 > all / 2.0 {
+            let bytes: Amount = alone.iter().map(|a| a.fetch_bytes).sum();
+            let mut paths: Vec<_> = alone.iter().map(|a| format!("`{}`", a.path)).collect();
+            paths.dedup();
+            out.push(format!(
+                "most of the time is {} requests for chunks of about {} which are not sharded ({}): in shards, those \
+                 side by side would come in one request",
+                apart.count(),
+                human_bytes(bytes.value / apart.value.max(1)),
+                paths.join(", "),
+            ));
+        }
+        let wanted = element.output_bytes.value;
+        if self.line_ms(bytes) > all / 2.0 && bytes > wanted.saturating_mul(4) && wanted > 0 {
+            out.push(format!(
+                "most of the time is fetching {} for a result of {}: smaller inner chunks would fetch less",
+                human_bytes(bytes),
+                human_bytes(wanted),
+            ));
+        }
+        out
     }
 }
+
+/// Milliseconds of waiting from which on a word about the layout is said.
+const WORTH: f64 = 250.0;
 
 impl ElementPlan {
     /// Trusted no further than this: its selection is not known yet. Fewer chunks may need more requests than all of
@@ -221,6 +275,9 @@ impl ElementPlan {
                 let apart = a.chunks.value.saturating_add(a.index_requests.value);
                 a.requests.value = a.requests.value.max(apart);
                 a.fetch_bytes = a.fetch_bytes.at_best(Mark::Estimate);
+                // What is known of all of them says little of some.
+                a.cached_requests = a.cached_requests.at_best(Mark::Estimate);
+                a.cached_bytes = a.cached_bytes.at_best(Mark::Estimate);
                 for amount in [
                     &mut a.shards,
                     &mut a.chunks,
@@ -254,6 +311,8 @@ impl Plan {
         self.requests = arrays().map(|a| a.requests).sum();
         self.fetch_bytes = arrays().map(|a| a.fetch_bytes).sum();
         self.decode_bytes = arrays().map(|a| a.decode_bytes).sum();
+        self.cached_requests = arrays().map(|a| a.cached_requests).sum();
+        self.cached_bytes = arrays().map(|a| a.cached_bytes).sum();
         self.output_bytes = self.elements.iter().map(|e| e.output_bytes).sum();
         let select: Amount = self.selection.iter().map(|s| s.round_trips).sum();
         // Stage k of every element goes out together: the longest chain counts.
@@ -261,7 +320,9 @@ impl Plan {
         let mark = depth.clone().map(|a| a.mark).max().unwrap_or_default();
         let depth = depth.map(|a| a.value).max().unwrap_or(0);
         self.round_trips = select + Amount { value: depth, mark };
-        let (trips, requests, bytes) = (self.round_trips.value, self.requests.value, self.fetch_bytes.value);
+        let trips = self.round_trips.value;
+        let requests = self.requests.value.saturating_sub(self.cached_requests.value);
+        let bytes = self.fetch_bytes.value.saturating_sub(self.cached_bytes.value);
         if let Some(distance) = &mut self.distance {
             distance.network_ms = Amount::estimate(distance.ms(trips, requests, bytes));
         }

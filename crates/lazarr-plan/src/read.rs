@@ -4,7 +4,7 @@
 //! [`WorkStream`] turns them into requests batch by batch. `plan` counts what the stream yields, `execute` does it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lazarr_format::shard::ShardIndex;
 use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Cut, Error, Profile, Result, Version};
@@ -37,7 +37,7 @@ pub enum Role {
 pub struct ArrayRead {
     /// The array.
     pub array: ArrayRef,
-    /// One placement an axis.
+    /// One placement an axis; [`ArrayRead::narrow`] changes one.
     pub axes: Vec<Arc<dyn Placement>>,
     /// What the array is to its element.
     pub role: Role,
@@ -45,6 +45,9 @@ pub struct ArrayRead {
     pub held: Vec<Coord>,
     /// Whether chunks come in the order of the array, however they lie in their shards.
     pub ordered: bool,
+    /// How many inner chunks it touches, once that was counted: of a million rows it takes milliseconds, and much depends
+    /// on it.
+    counted: Arc<OnceLock<u64>>,
 }
 
 /// Steps through the touched cells of a grid, in C order.
@@ -196,7 +199,13 @@ const BATCH: usize = 4096;
 impl ArrayRead {
     /// Items of an array, nothing held.
     pub fn new(array: &ArrayRef, axes: Vec<Arc<dyn Placement>>, role: Role) -> Self {
-        Self { array: array.clone(), axes, role, held: Vec::new(), ordered: false }
+        Self { array: array.clone(), axes, role, held: Vec::new(), ordered: false, counted: Arc::default() }
+    }
+
+    /// Wants something else along an axis.
+    pub fn narrow(&mut self, axis: usize, placement: Arc<dyn Placement>) {
+        self.axes[axis] = placement;
+        self.counted = Arc::default();
     }
 
     /// The touched shards (chunks, where the array is not sharded).
@@ -211,11 +220,14 @@ impl ArrayRead {
 
     /// Number of touched inner chunks.
     pub fn chunk_count(&self) -> u64 {
-        self.count(ArrayMeta::cut)
+        *self.counted.get_or_init(|| self.count(ArrayMeta::cut))
     }
 
     /// Number of items in the touched inner chunks, as they are stored.
     pub fn chunk_items(&self) -> u64 {
+        if self.array.grid.is_none() {
+            return self.chunk_count().saturating_mul(self.array.inner_len());
+        }
         let each = self.axes.iter().enumerate().map(|(k, p)| touched_items(&**p, self.array.cut(k)));
         each.fold(1, u64::saturating_mul)
     }

@@ -18,22 +18,42 @@ pub struct Segments {
     near: AtomicUsize,
 }
 
+/// Drops empty runs and joins neighbours, in one pass: millions of runs are much memory. Says how long all are and whether
+/// their ends ascend; `None` where the runs do not, all of which are still there.
+fn join(runs: &mut Vec<Run>) -> Option<(u64, bool)> {
+    let (mut kept, mut len, mut sorted) = (0usize, 0u64, true);
+    for at in 0..runs.len() {
+        let run = runs[at];
+        if run.len == 0 {
+            continue;
+        }
+        if let Some(last) = kept.checked_sub(1).and_then(|k| runs.get_mut(k)) {
+            if (run.src, run.dst) < (last.src, last.dst) {
+                runs.drain(kept..at);
+                return None;
+            }
+            if last.src + last.len == run.src && last.dst + last.len == run.dst {
+                last.len += run.len;
+                len += run.len;
+                continue;
+            }
+            sorted &= last.src + last.len <= run.src + run.len;
+        }
+        runs[kept] = run;
+        kept += 1;
+        len += run.len;
+    }
+    runs.truncate(kept);
+    Some((len, sorted))
+}
+
 impl Segments {
     /// From runs in any order; empty ones are dropped, neighbours joined.
     pub fn new(mut runs: Vec<Run>) -> Self {
-        runs.retain(|r| r.len > 0);
-        if !runs.is_sorted_by_key(|r| (r.src, r.dst)) {
+        let (len, sorted) = join(&mut runs).unwrap_or_else(|| {
             runs.sort_unstable_by_key(|r| (r.src, r.dst));
-        }
-        runs.dedup_by(|b, a| {
-            let joins = a.src + a.len == b.src && a.dst + a.len == b.dst;
-            if joins {
-                a.len += b.len;
-            }
-            joins
+            join(&mut runs).unwrap_or_default()
         });
-        let len = runs.iter().map(|r| r.len).sum();
-        let sorted = runs.is_sorted_by_key(|r| r.src + r.len);
         let ends = (!sorted).then(|| {
             let mut max = 0;
             runs.iter()
@@ -125,3 +145,7 @@ impl Placement for Segments {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "segments_tests.rs"]
+mod tests;

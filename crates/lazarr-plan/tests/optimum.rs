@@ -8,7 +8,7 @@ use lazarr_format::metadata::{Limits, array_v3};
 use lazarr_format::shard::ShardIndex;
 use lazarr_format::{ArrayRef, ByteRange, Profile, Version};
 use lazarr_plan::{ArrayRead, Index, IndexState, Role, Work};
-use lazarr_testkit::Rng;
+use lazarr_testkit::{Rng, cheapest, cheapest_by_brute_force};
 use serde_json::json;
 
 /// The two stated distances: 50 ms and 100 MB/s, 1 ms and 1 GB/s; 32 requests at once.
@@ -59,41 +59,6 @@ fn cost(requests: &[Range<u64>], profile: &Profile) -> f64 {
     profile.seconds(2, requests.len() as u64, bytes)
 }
 
-/// The cheapest way to merge chunks, by going through all ways to end the last request; no bound on its length.
-fn optimum(chunks: &[Range<u64>], profile: &Profile) -> f64 {
-    let mut best = vec![0.0f64];
-    for last in 0..chunks.len() {
-        let ways = (0..=last).map(|first| {
-            let bytes = chunks[last].end - chunks[first].start;
-            best[first] + profile.per_request + bytes as f64 / profile.bandwidth
-        });
-        best.push(ways.fold(f64::INFINITY, f64::min));
-    }
-    2.0 * profile.latency + best[chunks.len()]
-}
-
-/// The cheapest of all partitions into requests, neighbours or not.
-fn by_brute_force(chunks: &[Range<u64>], profile: &Profile) -> f64 {
-    fn put(left: &[Range<u64>], open: &mut Vec<Range<u64>>, profile: &Profile, best: &mut f64) {
-        let Some((next, rest)) = left.split_first() else {
-            *best = best.min(cost(open, profile));
-            return;
-        };
-        for k in 0..open.len() {
-            let before = open[k].clone();
-            open[k] = before.start.min(next.start)..before.end.max(next.end);
-            put(rest, open, profile, best);
-            open[k] = before;
-        }
-        open.push(next.clone());
-        put(rest, open, profile, best);
-        open.pop();
-    }
-    let mut best = f64::INFINITY;
-    put(chunks, &mut Vec::new(), profile, &mut best);
-    best
-}
-
 /// Chunks one after the other, of which every so many are wanted.
 fn places(rng: &mut Rng, n: usize, size: u64, gaps: bool) -> Vec<Range<u64>> {
     let mut at = 0;
@@ -124,7 +89,7 @@ fn the_search_finds_what_brute_force_finds() {
         let some: Vec<Range<u64>> =
             chosen(&mut rng, 20, 3).iter().take(8).map(|&i| all[i as usize].clone()).collect();
         for profile in profiles() {
-            let (search, brute) = (optimum(&some, &profile), by_brute_force(&some, &profile));
+            let (search, brute) = (cheapest(&some, &profile), cheapest_by_brute_force(&some, &profile));
             assert!((search - brute).abs() < 1e-9 * brute, "seed {seed}: {search}, {brute}");
         }
     }
@@ -142,7 +107,8 @@ fn merging_costs_at_most_a_twentieth_more_than_the_cheapest_way() {
         let wanted = chosen(&mut rng, n, share);
         let chunks: Vec<Range<u64>> = wanted.iter().map(|&i| all[i as usize].clone()).collect();
         for profile in profiles() {
-            let ratio = cost(&engine(&all, &wanted, profile), &profile) / optimum(&chunks, &profile);
+            let ratio = cost(&engine(&all, &wanted, profile), &profile)
+                / (2.0 * profile.latency + cheapest(&chunks, &profile));
             assert!(ratio <= 1.05, "seed {seed}, {n} chunks of {size}, one in {share}: {ratio}");
             worst = worst.max(ratio);
         }

@@ -9,7 +9,7 @@ pub struct StoreOptions(Vec<(String, String)>);
 
 impl StoreOptions {
     /// The words that are lazarr's own, and what they mean.
-    pub const OWN: [(&str, &str); 8] = [
+    pub const OWN: [(&str, &str); 10] = [
         ("max_retries", "how often one read is tried again (4)"),
         ("retry_timeout", "how long one read may take with all its tries, beside its bytes (60s)"),
         ("read_timeout", "how long no byte may come before a try is given up (10s)"),
@@ -17,6 +17,8 @@ impl StoreOptions {
         ("latency", "seconds to the first byte, for plans (0.05)"),
         ("bandwidth", "bytes a second, for plans (100MB)"),
         ("slots", "requests under way at once (32)"),
+        ("cache_dir", "a local folder that keeps what was read, for later (none)"),
+        ("cache_bytes", "how much it keeps (10GB)"),
         ("header.NAME", "a header of each request, where the URL is http(s)"),
     ];
 

@@ -70,9 +70,18 @@ impl Io {
         let before = out.len();
         let found = self.store.get(key, range, reserve, out)?;
         if !self.store.in_memory(key) {
-            self.meter.add_request((out.len() - before) as u64, found.is_none());
+            let bytes = (out.len() - before) as u64;
+            self.meter.add_request(bytes, found.is_none());
+            if found.is_some_and(|found| found.cached) {
+                self.meter.add_cached(bytes);
+            }
         }
         Ok(found)
+    }
+
+    /// Whether these bytes are on the local disk, see [`Store::cached`].
+    pub fn cached(&self, key: &str, range: &ByteRange) -> bool {
+        self.store.cached(key, range)
     }
 
     /// The length of a value, see [`Store::size`]. Counts as a request without bytes.

@@ -5,6 +5,8 @@
 //! bucket or a folder of a web server. Everything is read through [`Io`], the one door: it counts what passes ([`Meter`]) and, where
 //! asked, refuses what no plan has named ([`Audit`]).
 //!
+//! The way in is [`draft`]: a store is written beside its place, and put there at once.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use lazarr_store::{ByteRange, Io, MemoryStore};
@@ -19,6 +21,8 @@
 //! ```
 
 mod address;
+#[cfg(unix)]
+pub mod draft;
 mod io;
 mod joined;
 mod local;

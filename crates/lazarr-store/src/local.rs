@@ -240,7 +240,7 @@ impl Store for LocalStore {
                 .expected(format!("{len} bytes"))
                 .found(format!("{got} bytes")));
         }
-        Ok(Some(Found { total: Some(total), version: version(&meta) }))
+        Ok(Some(Found { total: Some(total), version: version(&meta), cached: false }))
     }
 
     fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {

@@ -63,7 +63,7 @@ impl Store for MemoryStore {
         };
         reserve(bytes.len() as u64)?;
         out.extend_from_slice(bytes);
-        Ok(Some(Found { total: Some(total), version: Version(total) }))
+        Ok(Some(Found { total: Some(total), version: Version(total), cached: false }))
     }
 
     fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {

@@ -14,6 +14,8 @@ pub struct Meter {
     requests: AtomicU64,
     bytes: AtomicU64,
     absent: AtomicU64,
+    cached: AtomicU64,
+    cached_bytes: AtomicU64,
     checks: AtomicU64,
     chunks: AtomicU64,
     decoded: AtomicU64,
@@ -33,6 +35,14 @@ impl Meter {
     /// Requests for keys that are not there.
     pub fn absent(&self) -> u64 {
         self.absent.load(Relaxed)
+    }
+    /// Of the requests, those whose bytes were on the local disk (`cache_dir`).
+    pub fn cached(&self) -> u64 {
+        self.cached.load(Relaxed)
+    }
+    /// Of the bytes, those that were on the local disk.
+    pub fn cached_bytes(&self) -> u64 {
+        self.cached_bytes.load(Relaxed)
     }
     /// Looks at whether a key is there, beside the requests: where a chunk of a consolidated store is absent, once for
     /// each array, whether the array itself still is.
@@ -71,6 +81,11 @@ impl Meter {
     /// One look at whether a key is there.
     pub fn add_check(&self) {
         self.checks.fetch_add(1, Relaxed);
+    }
+    /// One request was answered from the local disk with this many bytes; it is counted as a request as well.
+    pub fn add_cached(&self, bytes: u64) {
+        self.cached.fetch_add(1, Relaxed);
+        self.cached_bytes.fetch_add(bytes, Relaxed);
     }
     /// One request was answered with this many bytes.
     pub fn add_request(&self, bytes: u64, absent: bool) {

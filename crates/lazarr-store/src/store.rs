@@ -13,6 +13,8 @@ pub struct Found {
     pub total: Option<u64>,
     /// The state of the value that was read.
     pub version: Version,
+    /// Whether the bytes were on the local disk, from an earlier read of a store that is far away.
+    pub cached: bool,
 }
 
 /// The names directly below a prefix.
@@ -52,6 +54,11 @@ pub trait Store: Send + Sync + Debug {
     /// The same store for the time of one call: it may keep files open that are read again. `None`: as it is.
     fn for_call(&self) -> Option<Arc<dyn Store>> {
         None
+    }
+
+    /// Whether these bytes are on the local disk, from an earlier read.
+    fn cached(&self, _key: &str, _range: &ByteRange) -> bool {
+        false
     }
 
     /// What reading costs here. Requests are merged by it: it does not change while the store is open.

@@ -6,9 +6,11 @@
 
 mod directory;
 
+use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lazarr_format::metadata::{Limit, Limits};
 use lazarr_format::{Code, Error, Result};
@@ -21,6 +23,12 @@ pub use directory::ZipLimits;
 
 /// An inflated entry is kept up to this many bytes.
 const KEEP: u64 = 64 << 20;
+
+/// So many bytes more are read where it is not known how long a header is.
+const UNSURE: u64 = 4096;
+
+/// Who waits for a header is asked so often whether to wait on.
+const TICK: Duration = Duration::from_millis(20);
 
 /// A read-only store in a zip archive, which is a value of another store.
 #[derive(Debug)]
@@ -236,6 +244,56 @@ impl ZipStore {
         Ok(entry.offset + len)
     }
 
+    /// Some bytes of a stored entry, to the end of `out`. From afar its header comes at the same time: how long that is at
+    /// least and at most is known from the directory, and mostly differs by nothing.
+    fn part(
+        &self,
+        entry: &Entry,
+        wanted: &Range<u64>,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let (least, most) = (least_header(entry), most_header(entry));
+        let unsure = most.saturating_sub(least);
+        let known = entry.data.load(Relaxed) != 0;
+        if known || unsure > UNSURE || !self.inner.profile().is_distant() {
+            let data = self.data(entry, reserve)?;
+            return self.read(data + wanted.start, data + wanted.end, reserve, out);
+        }
+        let before = out.len();
+        let (from, to) = (entry.offset + least + wanted.start, entry.offset + least + wanted.end);
+        let (stop, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let caller = std::thread::current();
+        let header = std::thread::scope(|scope| {
+            let header = scope.spawn(|| {
+                let wait = &mut |_| {
+                    let stopped = || Error::new(Code::Interrupted, "stopped");
+                    if stop.load(Relaxed) { Err(stopped()) } else { Ok(()) }
+                };
+                let mut header = Vec::new();
+                let read = self.read(entry.offset, entry.offset + most, wait, &mut header);
+                done.store(true, Relaxed);
+                caller.unpark();
+                read.map(|()| header)
+            });
+            let mut read = self.read(from, (to + unsure).min(entry.end), reserve, out);
+            while read.is_ok() && !done.load(Relaxed) {
+                std::thread::park_timeout(TICK);
+                read = reserve(0);
+            }
+            stop.store(true, Relaxed);
+            let ended = |_| Err(Error::new(Code::Internal, "a thread ended unexpectedly"));
+            let header = header.join().unwrap_or_else(ended);
+            read.and(header)
+        })?;
+        let len = header_len(entry, &header)?;
+        entry.data.store(entry.offset + len, Relaxed);
+        let shift = len.checked_sub(least).ok_or_else(|| broken("the header of an entry is too short"))?;
+        out.drain(before..before + (shift as usize).min(out.len() - before));
+        out.truncate(before + (wanted.end - wanted.start) as usize);
+        Ok(())
+    }
+
     /// All bytes of an entry as they are in the archive, to the end of `out`. With its header in one read, where that was
     /// not seen yet.
     fn packed(&self, entry: &Entry, reserve: Reserve<'_>, out: &mut Vec<u8>) -> Result<()> {
@@ -320,10 +378,7 @@ impl ZipStore {
                 self.packed(entry, reserve, out)?;
                 check_crc(entry, &out[before..])
             }
-            Method::Stored => {
-                let data = self.data(entry, reserve)?;
-                self.read(data + wanted.start, data + wanted.end, reserve, out)
-            }
+            Method::Stored => self.part(entry, &wanted, reserve, out),
             Method::Deflated if whole => self.inflate(entry, reserve, out),
             Method::Deflated => {
                 let bytes = self.inflated(index, entry, wanted.end - wanted.start, reserve)?;
@@ -401,10 +456,14 @@ fn overhead(entry: &Entry) -> u64 {
     most_header(entry).saturating_add(whole)
 }
 
+/// The local header without an extra field.
+fn least_header(entry: &Entry) -> u64 {
+    30 + entry.name.len() as u64 + u64::from(entry.dotted)
+}
+
 /// The local header has a name of the same length and an extra field of its own.
 fn most_header(entry: &Entry) -> u64 {
-    let name = 30 + entry.name.len() as u64 + u64::from(entry.dotted);
-    (name + 0xffff).min(entry.end - entry.offset - entry.packed.min(entry.end - entry.offset))
+    (least_header(entry) + 0xffff).min(entry.end - entry.offset - entry.packed.min(entry.end - entry.offset))
 }
 
 /// The length of the local header, which must agree with the directory.
@@ -470,7 +529,7 @@ impl Store for ZipStore {
             e.key(key)
         })?;
         let total = self.directory.entries[index].size;
-        Ok(Some(Found { total: Some(total), version: self.version }))
+        Ok(Some(Found { total: Some(total), version: self.version, cached: false }))
     }
 
     fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {

@@ -14,6 +14,7 @@
 
 mod array;
 mod far;
+mod merge;
 mod mutate;
 mod rng;
 mod sample;
@@ -25,6 +26,7 @@ mod zip;
 
 pub use array::{Array, Items};
 pub use far::Far;
+pub use merge::{cheapest, cheapest_by_brute_force};
 pub use mutate::{Damaged, Known, Mutation, Values};
 pub use rng::Rng;
 pub use sample::{Column, Matrix, Sample, Spec};

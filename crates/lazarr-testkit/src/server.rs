@@ -116,6 +116,7 @@ struct State {
     counter: AtomicU64,
     served: Mutex<HashMap<String, u64>>,
     delay: Mutex<Duration>,
+    stalled: AtomicU64,
     stop: AtomicBool,
     elsewhere: Mutex<String>,
     tagless: AtomicBool,
@@ -171,6 +172,11 @@ impl Server {
     /// Every answer waits so long.
     pub fn delay(&self, delay: Duration) {
         *self.state.delay.lock().unwrap() = delay;
+    }
+
+    /// How many answers have stalled so far: half of their bytes are out.
+    pub fn stalled(&self) -> u64 {
+        self.state.stalled.load(SeqCst)
     }
 
     /// No ETags.
@@ -354,6 +360,12 @@ fn answer(mut stream: &TcpStream, state: &State, asked: &Asked, number: usize) -
     };
     let total = value.len() as u64;
     let tag = if state.tagless.load(SeqCst) { None } else { Some(format!("\"{total}-{version}\"")) };
+    if let (Some(tag), Some(known)) = (&tag, asked.headers.get("if-none-match"))
+        && known == tag
+    {
+        stream.write_all(format!("HTTP/1.1 304 Not Modified\r\nETag: {tag}\r\n\r\n").as_bytes())?;
+        return Ok(true);
+    }
     let refuses = asked.headers.get("if-match").is_some_and(|m| tag.as_ref() != Some(m));
     if refuses {
         stream.write_all(plain("412 Precondition Failed", "", "").as_bytes())?;
@@ -398,6 +410,7 @@ fn answer(mut stream: &TcpStream, state: &State, asked: &Asked, number: usize) -
     match fault {
         Some(Fault::Stall) => {
             stream.write_all(&bytes[..bytes.len() / 2])?;
+            state.stalled.fetch_add(1, SeqCst);
             hang(stream, state);
             Ok(false)
         }

@@ -5,6 +5,7 @@
 //! of a hundred million cells must bring without holding them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -33,6 +34,34 @@ pub struct Catalog {
     pub per_shard: Option<u64>,
     /// How chunks are compressed.
     pub codec: Codec,
+    /// Indices as uint16, else int32.
+    pub narrow: bool,
+}
+
+impl Catalog {
+    /// 200,000 cells, 433 million stored values, in the layout that anndata writes: zstd, int32, inner chunks of 211,000
+    /// elements, shards of a gigabyte.
+    pub fn as_anndata() -> Self {
+        Self {
+            cells: 200_000,
+            row: 2165,
+            types: 40,
+            values_chunk: 211_000,
+            per_shard: Some(1185),
+            ..Self::default()
+        }
+    }
+
+    /// The same cells in annbatch's layout: lz4 inside of blosc, uint16, inner chunks of 139,000 elements.
+    pub fn as_annbatch() -> Self {
+        Self {
+            values_chunk: 139_264,
+            per_shard: Some(1795),
+            codec: Codec::BloscLz4,
+            narrow: true,
+            ..Self::as_anndata()
+        }
+    }
 }
 
 impl Default for Catalog {
@@ -46,6 +75,7 @@ impl Default for Catalog {
             chunk: 1 << 16,
             per_shard: None,
             codec: Codec::Zstd,
+            narrow: false,
         }
     }
 }
@@ -91,6 +121,9 @@ pub struct Simulated {
     requests: AtomicU64,
     bytes: AtomicU64,
 }
+
+/// Where inner chunks stand in their shard; none where one is absent.
+type Places = Vec<Option<Range<u64>>>;
 
 /// Encoded chunks, by array and number.
 type Kept = Mutex<HashMap<(String, u64), Arc<[u8]>>>;
@@ -157,6 +190,7 @@ impl Simulated {
         let (name, dtype, fill, kind) = match content {
             Content::Indptr => ("int64", DataType::Int(8), json!(0), "array"),
             Content::Data => ("float32", DataType::Float(4), json!(0.0), "array"),
+            Content::Indices if catalog.narrow => ("uint16", DataType::UInt(2), json!(0), "array"),
             Content::Indices | Content::Counts => ("int32", DataType::Int(4), json!(0), "array"),
             Content::Codes => ("int8", DataType::Int(1), json!(0), "array"),
             Content::Names(_) => ("string", DataType::String, json!(""), "string-array"),
@@ -172,10 +206,15 @@ impl Simulated {
             Codec::Zstd => {
                 codecs.push(json!({"name": "zstd", "configuration": {"level": 1, "checksum": false}}));
             }
+            Codec::BloscLz4 => codecs.push(json!({"name": "blosc", "configuration": {
+                "cname": "lz4", "clevel": 5, "shuffle": "shuffle", "blocksize": 0,
+                "typesize": dtype.item_size().unwrap_or(1)}})),
             other => panic!("a simulated catalog has no {other:?}"),
         }
         let mut shape = chunk;
-        if let Some(n) = catalog.per_shard {
+        // One shard where all of an array fits into it.
+        let per_shard = catalog.per_shard.map(|n| n.min(len.div_ceil(chunk).max(1)));
+        if let Some(n) = per_shard {
             let index = json!([{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]);
             codecs = vec![json!({"name": "sharding_indexed", "configuration": {
                 "chunk_shape": [chunk], "codecs": codecs, "index_codecs": index, "index_location": "end"}})];
@@ -194,7 +233,7 @@ impl Simulated {
             dtype,
             len,
             chunk,
-            per_shard: catalog.per_shard,
+            per_shard,
             templates: Default::default(),
             requests: AtomicU64::new(0),
             index_requests: AtomicU64::new(0),
@@ -252,6 +291,30 @@ impl Simulated {
         (array.requests.load(Relaxed), array.index_requests.load(Relaxed))
     }
 
+    /// The shards of an array: where each of their inner chunks stands, and the bytes of the index.
+    pub fn shards(&self, path: &str) -> Vec<(Places, u64)> {
+        let array = &self.arrays[path];
+        let Some(per) = array.per_shard else { return Vec::new() };
+        let shards = 0..array.len.div_ceil(array.chunk * per);
+        shards
+            .map(|shard| {
+                let places = self.places(path, array, shard, per);
+                let ranges = places.into_iter().map(|p| p.map(|(a, b)| a..b)).collect();
+                (ranges, 16 * per + 4)
+            })
+            .collect()
+    }
+
+    /// Items of an array, and of its inner chunks.
+    pub fn grid(&self, path: &str) -> (u64, u64) {
+        (self.arrays[path].len, self.arrays[path].chunk)
+    }
+
+    /// The bytes of a document.
+    pub fn document(&self, key: &str) -> u64 {
+        self.documents[key].len() as u64
+    }
+
     /// An inner chunk of an array as it is stored.
     pub fn chunk(&self, path: &str, chunk: u64) -> Arc<[u8]> {
         self.encoded(path, &self.arrays[path], chunk)
@@ -265,6 +328,9 @@ impl Simulated {
                 .flat_map(|row| (if row < array.len { self.row_start(row) } else { 0 }).to_le_bytes())
                 .collect(),
             Content::Data => (kind * n..kind * n + n).flat_map(|at| self.value(at).to_le_bytes()).collect(),
+            Content::Indices if self.catalog.narrow => {
+                (kind * n..kind * n + n).flat_map(|at| (self.index(at) as u16).to_le_bytes()).collect()
+            }
             Content::Indices => {
                 (kind * n..kind * n + n).flat_map(|at| (self.index(at) as i32).to_le_bytes()).collect()
             }
@@ -432,7 +498,7 @@ impl Store for Simulated {
             out.reserve(bytes.len());
         }
         out.extend_from_slice(&bytes);
-        Ok(Some(Found { total: Some(total), version: Version(total) }))
+        Ok(Some(Found { total: Some(total), version: Version(total), cached: false }))
     }
 
     fn size(&self, key: &str, _: Reserve<'_>) -> Result<Option<u64>> {

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Element;
-use lazarr_format::{ArrayMeta, ByteRange, Code, Error, Result};
+use lazarr_format::{ArrayMeta, ArrayRef, ByteRange, Code, Error, Result};
 use lazarr_plan::{Amount, ArrayRead, Distance, IndexState, Mark, Plan, Work};
 use lazarr_store::{Audit, Io, Meter};
 
+use crate::axis::AxisView;
 use crate::cache::IndexCache;
 use crate::exec::carry::Carrying;
 use crate::exec::lanes::lane_bytes;
@@ -33,6 +34,7 @@ pub struct Call<'a> {
     pub interrupt: Option<Interrupt<'a>>,
 }
 
+mod arrays;
 mod planning;
 
 /// A call under way.
@@ -45,6 +47,8 @@ pub(crate) struct Run<'a> {
     own: Option<IndexCache>,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<Carrying>,
+    /// What is read once the selection is known: from afar the indices of its shards come with what the selection needs.
+    pub(crate) coming: Vec<ArrayRef>,
     threads: usize,
     patience: Patience<'a>,
 }
@@ -72,9 +76,34 @@ impl<'a> Run<'a> {
             absent: Mutex::default(),
             own: session.options().audit.then(|| IndexCache::new(crate::session::INDEX_CACHE)),
             carrying: None,
+            coming: Vec::new(),
             threads,
             patience: Patience::new(call.interrupt),
         }
+    }
+
+    /// The same, for these elements and the columns that these selections need.
+    pub(crate) fn for_elements<'e>(
+        session: &'a Session,
+        call: &Call<'a>,
+        elements: impl IntoIterator<Item = &'e Element>,
+        axes: &[Arc<AxisView>],
+    ) -> Self {
+        let mut run = Self::new(session, call);
+        if run.is_distant() {
+            let needed = axes.iter().flat_map(|a| a.needs().into_iter().map(move |(names, ..)| (a, names)));
+            let columns = needed.flat_map(|(a, names)| {
+                names.into_iter().filter_map(|name| a.axis().column(name.as_deref()).ok()).collect::<Vec<_>>()
+            });
+            let arrays = columns.flat_map(|c| c.arrays());
+            run.coming = arrays.chain(elements.into_iter().flat_map(Element::arrays)).collect();
+        }
+        run
+    }
+
+    /// Whether waiting for the store takes longer than decoding.
+    pub(crate) fn is_distant(&self) -> bool {
+        self.io.profile().is_distant()
     }
 
     fn exec<'e>(&'e self, io: &'e Io) -> Exec<'e> {
@@ -84,6 +113,7 @@ impl<'a> Run<'a> {
             absent: &self.absent,
             // Whoever takes the fill value for what is missing takes it for a whole array, too.
             verified: (self.session.consolidated() && !self.cx.lenient).then_some(&self.session.verified),
+            lenient: self.cx.lenient,
             carrying: self.carrying.as_ref(),
             budget: &self.cx.budget,
             limits: &self.session.options().limits,
@@ -227,10 +257,12 @@ impl<'a> Run<'a> {
         let mut reads = Reads::new();
         loop {
             let (mut stages, mut later, mut any) = (Vec::new(), Vec::new(), false);
+            let mut now = HashSet::new();
             for (i, (_, program)) in want.leaves.iter_mut().enumerate() {
                 if let Some(mut stage) = program.next(&self.cx)? {
                     any = true;
                     later.extend(stage.ahead.iter().cloned());
+                    now.extend(stage.reads.iter().map(|read| read.array.path.clone()));
                     if let Some(carrying) = &self.carrying {
                         stage.reads.iter_mut().for_each(|r| carrying.offer(r));
                     }
@@ -255,6 +287,7 @@ impl<'a> Run<'a> {
                 }
             }
             let later = later.iter().chain(any.then_some(&want.ahead).into_iter().flatten());
+            let later = later.filter(|array| !now.contains(&array.path));
             reads.extend(exec.ahead(later).into_iter().map(|(read, key)| (key, index_range(&read.array))));
             if stages.is_empty() {
                 if let Some(carrying) = &self.carrying {
@@ -291,7 +324,11 @@ fn run_stages(exec: &Exec<'_>, want: &Want, stages: &[(usize, Stage)]) -> Result
             jobs.push(Job { read, sink });
         }
     }
+    // The indices of what is read now come with it anyway.
+    let now: HashSet<&str> =
+        stages.iter().flat_map(|(_, stage)| &stage.reads).map(|read| &*read.array.path).collect();
     let later = stages.iter().flat_map(|(_, stage)| &stage.ahead).chain(&want.ahead);
+    let later = later.filter(|array| !now.contains(&*array.path));
     exec.run(&jobs, &exec.ahead(later))?;
     stages.iter().filter_map(|(i, _)| want.leaves[*i].1.lanes()).try_for_each(|lanes| exec.run_lanes(lanes))
 }

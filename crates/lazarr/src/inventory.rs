@@ -111,6 +111,26 @@ impl Inventory {
         Ok(out)
     }
 
+    /// Bytes of the files at and below a path, documents included; None where there are more files than `most`, or where
+    /// the store cannot be listed. Asks for names and sizes, and for nothing else.
+    pub fn stored(session: &Session, path: &str, most: u64) -> Result<Option<u64>> {
+        let (mut bytes, mut files) = (0u64, 0u64);
+        let mut open = vec![path.to_owned()];
+        while let Some(folder) = open.pop() {
+            let Some(listing) = session.io.list(&folder, &mut |_| Ok(()))? else { return Ok(None) };
+            files += listing.files.len() as u64 + listing.folders.len() as u64;
+            if files > most {
+                return Ok(None);
+            }
+            for file in listing.files {
+                let size = session.io.size(&join(&folder, &file), &mut |_| Ok(()))?;
+                bytes = bytes.saturating_add(size.unwrap_or(0));
+            }
+            open.extend(listing.folders.iter().map(|name| join(&folder, name)));
+        }
+        Ok(Some(bytes))
+    }
+
     fn add(&mut self, owner: &Owner, folder: &str, file: &str, key: String, bytes: u64) {
         let Some(path) = &owner.node else {
             return self.add_to_stray(&key, bytes);

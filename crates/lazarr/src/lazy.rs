@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::axis::{Axis, AxisView, Step};
 use crate::call::{Call, Run};
 use crate::concat::{Kind, concat_of};
+use crate::pending::Pending;
 use crate::program::Want;
 use crate::session::Session;
 use crate::value::Value;
@@ -253,8 +254,20 @@ impl Lazy {
 
     /// Reads it.
     pub fn collect(&self, call: &Call<'_>) -> Result<Value> {
-        let run = Run::new(&self.session, call);
+        let run = Run::for_elements(&self.session, call, [&self.element], &self.axes);
         self.collect_in(&run)
+    }
+
+    /// Reads it, as a future; see [`Pending`].
+    pub fn collect_async(&self, call: Call<'static>) -> Pending<Value> {
+        let this = self.clone();
+        Pending::call(call, move |call| this.collect(call))
+    }
+
+    /// What reading it would cost, as a future: with `resolve` small reads are made.
+    pub fn plan_async(&self, call: Call<'static>, resolve: bool) -> Pending<Plan> {
+        let this = self.clone();
+        Pending::call(call, move |call| this.plan(call, resolve))
     }
 
     pub(crate) fn collect_in(&self, run: &Run<'_>) -> Result<Value> {

@@ -60,6 +60,11 @@ fn zip_limits(options: &Options) -> ZipLimits {
 /// The store at a local path. A file on the way is an archive, if it is called so or begins like one.
 fn local(path: &str, options: &Options) -> Result<Arc<dyn Store>> {
     let place = Path::new(path);
+    // A writer that was ended between two renames: what it has begun is ended.
+    #[cfg(unix)]
+    if fs::symlink_metadata(place).is_err() {
+        lazarr_store::draft::recover(place)?;
+    }
     let file = place.ancestors().find(|p| p.exists()).filter(|p| p.is_file());
     if let Some(file) = file.filter(|f| is_zip(f)) {
         let inside = place.strip_prefix(file).map(Path::components).into_iter().flatten();

@@ -9,6 +9,7 @@ use lazarr_plan::{Index, Plan};
 use crate::axis::{Axis, AxisView, Step};
 use crate::call::{Call, Run};
 use crate::lazy::{Lazy, plan_of};
+use crate::pending::Pending;
 use crate::program::{Recipe, Want};
 use crate::session::Session;
 use crate::value::Value;
@@ -294,13 +295,21 @@ impl LazyAnnData {
     /// Reads it: a [`Value::Map`] of the places.
     pub fn collect(&self, call: &Call<'_>, elements: Option<&[String]>) -> Result<Value> {
         self.check_chosen(elements)?;
-        let run = Run::new(&self.session, call);
+        let children = self.element.children();
+        let read = children.iter().filter(|(place, _)| Self::chosen(place, elements)).map(|(_, child)| child);
+        let run = Run::for_elements(&self.session, call, read, &[self.obs.clone(), self.var.clone()]);
         let (obs, var) = (self.obs.resolve(&run)?, self.var.resolve(&run)?);
         run.read(&|| {
             let mut want = Want { skip_broken: call.skip_broken, ..Want::default() };
             let recipe = self.want(&obs, &var, elements, &mut want)?;
             Ok((want, recipe))
         })
+    }
+
+    /// Reads it, as a future; see [`Pending`].
+    pub fn collect_async(&self, call: Call<'static>, elements: Option<Vec<String>>) -> Pending<Value> {
+        let this = self.clone();
+        Pending::call(call, move |call| this.collect(call, elements.as_deref()))
     }
 
     fn check_chosen(&self, elements: Option<&[String]>) -> Result<()> {

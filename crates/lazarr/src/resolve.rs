@@ -49,7 +49,7 @@ fn scannable(axis: &Axis, base: &Index, columns: &[Element]) -> Result<Option<Ve
 /// Shows rows of columns to a visitor each.
 fn scan(columns: &[(Column, Arc<dyn Visit>)], rows: &Index, run: &Run<'_>) -> Result<()> {
     let make = || {
-        let mut want = Want::default();
+        let mut want = Want { ahead: run.coming.clone(), ..Want::default() };
         for (column, visit) in columns {
             want.add_scan(&column.element, rows, Scan::new(column, rows, visit.clone())?);
         }

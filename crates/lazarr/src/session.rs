@@ -14,6 +14,7 @@ use crate::discover::{Documents, Walk, discover};
 use crate::locate::locate;
 use crate::memory::{cores, default_limit};
 use crate::patience::{Interrupt, Patience};
+use crate::pending::Pending;
 
 /// What absent chunks mean where the fill value cannot be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +91,12 @@ impl Session {
         let patience = Patience::new(interrupt);
         let store = locate(path, &options, &patience)?;
         Self::open_in(store, options, &patience)
+    }
+
+    /// The same as a future; see [`Pending`].
+    pub fn open_async(path: &str, options: Options) -> Pending<Arc<Self>> {
+        let path = path.to_owned();
+        Pending::new(move |stop| Self::open_with(&path, options, Some(stop)))
     }
 
     /// Opens a store: reads its metadata and nothing else.
@@ -214,6 +221,11 @@ impl Session {
     /// Whether an array (by its path) is in memory: it was laid over the store.
     pub fn in_memory(&self, path: &str) -> bool {
         self.io.in_memory(path)
+    }
+
+    /// Where its bytes are.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        self.io.store()
     }
 
     /// How the store was opened.

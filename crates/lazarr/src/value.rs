@@ -180,6 +180,41 @@ impl Value {
     }
 }
 
+impl SparseMatrix {
+    /// Whether a matrix that a caller made is one: row starts from 0 that ascend to the number of stored values, indices within
+    /// the other axis.
+    ///
+    /// Errors: `SparseIndptr`, `SparseIndices`.
+    pub fn check(&self) -> Result<()> {
+        let width = usize::from(self.index_width.max(1));
+        let int = |b: &[u8]| match b.len() {
+            4 => b.try_into().map_or(-1, |b| i64::from(i32::from_ne_bytes(b))),
+            _ => b.try_into().map_or(-1, i64::from_ne_bytes),
+        };
+        let stored = self.data.len() / self.dtype.item_size().unwrap_or(1).max(1);
+        let (mut before, mut first) = (0i64, true);
+        for start in self.indptr.as_slice().chunks_exact(width).map(int) {
+            if start < before || (first && start != 0) {
+                return Err(Error::new(Code::SparseIndptr, "the row starts do not ascend from 0"));
+            }
+            (before, first) = (start, false);
+        }
+        if usize::try_from(before) != Ok(stored) {
+            return Err(Error::new(Code::SparseIndptr, "the row starts do not end with the stored values")
+                .expected(stored.to_string())
+                .found(before.to_string()));
+        }
+        let minor = i64::try_from(self.shape[1 - self.format.major_axis()]).unwrap_or(i64::MAX);
+        let mut indices = self.indices.as_slice().chunks_exact(width).map(int);
+        match indices.find(|i| !(0..minor).contains(i)) {
+            None => Ok(()),
+            Some(i) => Err(Error::new(Code::SparseIndices, "an index lies outside of the matrix")
+                .expected(format!("less than {minor}"))
+                .found(i.to_string())),
+        }
+    }
+}
+
 impl Dense {
     /// The unit of a datetime.
     pub fn time_unit(&self) -> Option<&TimeUnit> {
@@ -216,6 +251,34 @@ impl Strings {
             *offset = (at as i64).to_ne_bytes();
         }
         Ok(Self { utf8, shape, offsets, bytes: data })
+    }
+
+    /// Texts, or byte strings, that a caller made: `offsets` has one more item than the shape has, ascends from 0, and ends
+    /// with `bytes`.
+    ///
+    /// Errors: `StringData` where that is not so, or a text is not UTF-8.
+    pub fn new(utf8: bool, shape: Vec<u64>, offsets: Buffer, bytes: Buffer) -> Result<Self> {
+        let bad = |what: &str| Error::new(Code::StringData, format!("the offsets of strings {what}"));
+        let items = shape.iter().try_fold(1u64, |n, &s| n.checked_mul(s));
+        let places = offsets.as_slice().as_chunks::<8>().0;
+        if !offsets.len().is_multiple_of(8)
+            || items.and_then(|n| n.checked_add(1)) != Some(places.len() as u64)
+        {
+            return Err(bad("do not fit the shape"));
+        }
+        let mut before = 0;
+        for (i, place) in places.iter().enumerate() {
+            let place = usize::try_from(i64::from_ne_bytes(*place)).map_err(|_| bad("are negative"))?;
+            let item = bytes.as_slice().get(before..place).ok_or_else(|| bad("do not ascend"))?;
+            if (i == 0 && place != 0) || (utf8 && std::str::from_utf8(item).is_err()) {
+                return Err(bad("cut text in two"));
+            }
+            before = place;
+        }
+        if before != bytes.len() {
+            return Err(bad("do not end with the bytes"));
+        }
+        Ok(Self { utf8, shape, offsets, bytes })
     }
 
     /// Whether items are UTF-8 text (else bytes).

@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use common::{adata, index, open};
 use lazarr::format::DataType;
+use lazarr::format::encode::Layout as Layout3;
 use lazarr::format::metadata::Limits;
 use lazarr::plan::expr::{CmpOp, ColumnRef, Expr, Literal};
 use lazarr::store::{Audit, ByteRange, Io, MemoryStore, StoreOptions, ZipLimits, ZipStore};
+use lazarr::write::{Source, WriteOptions, write};
 use lazarr::{Call, Code, Error, Kind, Lazy, Options, Session, Step};
 use lazarr_testkit::{Array, Codec, Fault, Items, Layout, Sample, Server, Spec, Wrapped, Zip};
 use serde_json::{Value, json};
@@ -132,6 +134,70 @@ fn predicate(column: &str, foreign: bool) -> Error {
     object.select(Some(step), None).and_then(|v| v.resolve(&Call::default())).unwrap_err()
 }
 
+/// What writing says, with the folder of its own left out.
+fn writing(code: Code) -> Error {
+    use std::io::{Error as Io, ErrorKind};
+
+    use lazarr::store::draft::{Draft, DraftOptions, Fault, LocalDraft, Op};
+    let directory = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(directory.path()).unwrap();
+    let root = std::env::current_dir().unwrap();
+    let path = root.join("atlas.zarr");
+    let draft = |fault: Fault| LocalDraft::begin(&path, DraftOptions { fault, ..DraftOptions::default() });
+    let failing = |kind: ErrorKind| {
+        let fault = Fault::new(move |op, _| if op == Op::Write { Err(Io::from(kind)) } else { Ok(()) });
+        draft(fault).unwrap().put("zarr.json", b"{}").unwrap_err()
+    };
+    let e = match code {
+        Code::StoreExists => {
+            plain().writer.write_to(&path).unwrap();
+            draft(Fault::default()).unwrap_err()
+        }
+        Code::Locked => {
+            let _held = draft(Fault::default()).unwrap();
+            draft(Fault::default()).unwrap_err()
+        }
+        Code::NoSpace => failing(ErrorKind::StorageFull),
+        Code::WriteIo => failing(ErrorKind::PermissionDenied),
+        Code::Layout => Layout3::preset("fast", 3).unwrap_err(),
+        _ => {
+            let map = lazarr::Value::Map(vec![("a/b".to_owned(), lazarr::Value::Null)]);
+            let options = WriteOptions::default();
+            write(Source::Value(map), "atlas.zarr", &options, &Call::default()).unwrap_err()
+        }
+    };
+    std::env::set_current_dir("/").unwrap();
+    without(&e, &format!("{}/", root.display()))
+}
+
+/// The same error without a text that differs from run to run: the name of a draft, a folder of the test's own.
+fn without(e: &Error, root: &str) -> Error {
+    let message = e.message().replace(root, "");
+    let message = match message.find(".lazarr-") {
+        Some(at) if message.len() > at + 24 => {
+            format!("{}{}{}", &message[..at + 8], "5f0c", &message[at + 24..])
+        }
+        _ => message,
+    };
+    let mut out = Error::new(e.code(), message);
+    if let Some(element) = e.element_name() {
+        out = out.element(element);
+    }
+    if let (Some(expected), _) = e.expected_found() {
+        out = out.expected(expected);
+    }
+    if let (_, Some(found)) = e.expected_found() {
+        out = out.found(found);
+    }
+    if let Some(source) = std::error::Error::source(e) {
+        out = out.source(source.to_string());
+    }
+    match e.help_text() {
+        Some(help) => out.help(help),
+        None => out,
+    }
+}
+
 /// One error of this code, as a user would meet it.
 fn make(code: Code) -> Error {
     let integers = |items: &[i64]| Array::integers(DataType::Int(8), 16, items);
@@ -242,6 +308,12 @@ fn make(code: Code) -> Error {
             let io = Io::new(Arc::new(plain().writer.store())).with_audit(Arc::new(Audit::default()));
             io.get("X/data/c/0", &ByteRange::All, &mut |_| Ok(()), &mut Vec::new()).unwrap_err()
         }
+        Code::StoreExists
+        | Code::Locked
+        | Code::NoSpace
+        | Code::WriteIo
+        | Code::Layout
+        | Code::NotWritten => writing(code),
         Code::Internal => {
             let session = open(Arc::new(plain().writer.store()), false, 1);
             let arrays = session.element("obsm/X_pca").unwrap().arrays();

@@ -312,7 +312,7 @@ fn rows_of_csc_come_in_as_many_passes_as_the_limit_asks_for() {
         ..Spec::default()
     });
     let all: Vec<u64> = (0..60).collect();
-    for (limit, many) in [(64u64 << 20, false), (600_000, true)] {
+    for (limit, many) in [(64u64 << 20, false), (400_000, true)] {
         let session = open(Arc::new(sample.writer.store()), true, 2);
         let lazy = adata(&session).get("X").unwrap();
         let call = Call { memory_limit: Some(limit), ..Call::default() };

@@ -43,10 +43,16 @@ fn by_code<const N: usize, T: PartialOrd + Copy + Default>(
     let beyond = |item: &[u8; N]| wide(*item) >= lookup.len() as i64;
     // The largest code there may be; `None` where every item is one.
     let last = lookup.len().checked_sub(1).map(&code);
-    let legal = match last {
-        None => !items.iter().any(beyond),
-        Some(None) => true,
-        Some(Some(last)) => !items.iter().fold(false, |b, &item| b | (narrow(item) > last)),
+    let zero = T::default();
+    let negative = |all: bool, item: &[u8; N]| all | (narrow(*item) < zero);
+    let (legal, absent) = match last {
+        None => (!items.iter().any(beyond), items.iter().fold(false, negative)),
+        Some(None) => (true, items.iter().fold(false, negative)),
+        Some(Some(last)) => {
+            let above = |all: bool, item: &[u8; N]| all | (narrow(*item) > last);
+            let all = items.iter().fold((false, false), |(a, n), item| (above(a, item), negative(n, item)));
+            (!all.0, all.1)
+        }
     };
     if let Some(&item) = items.iter().find(|i| !legal && beyond(i)) {
         return bad(item);
@@ -63,8 +69,6 @@ fn by_code<const N: usize, T: PartialOrd + Copy + Default>(
         let none = lookup.len() as u64;
         words(items, |item| table[(wide(item) as u64).min(none) as usize])
     };
-    let zero = T::default();
-    let absent = items.iter().fold(false, |a, &item| a | (narrow(item) < zero));
     Ok(if absent {
         mask.at_missing(&words(items, |item| u8::from(narrow(item) < zero)), missing)
     } else {

@@ -108,7 +108,7 @@ impl CloudSource {
         &self,
         key: &str,
         span: &Span,
-        tag: Option<&str>,
+        (tag, known): (Option<&str>, Option<&str>),
         options: &StoreOptions,
     ) -> Result<Option<Answer>, Failure> {
         let path = self.path(key)?;
@@ -124,10 +124,14 @@ impl CloudSource {
             },
         };
         let tag = tag.filter(|tag| tag.starts_with('"')).map(str::to_owned);
-        let asked = GetOptions { range, if_match: tag, ..GetOptions::default() };
+        let if_none_match = known.map(str::to_owned);
+        let asked = GetOptions { range, if_match: tag, if_none_match, ..GetOptions::default() };
         let found = match self.store.get_opts(&path, asked).await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(object_store::Error::NotModified { .. }) if known.is_some() => {
+                return Ok(Some(Answer::same()));
+            }
             Err(e) => return Err(failure(&e, options)),
         };
         let (start, end, total) = (found.range.start, found.range.end, found.meta.size);
@@ -135,7 +139,7 @@ impl CloudSource {
         let tag = found.meta.e_tag.clone().or_else(|| (changed != 0).then(|| changed.to_string()));
         let options = options.clone();
         let body = found.into_stream().map(move |piece| piece.map_err(|e| failure(&e, &options))).boxed();
-        Ok(Some(Answer { start, end: Some(end), total: Some(total), tag, body }))
+        Ok(Some(Answer { start, end: Some(end), total: Some(total), tag, same: false, body }))
     }
 
     /// The length of a value; `None` where there is no such key.

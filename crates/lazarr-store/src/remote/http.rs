@@ -83,12 +83,13 @@ impl HttpSource {
         self.client.execute(request).await.map_err(Failure::client)
     }
 
-    /// One try at these bytes; `None` where there is no such key. `tag`: only of this state.
+    /// One try at these bytes; `None` where there is no such key. `tag`: only of this state. `known`: only of another.
     pub(super) async fn get(
         &self,
         key: &str,
         span: &Span,
         tag: Option<&str>,
+        known: Option<&str>,
     ) -> Result<Option<Answer>, Failure> {
         let mut headers = HeaderMap::new();
         let asked = match span {
@@ -104,9 +105,13 @@ impl HttpSource {
         if let Some(value) = strong {
             headers.insert(header::IF_MATCH, value);
         }
+        if let Some(value) = known.and_then(|tag| HeaderValue::from_str(tag).ok()) {
+            headers.insert(header::IF_NONE_MATCH, value);
+        }
         let answer = self.send(key, Method::GET, headers).await?;
         let status = answer.status();
         match status {
+            StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Some(Answer::same())),
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
             StatusCode::RANGE_NOT_SATISFIABLE => return beyond(&answer, span).map(Some),
             StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
@@ -141,7 +146,7 @@ impl HttpSource {
             (start, Some(end), total)
         };
         let body = answer.bytes_stream().map(|piece| piece.map_err(Failure::client)).boxed();
-        Ok(Some(Answer { start, end, total, tag, body }))
+        Ok(Some(Answer { start, end, total, tag, same: false, body }))
     }
 
     /// The length of a value; `None` where there is no such key.
@@ -158,7 +163,7 @@ impl HttpSource {
             }
         }
         // A server that knows no HEAD, or whose signed URLs allow GET alone: a byte tells as well.
-        match self.get(key, &Span::Range(0, 1), None).await? {
+        match self.get(key, &Span::Range(0, 1), None, None).await? {
             None => Ok(None),
             Some(Answer { total: Some(total), .. }) => Ok(Some(total)),
             Some(_) => Err(Failure::new(Code::StoreAnswer, "the server does not tell how long the value is")),
@@ -267,5 +272,5 @@ fn beyond(answer: &Response, span: &Span) -> Result<Answer, Failure> {
     }
     let at = total.unwrap_or(0);
     let body = futures_util::stream::empty().boxed();
-    Ok(Answer { start: at, end: Some(at), total: Some(at), tag: tag_of(answer.headers()), body })
+    Ok(Answer { start: at, end: Some(at), total: Some(at), tag: tag_of(answer.headers()), same: false, body })
 }

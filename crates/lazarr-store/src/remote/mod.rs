@@ -9,6 +9,7 @@
 
 mod client;
 mod cloud;
+mod disk;
 mod failure;
 mod http;
 mod read;
@@ -25,12 +26,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lazarr_format::{Code, Error, Result};
+use tokio::sync::Semaphore;
 
 use crate::address::{StoreOptions, redacted, scheme};
 use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 use cloud::CloudSource;
+use disk::Disk;
 use failure::Failure;
 use http::HttpSource;
+use read::Read;
 use source::{Answer, Span};
 
 /// A store at a URL: `s3://`, `gs://`, `az://`, `http://`, `https://`.
@@ -42,7 +46,9 @@ pub struct RemoteStore {
     profile: Profile,
     policy: Policy,
     /// Connections do not survive a fork: those of another process are made anew.
-    source: Mutex<(u32, Source)>,
+    source: Mutex<(u32, Source, Arc<Semaphore>)>,
+    /// What was read before, on the local disk.
+    disk: Option<Disk>,
     /// What is left for tries after the first, in tenths.
     spare: AtomicI64,
     /// Tries after the first, ever.
@@ -111,6 +117,7 @@ impl RemoteStore {
             deadline: Duration::from_secs_f64(positive("retry_timeout", 60.0)?.min(86400.0)),
         };
         let source = Source::new(url, &scheme, options)?;
+        let disk = Disk::new(url, options)?;
         Ok(Self {
             url: url.to_owned(),
             shown: shown.trim_end_matches('/').to_owned(),
@@ -118,7 +125,8 @@ impl RemoteStore {
             options: options.clone(),
             profile,
             policy,
-            source: Mutex::new((std::process::id(), source)),
+            source: Mutex::new((std::process::id(), source, Arc::new(Semaphore::new(slots)))),
+            disk,
             spare: AtomicI64::new(SPARE),
             retries: AtomicU64::new(0),
             pins: Mutex::default(),
@@ -151,14 +159,78 @@ impl RemoteStore {
         }
     }
 
-    fn source(&self) -> Result<Source> {
+    /// The state of a value when it was first read.
+    fn pinned(&self, key: &str) -> Option<Version> {
+        let mut hash = DefaultHasher::new();
+        key.hash(&mut hash);
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner).get(&hash.finish()).copied()
+    }
+
+    /// The source, and its slots: calls that run at the same time share them.
+    fn source(&self) -> Result<(Source, Arc<Semaphore>)> {
         let process = std::process::id();
         let mut known = self.source.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0 != process {
             let made = Source::new(&self.url, &self.scheme, &self.options)?;
-            std::mem::forget(std::mem::replace(&mut *known, (process, made)));
+            let slots = Arc::new(Semaphore::new(self.profile.slots));
+            std::mem::forget(std::mem::replace(&mut *known, (process, made, slots)));
         }
-        Ok(known.1.clone())
+        Ok((known.1.clone(), known.2.clone()))
+    }
+
+    /// Reads over the network; `known`: not if the value still has this tag. What comes is kept on the disk.
+    fn fetch(
+        &self,
+        (key, range): (&str, &ByteRange),
+        known: Option<&str>,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Read> {
+        let (source, slots) = self.source()?;
+        let before = out.len();
+        let reserve = RefCell::new(reserve);
+        let tell = &|n: u64| (reserve.borrow_mut())(n);
+        let read = runtime::wait_for(&mut || tell(0), async {
+            let _slot = slots.acquire().await;
+            self.read(&source, (key, range), known, tell, out).await
+        })?;
+        if let (Some(disk), Read::Got(Found { total: Some(total), .. }, start, Some(tag))) =
+            (&self.disk, &read)
+            && tag.starts_with('"')
+        {
+            disk.keep(key, tag, *total, *start, &out[before..]);
+        }
+        Ok(read)
+    }
+
+    /// Bytes from the disk, to the end of `out`, or what the server says instead: it is asked once whether the value is still
+    /// the same. `None` where nothing is there, or not any more.
+    fn recall(
+        &self,
+        key: &str,
+        range: &ByteRange,
+        reserve: Reserve<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Read>> {
+        let pinned = self.pinned(key);
+        let Some((disk, kept)) = self.disk.as_ref().and_then(|d| Some((d, d.find(key, range, pinned)?)))
+        else {
+            return Ok(None);
+        };
+        if pinned.is_none() {
+            let read = self.fetch((key, range), Some(&kept.tag), reserve, out)?;
+            match &read {
+                Read::Same => self.pin(key, kept.version)?,
+                Read::Absent => disk.forget(key, None),
+                Read::Got(_, _, tag) => disk.forget(key, tag.as_deref()),
+            }
+            if !matches!(read, Read::Same) {
+                return Ok(Some(read));
+            }
+        }
+        reserve(kept.bytes())?;
+        let found = Found { total: Some(kept.total), version: kept.version, cached: true };
+        Ok(kept.load(out).then_some(Read::Got(found, 0, None)))
     }
 }
 
@@ -176,12 +248,12 @@ impl Source {
         &self,
         key: &str,
         span: &Span,
-        tag: Option<&str>,
+        (tag, known): (Option<&str>, Option<&str>),
         options: &StoreOptions,
     ) -> Result<Option<Answer>, Failure> {
         match self {
-            Self::Http(http) => http.get(key, span, tag).await,
-            Self::Cloud(cloud) => cloud.get(key, span, tag, options).await,
+            Self::Http(http) => http.get(key, span, tag, known).await,
+            Self::Cloud(cloud) => cloud.get(key, span, (tag, known), options).await,
         }
     }
 }
@@ -205,15 +277,24 @@ impl Store for RemoteStore {
         reserve: Reserve<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Found>> {
-        let source = self.source()?;
-        let reserve = RefCell::new(reserve);
-        let tell = &|n: u64| (reserve.borrow_mut())(n);
-        runtime::wait_for(&mut || tell(0), self.read(&source, key, range, tell, out))
+        let read = match self.recall(key, range, reserve, out)? {
+            Some(read) => read,
+            None => self.fetch((key, range), None, reserve, out)?,
+        };
+        match read {
+            Read::Got(found, ..) => Ok(Some(found)),
+            Read::Same | Read::Absent => Ok(None),
+        }
+    }
+
+    fn cached(&self, key: &str, range: &ByteRange) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.find(key, range, self.pinned(key)).is_some())
     }
 
     fn size(&self, key: &str, wait: Reserve<'_>) -> Result<Option<u64>> {
-        let source = self.source()?;
+        let (source, slots) = self.source()?;
         runtime::wait_for(&mut || wait(0), async {
+            let _slot = slots.acquire().await;
             self.repeat(key, || async {
                 match &source {
                     Source::Http(http) => http.size(key).await,
@@ -225,7 +306,7 @@ impl Store for RemoteStore {
     }
 
     fn list(&self, prefix: &str, wait: Reserve<'_>) -> Result<Option<Listing>> {
-        let Source::Cloud(cloud) = self.source()? else { return Ok(None) };
+        let (Source::Cloud(cloud), _) = self.source()? else { return Ok(None) };
         let cloud = &cloud;
         let listed = runtime::wait_for(&mut || wait(0), async {
             self.repeat(prefix, || async { cloud.list(prefix, &self.options).await }).await

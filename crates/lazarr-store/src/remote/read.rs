@@ -22,12 +22,24 @@ const SLOWEST: f64 = 64e3;
 /// Bytes of unknown number are taken so many at a time.
 const PIECE: u64 = 256 << 10;
 
+/// What a read came to.
+pub(super) enum Read {
+    /// Its bytes, from this place of the value on; with the tag of the value.
+    Got(Found, u64, Option<String>),
+    /// The value is still the one that was known: no bytes.
+    Same,
+    /// There is no such key.
+    Absent,
+}
+
 /// Why a try ended.
 enum End {
     /// By what may go better.
     Failed(Failure),
     /// By the caller, or by what no try mends.
     Final(Error),
+    /// By a value that is still the one that was known.
+    Same,
 }
 
 impl From<Failure> for End {
@@ -119,22 +131,26 @@ impl RemoteStore {
         }
     }
 
-    /// Reads bytes of a key to the end of `out`; `tell` is told how many, and may refuse.
+    /// Reads bytes of a key to the end of `out`; `tell` is told how many, and may refuse. `known`: not if the value still has
+    /// this tag.
     pub(super) async fn read(
         &self,
         source: &Source,
-        key: &str,
-        range: &ByteRange,
+        (key, range): (&str, &ByteRange),
+        known: Option<&str>,
         tell: &dyn Fn(u64) -> Result<()>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Found>> {
+    ) -> Result<Read> {
         if let ByteRange::Range(r) = range
             && r.is_empty()
         {
             // No bytes cannot be asked for; whether there is such a key can.
-            let act = || async { source.get(key, &Span::From(0), None, &self.options).await };
+            let act = || async { source.get(key, &Span::From(0), (None, None), &self.options).await };
             let found = self.repeat(key, act).await?;
-            return Ok(found.map(|a| Found { total: a.total, version: a.version() }));
+            return Ok(found.map_or(Read::Absent, |a| {
+                let found = Found { total: a.total, version: a.version(), cached: false };
+                Read::Got(found, r.start, None)
+            }));
         }
         let before = out.len();
         let mut tries = self.tries();
@@ -151,7 +167,12 @@ impl RemoteStore {
             reserved: 0,
         };
         loop {
-            let failure = match self.attempt(source, key, range, tell, out, &mut so_far, &mut tries).await {
+            let asked = (key, range, known);
+            let failure = match self.attempt(source, asked, tell, out, &mut so_far, &mut tries).await {
+                Err(End::Same) => {
+                    self.went_well();
+                    return Ok(Read::Same);
+                }
                 Ok(found) => {
                     self.went_well();
                     let told = found.filter(|_| so_far.tag.is_some());
@@ -159,7 +180,8 @@ impl RemoteStore {
                         out.truncate(before);
                         return Err(e);
                     }
-                    return Ok(found);
+                    let start = so_far.span.map_or(0, |(start, _)| start);
+                    return Ok(found.map_or(Read::Absent, |found| Read::Got(found, start, so_far.tag)));
                 }
                 Err(End::Final(e)) => {
                     out.truncate(before);
@@ -185,12 +207,10 @@ impl RemoteStore {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the state of one read")]
     async fn attempt(
         &self,
         source: &Source,
-        key: &str,
-        range: &ByteRange,
+        (key, range, known): (&str, &ByteRange, Option<&str>),
         tell: &dyn Fn(u64) -> Result<()>,
         out: &mut Vec<u8>,
         so_far: &mut Progress,
@@ -204,12 +224,15 @@ impl RemoteStore {
         };
         let tag = so_far.tag.clone();
         let asked = Instant::now();
-        let Some(mut answer) = tries.within(source.get(key, &span, tag.as_deref(), &self.options)).await??
-        else {
+        let tags = (tag.as_deref(), known.filter(|_| so_far.got == 0));
+        let Some(mut answer) = tries.within(source.get(key, &span, tags, &self.options)).await?? else {
             // It was there, and is gone.
             return if so_far.got > 0 { Err(Failure::changed().into()) } else { Ok(None) };
         };
         self.soonest.fetch_min(asked.elapsed().as_micros() as u64, Relaxed);
+        if answer.same {
+            return Err(End::Same);
+        }
         if so_far.got > 0 && (answer.tag != so_far.tag || answer.total != so_far.total) {
             return Err(Failure::changed().into());
         }
@@ -250,6 +273,7 @@ impl RemoteStore {
             Some(0) | None => Ok(Some(Found {
                 total: so_far.total.or(Some(so_far.got).filter(|_| left.is_none())),
                 version: so_far.version,
+                cached: false,
             })),
             Some(left) => Err(Failure::new(Code::StoreIo, "the answer was cut short")
                 .again()

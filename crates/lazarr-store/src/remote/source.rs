@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use lazarr_format::Version;
 
@@ -28,17 +29,32 @@ pub(super) struct Answer {
     pub(super) total: Option<u64>,
     /// What tells this state of the value from others.
     pub(super) tag: Option<String>,
+    /// It is still the state that was named: no bytes come.
+    pub(super) same: bool,
     /// Bytes.
     pub(super) body: BoxStream<'static, Result<bytes::Bytes, Failure>>,
 }
 
+/// The version of a value that has this tag.
+pub(super) fn version_of(tag: &str) -> Version {
+    let mut hash = DefaultHasher::new();
+    tag.hash(&mut hash);
+    Version(hash.finish())
+}
+
 impl Answer {
+    /// That the value is still what it was.
+    pub(super) fn same() -> Self {
+        let body = futures_util::stream::empty().boxed();
+        Self { start: 0, end: None, total: None, tag: None, same: true, body }
+    }
+
     /// The state of the value.
     pub(super) fn version(&self) -> Version {
         let mut hash = DefaultHasher::new();
         // A length alone says little, but more than nothing.
         match &self.tag {
-            Some(tag) => tag.hash(&mut hash),
+            Some(tag) => return version_of(tag),
             None => self.total.hash(&mut hash),
         }
         Version(hash.finish())

@@ -2,14 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lazarr_format::{ByteRange, Error, Result};
-use lazarr_plan::{
-    Amount, ArrayPlan, ArrayRead, ChunkMap, ElementPlan, IndexState, Mark, Part, Plan, StagePlan, Work,
-};
+use lazarr_format::{Error, Result};
+use lazarr_plan::{Amount, ArrayPlan, ElementPlan, Mark, Plan, StagePlan};
 
+use super::arrays::{array_plans, lanes_plans};
 use super::{Run, run_stages};
-use crate::exec::Exec;
-use crate::exec::lanes::{Lanes, lane_bytes};
+use crate::exec::lanes::lane_bytes;
 use crate::need::Threads;
 use crate::program::Want;
 
@@ -52,14 +50,12 @@ impl Run<'_> {
                 };
                 let fresh = if resolve { exec.warm(&stage.reads).map_err(at)? } else { HashSet::new() };
                 let lanes = program.lanes();
-                let mut arrays = Vec::with_capacity(stage.reads.len());
-                for (k, read) in stage.reads.iter().enumerate() {
-                    let (array, largest) = match &lanes {
-                        Some(lanes) if resolve => {
-                            (lanes_plan(&exec, read, lanes, k, &fresh).map_err(at)?, None)
-                        }
-                        _ => array_plan(&exec, read, resolve, &fresh).map_err(at)?,
-                    };
+                let planned = match &lanes {
+                    Some(lanes) if resolve => lanes_plans(&exec, &stage.reads, lanes, &fresh).map_err(at)?,
+                    _ => array_plans(&exec, &stage.reads, resolve, &fresh).map_err(at)?,
+                };
+                let mut arrays = Vec::with_capacity(planned.len());
+                for (array, largest) in planned {
                     requests.push(largest.map(|largest| (largest, array.fetch_bytes.value)));
                     arrays.push(array);
                 }
@@ -135,6 +131,8 @@ impl Run<'_> {
         }
         for element in &mut elements {
             waste(element);
+            let advice = plan.distance.as_ref().map(|distance| distance.advice(element));
+            element.notes.extend(advice.unwrap_or_default());
         }
         plan.elements = elements;
         plan.total();
@@ -190,127 +188,4 @@ fn waste(element: &mut ElementPlan) {
             output.bytes()
         ));
     }
-}
-
-/// So many shards are looked up in the cache one by one.
-const MANY: u64 = 1 << 20;
-/// So many chunks are walked for exact numbers: seconds.
-const WALKED: u64 = 1 << 22;
-
-/// What one read costs, and its largest request, where its requests were walked. `fresh`: shards whose indices were asked for
-/// just now, for this.
-fn array_plan(
-    exec: &Exec<'_>,
-    read: &ArrayRead,
-    resolve: bool,
-    fresh: &HashSet<String>,
-) -> Result<(ArrayPlan, Option<u64>)> {
-    let array = &read.array;
-    if exec.io.in_memory(&array.path) {
-        let path = format!("{} (in memory)", array.path);
-        return Ok((ArrayPlan { path, ..ArrayPlan::default() }, None));
-    }
-    let chunks = read.chunk_count();
-    let fixed = array.stored_size().is_some();
-    let sharded = array.sharding.is_some();
-    let shards = if sharded { read.shard_count() } else { 0 };
-    let mut plan = ArrayPlan {
-        path: array.path.clone(),
-        shards: Amount::exact(shards),
-        chunks: Amount::exact(chunks),
-        chunks_total: array.inner_count(),
-        map: ChunkMap::of(read),
-        ..ArrayPlan::default()
-    };
-    let mut unknown = 0;
-    if shards > MANY {
-        unknown = shards; // no cache holds that many
-    } else if sharded {
-        for at in read.shards() {
-            if exec.indices.get(&array.chunk_key(&at)).is_none() {
-                unknown += 1;
-            }
-        }
-    }
-    let size = |items: u64| items.saturating_mul(array.stored_size().map_or(24, |n| n as u64));
-    // Bounds alone where walking would take minutes: a few bytes of metadata may name any number of chunks.
-    let walk = resolve && chunks <= WALKED;
-    if !walk && (unknown > 0 || !sharded || resolve) {
-        plan.index_requests = Amount::exact(unknown);
-        plan.requests = if sharded { Amount::upper(unknown + chunks) } else { Amount::exact(chunks) };
-        let decoded = size(match array.grid {
-            Some(_) => read.chunk_items(),
-            None => chunks.saturating_mul(array.inner_len()),
-        });
-        plan.fetch_bytes = Amount::estimate(decoded / 2 + unknown * array.shard_index_bytes());
-        plan.decode_bytes = if fixed { Amount::upper(decoded) } else { Amount::estimate(decoded) };
-        return Ok((plan, None));
-    }
-    // Those that are not cached yet are read here. They are read again where they are not kept: absent shards, and what
-    // does not fit into the cache.
-    let (mut again, mut again_bytes) = (0, 0);
-    let mut index = |key: &str, _: &[u64]| {
-        let known = exec.knows(key) && !fresh.contains(key);
-        let state = exec.shard_index(read, key)?;
-        if !known && exec.indices.get(key).is_none() {
-            again += 1;
-            again_bytes += if matches!(state, IndexState::Absent) { 0 } else { array.shard_index_bytes() };
-        }
-        Ok(state)
-    };
-    let (mut requests, mut fetch, mut decoded, mut largest) = (0, 0, 0, 0);
-    let items = |parts: &[Part]| parts.iter().map(|part| array.len_at(&part.at)).sum::<u64>();
-    let mut stream = read.work(exec.profile());
-    while let Some(work) = stream.next(&mut index)? {
-        exec.poll()?;
-        match work {
-            Work::Fill(_) => {}
-            Work::Fetch { key, range, parts, .. } => {
-                requests += 1;
-                match range {
-                    ByteRange::Range(r) => {
-                        fetch += r.end - r.start;
-                        largest = largest.max(r.end - r.start);
-                        decoded += items(&parts);
-                    }
-                    _ => {
-                        if let Some(bytes) = exec.io.size(&key, &mut |_| exec.wait())? {
-                            fetch += bytes;
-                            largest = largest.max(bytes);
-                            decoded += items(&parts);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    plan.index_requests = Amount::exact(again);
-    plan.requests = Amount::exact(requests + again);
-    plan.fetch_bytes = Amount::exact(fetch + again_bytes);
-    plan.decode_bytes = if fixed { Amount::exact(size(decoded)) } else { Amount::estimate(size(decoded)) };
-    Ok((plan, Some(largest)))
-}
-
-/// What one read costs that is cut into lanes: requests do not merge across these.
-fn lanes_plan(
-    exec: &Exec<'_>,
-    whole: &ArrayRead,
-    lanes: &Lanes<'_>,
-    k: usize,
-    fresh: &HashSet<String>,
-) -> Result<ArrayPlan> {
-    let (mut plan, _) = array_plan(exec, whole, false, fresh)?;
-    let mut sum = ArrayPlan::default();
-    for read in lanes.lanes.iter().filter_map(|lane| lane.get(k)) {
-        let (lane, _) = array_plan(exec, read, true, fresh)?;
-        sum.requests += lane.requests;
-        sum.index_requests += lane.index_requests;
-        sum.fetch_bytes += lane.fetch_bytes;
-        sum.decode_bytes += lane.decode_bytes;
-    }
-    plan.requests = sum.requests;
-    plan.index_requests = sum.index_requests;
-    plan.fetch_bytes = sum.fetch_bytes;
-    plan.decode_bytes = sum.decode_bytes;
-    Ok(plan)
 }

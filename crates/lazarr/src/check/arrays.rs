@@ -60,7 +60,21 @@ impl Check<'_> {
             // A chunk in two windows, or in one that was halved, is counted more than once.
             self.report.filled.push(Filled { array: array.path.clone(), chunks: filled.min(of), of });
         }
+        if faults == 0
+            && let Err(e) = self.manifest(array)
+        {
+            if e.code() == Code::Interrupted {
+                return Err(e);
+            }
+            faults += 1;
+            self.report.error(&array.path, &e);
+        }
         Ok(faults == 0)
+    }
+
+    /// Compares the files of an array with what its writer says they were, where it does.
+    fn manifest(&self, array: &ArrayRef) -> Result<()> {
+        crate::write::check_manifest(&self.session.io, array, &mut |_| self.poll())
     }
 
     fn chunks(&mut self, array: &ArrayRef, chunks: &Chunks, faults: &mut u64, see: See<'_>) -> Result<()> {

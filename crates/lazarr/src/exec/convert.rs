@@ -118,17 +118,10 @@ impl Convert {
     /// Checks items that stand in the result already, where [`Convert::is_same`].
     pub(crate) fn check(&self, items: &[u8]) -> Result<(), BadItem> {
         let Self::Integers { from, low, high, .. } = self else { return Ok(()) };
-        let bound = u32::try_from(*high).ok().filter(|_| *low == 0 && *from == DataType::Int(4));
-        if let Some(bound) = bound
-            && items
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .fold(true, |legal, b| legal & (u32::from_le_bytes(*b) <= bound))
-        {
+        if all_within(from, *low, *high, items) {
             return Ok(());
         }
-        // Rarer widths, and the search for what was wrong: by stretches, through a small copy.
+        // What was wrong is looked for by stretches, through a small copy.
         let size = from.item_size().unwrap_or(1);
         let mut copy = [0; 4096];
         for (i, stretch) in items.chunks(4096 / size * size).enumerate() {
@@ -178,6 +171,30 @@ fn integers(from: &DataType, to: u8, low: i64, high: i64, src: &[u8], dst: &mut 
         };
         BadItem { at: at as u64, value }
     })
+}
+
+/// Whether all items are legal, each compared in its own width and without a branch in the loop.
+fn all_within(from: &DataType, low: i64, high: i64, items: &[u8]) -> bool {
+    macro_rules! within {
+        ($t:ty) => {{
+            // Bounds that the type cannot hold are its own; where `low` lies above all of it, nothing is legal.
+            let least = <$t>::try_from(low).unwrap_or(if low < 0 { <$t>::MIN } else { <$t>::MAX });
+            let most = <$t>::try_from(high).unwrap_or(if high < 0 { <$t>::MIN } else { <$t>::MAX });
+            let holds = i128::from(least) >= i128::from(low) && i128::from(most) <= i128::from(high);
+            let items = items.as_chunks::<{ size_of::<$t>() }>().0.iter().map(|b| <$t>::from_le_bytes(*b));
+            holds && items.fold(true, |legal, item| legal & (item >= least) & (item <= most))
+        }};
+    }
+    match from {
+        DataType::Int(1) => within!(i8),
+        DataType::Int(2) => within!(i16),
+        DataType::Int(4) => within!(i32),
+        DataType::Int(_) => within!(i64),
+        DataType::UInt(1) => within!(u8),
+        DataType::UInt(2) => within!(u16),
+        DataType::UInt(4) => within!(u32),
+        _ => within!(u64),
+    }
 }
 
 /// Indices as most stores have them, compared in their own width, where negative numbers are huge ones. Says whether it

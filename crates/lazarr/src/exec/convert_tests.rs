@@ -46,3 +46,24 @@ fn copies_are_copies() {
     assert_eq!(Convert::Copy { size: 3 }.run(b"abcdef", &mut out), Ok(()));
     assert_eq!(&out, b"abcdef");
 }
+
+#[test]
+fn items_that_stand_in_the_result_are_checked_as_those_that_are_copied() {
+    let bounds =
+        [(-1, 100), (0, 1), (0, 255), (-200, 300), (5, 4), (0, i64::MAX), (i64::MIN, -1), (300, 70_000)];
+    for from in [1u8, 2, 4, 8].into_iter().flat_map(|n| [DataType::Int(n), DataType::UInt(n)]) {
+        let size = from.item_size().unwrap();
+        for (low, high) in bounds {
+            let convert = Convert::integers(&from, size as u8, low, high, "a").unwrap();
+            assert!(convert.is_same());
+            for items in
+                [[0, 1, 1, 0], [-1, 0, 100, 7], [127, 0, 300, 5], [-2, -7, -1, -100], [7, 400, 399, 500]]
+            {
+                let bytes = bytes(&items, size);
+                let mut out = vec![0; bytes.len()];
+                assert_eq!(convert.check(&bytes), convert.run(&bytes, &mut out), "{from} in {low}..={high}");
+            }
+            assert_eq!(convert.check(&[]), Ok(()));
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub(super) struct Desk {
 }
 
 /// At most so many bytes are kept.
-const KEPT: u64 = 16 << 20;
+const KEPT: u64 = 8 << 20;
 /// And so many desks.
 const DESKS: usize = 32;
 

@@ -16,7 +16,7 @@ use lazarr_plan::{ArrayRead, Coord, IndexState, Part, Work, WorkStream};
 
 use super::desk::Desk;
 use super::feed::{Feed, Place, Request};
-use super::{Exec, POLL, resize, thread_bytes};
+use super::{Exec, POLL, decoded_bytes, largest_request, resize};
 use crate::ledger::Charge;
 
 /// A chunk of each read of a lane.
@@ -64,7 +64,14 @@ pub(crate) struct Lanes<'p> {
 
 /// What one thread holds while it walks such lanes, but for the sums.
 pub(crate) fn lane_bytes(exec: &Exec<'_>, lane: &[ArrayRead]) -> u64 {
-    lane.iter().map(|read| thread_bytes(std::iter::once(read), exec.profile())).fold(0, u64::saturating_add)
+    let profile = exec.profile();
+    let decoded = lane.iter().map(decoded_bytes).fold(0, u64::saturating_add);
+    let requests = |shared: bool| {
+        let of = lane.iter().filter(move |read| exec.shares(read) == shared);
+        of.map(|read| largest_request(read, profile))
+    };
+    let encoded = requests(false).fold(requests(true).max().unwrap_or(0), u64::saturating_add);
+    decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2 * lane.len() as u64))
 }
 
 impl Exec<'_> {
@@ -72,6 +79,12 @@ impl Exec<'_> {
     pub(crate) fn lane_threads(&self) -> usize {
         let profile = self.io.profile();
         if profile.is_distant() { self.threads.max(profile.slots) } else { self.threads }
+    }
+
+    /// Whether nothing is left of a request of this read once a chunk of it is decoded: so the next one, of whichever read,
+    /// goes to the same place.
+    fn shares(&self, read: &ArrayRead) -> bool {
+        read.array.sharding.is_none() && !self.io.profile().is_distant()
     }
 
     /// Walks all lanes.
@@ -100,6 +113,7 @@ impl Exec<'_> {
                 stop: &stop,
                 fetching: &fetching,
                 slots: Vec::new(),
+                spare: (Vec::new(), self.budget.open()),
                 feed: feed.as_ref(),
             };
             let result = loop {
@@ -114,6 +128,10 @@ impl Exec<'_> {
                 }
             };
             stop.fetch_or(result.is_err(), Relaxed);
+            // It goes back to the desk with the first of them.
+            if let Some(slot) = walker.slots.first_mut().filter(|slot| slot.encoded.capacity() == 0) {
+                slot.encoded = std::mem::take(&mut walker.spare.0);
+            }
             if let Some(feed) = &feed {
                 feed.leave();
             }
@@ -158,6 +176,8 @@ struct Walker<'e, 'a> {
     /// Locked while the index of a shard is fetched: neighbouring lanes want the same.
     fetching: &'e Mutex<()>,
     slots: Vec<Slot>,
+    /// Where fetched bytes of the reads that share go, while none of them holds it ([`Exec::shares`]).
+    spare: (Vec<u8>, Charge),
     feed: Option<&'e Feed>,
 }
 
@@ -235,6 +255,10 @@ impl Walker<'_, '_> {
                         come.base
                     } else {
                         let asked = (&*request.key, &request.range, request.version);
+                        if exec.shares(read) {
+                            self.take_spare(k);
+                        }
+                        let slot = &mut self.slots[k];
                         exec.fetch(read, asked, &request.parts, &mut slot.encoded, &mut slot.charges[0])?
                     };
                     let slot = &mut self.slots[k];
@@ -250,6 +274,7 @@ impl Walker<'_, '_> {
         let Some(part) = slot.parts.pop_front() else { return Ok(false) };
         if slot.fill {
             reduce.absent(read, &part.at)?;
+            exec.refuse_lost(read, &part.at)?;
             exec.verify(&read.array)?;
             exec.count_filled(read);
             slot.fill(read, &part.at)?;
@@ -261,7 +286,28 @@ impl Walker<'_, '_> {
         }
         slot.span = read.chunk_span(&part.at).first().cloned().unwrap_or(0..1);
         slot.at = part.at;
+        if slot.parts.is_empty() && exec.shares(read) {
+            self.leave_spare(k);
+        }
         Ok(true)
+    }
+
+    /// A read that shares takes the place of fetched bytes, where that is larger than its own.
+    fn take_spare(&mut self, k: usize) {
+        let (slot, spare) = (&mut self.slots[k], &mut self.spare);
+        if spare.0.capacity() > slot.encoded.capacity() {
+            std::mem::swap(&mut slot.encoded, &mut spare.0);
+            std::mem::swap(&mut slot.charges[0], &mut spare.1);
+        }
+    }
+
+    /// And leaves it to the others. There is but one.
+    fn leave_spare(&mut self, k: usize) {
+        let slot = &mut self.slots[k];
+        if slot.encoded.capacity() > 0 {
+            let charge = std::mem::replace(&mut slot.charges[0], self.exec.budget.open());
+            self.spare = (std::mem::take(&mut slot.encoded), charge);
+        }
     }
 
     /// An error in what chunks hold says where these are stored.

@@ -48,6 +48,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) absent: &'a Mutex<HashSet<String>>,
     /// In a consolidated store: the arrays whose own metadata was seen, by path.
     pub(crate) verified: Option<&'a Mutex<HashSet<String>>>,
+    /// `missing="fill"`: absent chunks are the fill value, whatever is known of them.
+    pub(crate) lenient: bool,
     /// In a block of a stream: the chunks that are handed on.
     pub(crate) carrying: Option<&'a Carrying>,
     /// Bounds on the bytes of a chunk.
@@ -144,7 +146,7 @@ impl Exec<'_> {
     }
 
     /// Does the same on some threads, of which the caller's is one; the first error ends it.
-    fn spread(
+    pub(crate) fn spread(
         &self,
         threads: usize,
         stop: &AtomicBool,
@@ -222,6 +224,23 @@ impl Exec<'_> {
     pub(crate) fn knows(&self, key: &str) -> bool {
         self.indices.get(key).is_some()
             || self.absent.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
+    /// Where a chunk is absent: that the writer of the array has not said that all are stored.
+    fn refuse_lost(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
+        let array = &read.array;
+        if self.lenient || !array.attributes.contains_key(lazarr_format::encode::MANIFEST) {
+            return Ok(());
+        }
+        Err(Error::new(Code::MissingChunk, "a chunk is missing, and all chunks of this array were written")
+            .element(&*array.path)
+            .key(array.chunk_key(&array.shard_of(at)))
+            .expected(format!("inner chunk {at:?}"))
+            .help(format!(
+                "Copy the store again, or read with missing=\"fill\". Where another program has changed the array since, take \
+                 the attribute `{}` from it",
+                lazarr_format::encode::MANIFEST
+            )))
     }
 
     /// Where a chunk is absent and may be: that consolidated metadata does not name an array which is gone, with all its
@@ -351,21 +370,30 @@ fn chunk_bytes(array: &ArrayMeta) -> u64 {
 pub(crate) fn thread_bytes<'r>(reads: impl Iterator<Item = &'r ArrayRead>, profile: Profile) -> u64 {
     let (mut encoded, mut decoded) = (0, 0);
     for read in reads {
-        let array = &read.array;
-        let chunk = chunk_bytes(array);
-        // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
-        let one = chunk.saturating_add(chunk / 64 + 4096);
-        let request = if array.sharding.is_some() {
-            let gaps = profile.max_gap().saturating_mul(read.chunk_count().saturating_sub(1));
-            one.saturating_mul(read.chunk_count()).saturating_add(gaps).min(profile.max_request)
-        } else {
-            one
-        };
-        encoded = one.max(request).max(encoded);
-        decoded = chunk.saturating_add(array.chain.scratch_bytes(chunk)).max(decoded);
+        encoded = largest_request(read, profile).max(encoded);
+        decoded = decoded_bytes(read).max(decoded);
     }
     // Twice: a thread that keeps its largest request may read a shard's index.
     decoded.saturating_add(encoded).saturating_add(profile.overhead.saturating_mul(2))
+}
+
+/// The most bytes that one request of a read may bring.
+fn largest_request(read: &ArrayRead, profile: Profile) -> u64 {
+    let chunk = chunk_bytes(&read.array);
+    // Data that cannot be compressed grows by less than this. Merged chunks come with the gaps between them.
+    let one = chunk.saturating_add(chunk / 64 + 4096);
+    if read.array.sharding.is_none() {
+        return one;
+    }
+    let gaps = profile.max_gap().saturating_mul(read.chunk_count().saturating_sub(1));
+    let merged = one.saturating_mul(read.chunk_count()).saturating_add(gaps).min(profile.max_request);
+    one.max(merged)
+}
+
+/// The largest decoded chunk of a read, and what its codecs need.
+fn decoded_bytes(read: &ArrayRead) -> u64 {
+    let chunk = chunk_bytes(&read.array);
+    chunk.saturating_add(read.array.chain.scratch_bytes(chunk))
 }
 
 /// That the stored bytes of a chunk are not beyond the limit.

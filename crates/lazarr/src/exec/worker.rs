@@ -250,6 +250,7 @@ impl<'e, 'a> Worker<'e, 'a> {
 
     pub(super) fn fill(&mut self, job: &Job<'_>, at: &[u64]) -> Result<()> {
         job.sink.absent(job.read, at)?;
+        self.exec.refuse_lost(job.read, at)?;
         self.exec.verify(&job.read.array)?;
         self.exec.count_filled(job.read);
         let read = job.read;

@@ -200,9 +200,18 @@ impl Want {
                 let share = rows.map_or(1.0, |r| r.len() as f64 / s.major_len().max(1) as f64);
                 let (axis, other) =
                     if s.format.major_axis() == 0 { ("columns", "csc") } else { ("rows", "csr") };
+                // In the other format they are read in whole inner chunks, one at least.
+                let selected = s.nnz() as f64 * columns.len() as f64 / s.minor_len().max(1) as f64;
+                let chunk = s.data.inner_len().min(s.nnz()) as f64;
+                let less = s.nnz() as f64 * share / selected.max(chunk).max(1.0);
+                let less = if less >= 2.0 {
+                    format!(", and about {} × less would be read", human_count(less as u64))
+                } else {
+                    String::new()
+                };
                 notes.push(format!(
                     "{} of {} {axis} from a {} matrix search {:.0} % of all indices ({} stored values); a {other} \
-                     matrix would hold them together",
+                     matrix would hold them together{less}",
                     human_count(columns.len()),
                     human_count(s.minor_len()),
                     s.format.name(),

@@ -124,8 +124,12 @@ impl ScanSink {
             let from = (run.src - start) * a;
             items.get(from as usize..(from + run.len * a) as usize).ok_or_else(outside)
         };
-        if let ([run], Convert::Copy { .. }) = (runs, &self.convert) {
-            return self.visit.visit(run.dst, Items::Fixed(of(run)?));
+        if let [run] = runs
+            && self.convert.is_same()
+        {
+            let items = of(run)?;
+            self.convert.check(items).map_err(|bad| illegal(&self.convert, self.code, read, bad))?;
+            return self.visit.visit(run.dst, Items::Fixed(items));
         }
         let _charge = self.budget.charge(count * b, "a part of a column")?;
         let mut wanted = vec![0; (count * b) as usize];

@@ -40,8 +40,7 @@ fn cuts(base: &Index, columns: &[Element], run: &Run<'_>) -> Option<(u64, u64)> 
         (lcm <= 4 * BLOCK).then_some(lcm)
     });
     let step = step?;
-    let row: u64 =
-        arrays.iter().map(|a| a.dtype.item_size().map_or(STRING, |n| n as u64)).sum::<u64>().max(1);
+    let row = row_bytes(&arrays).max(1);
     let fits = ((run.cx.budget.limit() / 8).min(BLOCK_BYTES) / row).clamp(1, BLOCK);
     Some((start, (fits / step).max(1) * step))
 }
@@ -52,6 +51,17 @@ pub(super) fn range(a: u64, b: u64, n: u64) -> Index {
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a.max(1) } else { gcd(b, a % b) }
+}
+
+/// Whether these rows of columns are few enough to be read at once, before it is known what is looked for in them.
+pub(super) fn are_small(base: &Index, columns: &[Element], run: &Run<'_>) -> bool {
+    let bytes = columns.iter().map(|c| row_bytes(&own_arrays(c))).sum::<u64>().saturating_mul(base.len());
+    bytes <= (run.cx.budget.limit() / 16).min(BLOCK_BYTES)
+}
+
+/// What a row of these arrays takes.
+fn row_bytes(arrays: &[lazarr_format::ArrayRef]) -> u64 {
+    arrays.iter().map(|a| a.dtype.item_size().map_or(STRING, |n| n as u64)).sum()
 }
 
 /// The arrays of a column that have one item a row.

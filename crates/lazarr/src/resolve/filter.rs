@@ -7,7 +7,7 @@ use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
 use lazarr_plan::Index;
 use lazarr_plan::expr::{Bound, CategoryValues, ColumnBlock, ColumnSchema, Expr, Mask3};
 
-use super::blocks::{blocks, floats, integers, range, read, text};
+use super::blocks::{are_small, blocks, floats, integers, range, read, text};
 use super::{scan, scannable};
 use crate::axis::Axis;
 use crate::call::Run;
@@ -20,6 +20,9 @@ use crate::value::Value;
 const TOGETHER: u64 = 32 << 20;
 
 pub(super) fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Index> {
+    if let Some(found) = together(axis, base, expr, run)? {
+        return Ok(found);
+    }
     let (bound, columns) = bind(axis, base, expr, run)?;
     let _held = run.cx.budget.charge(base.len().div_ceil(64) * 8, "the rows that a predicate selects")?;
     if let Some(columns) = scannable(axis, base, &columns)? {
@@ -35,6 +38,60 @@ pub(super) fn filter(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> R
         mask.append(&bound.eval(&blocks)?.selected());
     }
     mask.into_index(base.len())
+}
+
+/// From afar: the categories and the codes in one go, where these are few. What is looked for in the codes is not known
+/// before the categories are, and asking for one after the other would be waiting twice.
+fn together(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<Option<Index>> {
+    if !run.is_distant() {
+        return Ok(None);
+    }
+    let named = expr.columns();
+    let columns: Vec<Element> =
+        named.iter().map(|c| axis.column(c.column.as_deref())).collect::<Result<_>>()?;
+    let categorical = |c: &Element| matches!(c.body, Body::Categorical(_));
+    let plain = |c: &Element| {
+        matches!(c.body, Body::Dense(_) | Body::Strings(_) | Body::Nullable(_)) || categorical(c)
+    };
+    if !columns.iter().any(categorical) || !columns.iter().all(plain) || !are_small(base, &columns, run) {
+        return Ok(None);
+    }
+    let value = run.read(&|| {
+        let mut want = Want { ahead: run.coming.clone(), ..Want::default() };
+        let mut parts = Vec::new();
+        for column in &columns {
+            let categories = match &column.body {
+                Body::Categorical(c) => {
+                    want.names = true;
+                    Recipe::Texts(Box::new(want.add(&c.categories, &[], None)?))
+                }
+                _ => Recipe::Null,
+            };
+            want.names = axis.column(None).is_ok_and(|names| names.path == column.path);
+            parts.push((String::new(), categories));
+            parts.push((String::new(), want.add_for_predicate(column, base)?));
+        }
+        Ok((want, Recipe::Map(parts)))
+    })?;
+    let Value::Map(parts) = value else {
+        return Err(Error::new(Code::Internal, "columns came as something else"));
+    };
+    let values: Vec<Value> = parts.into_iter().map(|(_, value)| value).collect();
+    let schemas = named.into_iter().zip(&columns).zip(values.chunks(2)).map(|((name, column), pair)| {
+        let schema = match (&column.body, pair.first()) {
+            (Body::Categorical(c), Some(value)) => ColumnSchema::Categorical {
+                categories: category_values(&c.categories, value),
+                ordered: c.ordered,
+            },
+            _ => schema(column, false, run)?,
+        };
+        Ok((name, schema))
+    });
+    let bound = expr.bind(&schemas.collect::<Result<Vec<_>>>()?)?;
+    let values: Vec<&Value> = values.chunks(2).filter_map(|pair| pair.get(1)).collect();
+    let offsets: Vec<Vec<u64>> = values.iter().map(|v| offsets(v)).collect();
+    let blocks = values.iter().zip(&offsets).map(|(v, o)| column_block(v, o)).collect::<Result<Vec<_>>>()?;
+    bound.eval(&blocks)?.selected().into_index(base.len()).map(Some)
 }
 
 /// The answers of the tests of one column, as its chunks come.
@@ -131,7 +188,7 @@ fn joined(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
                 let recipe = want.add_categories(column)?;
                 Ok((want, Recipe::Texts(Box::new(recipe))))
             })?;
-            ColumnSchema::Categorical { categories: category_values(&value, false), ordered: *ordered }
+            ColumnSchema::Categorical { categories: category_values(column, &value), ordered: *ordered }
         }
         _ => ColumnSchema::Other(column.encoding_type.clone()),
     })
@@ -168,11 +225,12 @@ fn categories(element: &Element, codes: Option<&ArrayRef>, run: &Run<'_>) -> Res
         let recipe = want.add(element, &[], None)?;
         Ok((want, Recipe::Texts(Box::new(recipe))))
     })?;
-    let na = matches!(&element.body, Body::Nullable(n) if n.kind == NullableKind::String { nan: false });
-    Ok(category_values(&value, na))
+    Ok(category_values(element, &value))
 }
 
-fn category_values(value: &Value, na: bool) -> CategoryValues {
+/// Categories as a predicate compares them.
+fn category_values(element: &Element, value: &Value) -> CategoryValues {
+    let na = matches!(&element.body, Body::Nullable(n) if n.kind == NullableKind::String { nan: false });
     let inner = match value {
         Value::Nullable { values, .. } => values,
         other => other,

@@ -130,7 +130,7 @@ impl Lazy {
 
     /// Bytes of a row of the result, by the mean; as its share of what is stored, where columns are selected.
     fn row_share(&self) -> u64 {
-        let mut row = row_bytes(self);
+        let mut row = row_bytes(self, 0);
         for axis in self.axes().iter().skip(1) {
             row = share(row, axis);
         }

@@ -57,7 +57,7 @@ impl Parts {
         };
         loop {
             if self.made > 0 {
-                let rows = (most.1 / row_bytes(lazy)).clamp(1, most.0).min(self.made);
+                let rows = (most.1 / row_bytes(lazy, 0)).clamp(1, most.0).min(self.made);
                 self.made -= rows;
                 return make(Came::Missing, None, rows);
             }

@@ -40,6 +40,8 @@ pub struct RowBlock {
 /// A stream of row blocks; see [`Lazy::stream`].
 pub struct RowBlocks {
     lazy: Lazy,
+    /// The axis that is cut: rows, or the columns of a csc matrix.
+    axis: usize,
     rows: Index,
     at: u64,
     most_rows: u64,
@@ -53,6 +55,8 @@ pub struct RowBlocks {
     pass: Option<Pass>,
     /// Of a concatenation, its parts.
     parts: Option<Box<Parts>>,
+    /// So many rows of a pass have fitted.
+    fitting: u64,
 }
 
 /// Rows whose starts are read together.
@@ -63,10 +67,22 @@ const BLOCK_BYTES: u64 = 64 << 20;
 impl Lazy {
     /// The rows (axis 0) in blocks: at most `rows` rows and `bytes` bytes each, one row at least.
     pub fn stream(&self, call: &Call<'_>, rows: Option<u64>, bytes: Option<u64>) -> Result<RowBlocks> {
+        self.stream_along(0, call, rows, bytes)
+    }
+
+    /// The same along an axis: 0, or 1 of a csc matrix, whose blocks are then its columns.
+    pub(crate) fn stream_along(
+        &self,
+        along: usize,
+        call: &Call<'_>,
+        rows: Option<u64>,
+        bytes: Option<u64>,
+    ) -> Result<RowBlocks> {
         if rows == Some(0) || bytes == Some(0) {
             return Err(Error::new(Code::IndexKind, "a block has at least one row and one byte"));
         }
-        let Some(axis) = self.axes().first().filter(|_| !self.dropped().first().copied().unwrap_or(true))
+        let Some(axis) =
+            self.axes().get(along).filter(|_| !self.dropped().get(along).copied().unwrap_or(true))
         else {
             return Err(
                 Error::new(Code::Operation, "this element has no rows").element(&*self.element().path)
@@ -75,11 +91,12 @@ impl Lazy {
         let run = Run::new(self.session(), call);
         let index = axis.resolve(&run)?;
         let parts = match concat_of(self.element()) {
-            Some(concat) => Parts::of(concat, self, &run)?.map(Box::new),
-            None => None,
+            Some(concat) if along == 0 => Parts::of(concat, self, &run)?.map(Box::new),
+            _ => None,
         };
         Ok(RowBlocks {
             lazy: self.clone(),
+            axis: along,
             rows: index,
             at: 0,
             most_rows: rows.unwrap_or(u64::MAX),
@@ -90,6 +107,7 @@ impl Lazy {
             carry: Arc::default(),
             pass: None,
             parts,
+            fitting: u64::MAX,
         })
     }
 }
@@ -133,14 +151,14 @@ impl RowBlocks {
     /// The matrix, where blocks are whole ascending rows of csr.
     fn whole_rows(&self) -> Option<Arc<Sparse>> {
         let Body::Sparse(s) = &self.lazy.element().body else { return None };
-        let columns = self.lazy.axes().get(1).is_some_and(|a| a.is_all());
-        (s.format == SparseFormat::Csr && columns && self.rows.is_monotone()).then(|| s.clone())
+        let others = self.lazy.axes().get(1 - self.axis).is_some_and(|a| a.is_all());
+        (s.format.major_axis() == self.axis && others && self.rows.is_monotone()).then(|| s.clone())
     }
 
     /// Whether each block would go through much of a sparse matrix again.
     fn needs_passes(&self) -> bool {
         match &self.lazy.element().body {
-            Body::Sparse(s) => s.format == SparseFormat::Csc || !self.rows.is_monotone(),
+            Body::Sparse(s) if self.axis == 0 => s.format == SparseFormat::Csc || !self.rows.is_monotone(),
             _ => false,
         }
     }
@@ -150,14 +168,18 @@ impl RowBlocks {
             self.pass = None;
             let n = self.rows.len();
             // Beside a pass there are what reading it takes, and a block.
-            let mut rows = (pass_bytes(run) / row_bytes(&self.lazy)).clamp(1, n - self.at);
+            let mut rows =
+                (pass_bytes(run) / row_bytes(&self.lazy, 0)).clamp(1, (n - self.at).min(self.fitting));
             let matrix = loop {
                 let part = self.lazy.select(0, Step::Index(range(self.at, self.at + rows, n)))?;
                 match part.collect_in(run) {
                     Ok(Value::Sparse(matrix)) => break matrix,
                     Ok(_) => return Err(Error::new(Code::Internal, "no matrix came")),
                     // Rows of the mean length would have fit.
-                    Err(e) if e.code() == Code::MemoryLimit && rows > 1 => rows /= 2,
+                    Err(e) if e.code() == Code::MemoryLimit && rows > 1 => {
+                        rows /= 2;
+                        self.fitting = rows;
+                    }
                     Err(e) => return Err(e),
                 }
             };
@@ -170,7 +192,7 @@ impl RowBlocks {
 
     /// What is handed on, where the next block begins with this row of the selection.
     fn carrying(&self, end: u64) -> Option<Carrying> {
-        let rows = self.lazy.element().shape().and_then(|s| s.first().copied()).unwrap_or(0);
+        let rows = self.lazy.element().shape().and_then(|s| s.get(self.axis).copied()).unwrap_or(0);
         let next = self.rows.get(end);
         // Rows of a concatenation are not those of its arrays.
         let own = self.rows.is_monotone() && concat_of(self.lazy.element()).is_none();
@@ -217,10 +239,10 @@ impl RowBlocks {
 
     fn other_block(&self, run: &mut Run<'_>) -> Result<(u64, Value)> {
         let n = self.rows.len();
-        let row = row_bytes(&self.lazy);
+        let row = row_bytes(&self.lazy, self.axis);
         let mut rows = (self.most_bytes / row).clamp(1, self.most_rows);
         // At the edges of chunks, where blocks are larger than chunks.
-        if let Some((start, 1, _)) = self.rows.as_range()
+        if let Some((start, 1, _)) = self.rows.as_range().filter(|_| self.axis == 0)
             && concat_of(self.lazy.element()).is_none()
             && let Some(widest) =
                 self.lazy.element().arrays().iter().max_by_key(|a| a.inner_shape().first().copied())
@@ -234,7 +256,7 @@ impl RowBlocks {
         }
         let end = (self.at + rows).min(n);
         run.carrying = self.carrying(end);
-        let block = self.lazy.select(0, Step::Index(range(self.at, end, n)))?;
+        let block = self.lazy.select(self.axis, Step::Index(range(self.at, end, n)))?;
         Ok((end, block.collect_in(run)?))
     }
 }
@@ -246,25 +268,26 @@ fn block_bytes(limit: u64) -> u64 {
 }
 
 /// Bytes of a row of the result, a guess where strings or columns of a matrix are in it.
-fn row_bytes(lazy: &Lazy) -> u64 {
-    let stored = lazy.element().shape().and_then(|s| s.first().copied()).unwrap_or(1).max(1);
+fn row_bytes(lazy: &Lazy, axis: usize) -> u64 {
+    let stored = lazy.element().shape().and_then(|s| s.get(axis).copied()).unwrap_or(1).max(1);
     (crate::call::decoded_bytes(lazy.element()).value / stored).max(1)
 }
 
-/// Bytes of the rows that one pass brings.
+/// Bytes of the rows that one pass brings, if they are of the mean length; the rest is for what finds them, and then for
+/// blocks.
 fn pass_bytes(run: &Run<'_>) -> u64 {
-    run.cx.budget.left() / 4
+    run.cx.budget.left() / 2
 }
 
 /// What a plan says of a matrix that cannot be streamed in one pass.
 pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
     let Body::Sparse(s) = &lazy.element().body else { return None };
     let rows = lazy.axes().first().filter(|_| s.format == SparseFormat::Csc)?.count()?;
-    let passes = rows.saturating_mul(row_bytes(lazy)).div_ceil(pass_bytes(run).max(1));
+    let passes = rows.saturating_mul(row_bytes(lazy, 0)).div_ceil(pass_bytes(run).max(1));
     (passes > 1).then(|| {
         format!(
             "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
-             fit into a quarter of the memory that is left"
+             fit into half of the memory that is left"
         )
     })
 }

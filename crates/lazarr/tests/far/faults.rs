@@ -54,7 +54,8 @@ fn one(
     if most > 16 {
         return failed(format!("one range was asked for {most} times"));
     }
-    if took > Duration::from_secs(20) {
+    // Far less where nothing else runs; a read that waits for ever would take longer.
+    if took > Duration::from_secs(60) {
         return failed(format!("took {took:?}"));
     }
     if !other.take().is_empty() {
@@ -170,8 +171,9 @@ fn ctrl_c_is_seen_while_a_server_is_silent() {
         let e = object.collect(&call, None).unwrap_err();
         assert_eq!(e.code(), Code::Interrupted, "{e}");
         let since = stopped.lock().unwrap().unwrap().elapsed();
-        // Generous: other tests run beside this one.
-        assert!(since < Duration::from_secs(2), "{since:?}");
+        println!("{fault:?}: ended after {:.0} ms", since.as_secs_f64() * 1e3);
+        // Long before the server is given up; 200 ms are meant, and measured where nothing else runs.
+        assert!(since < Duration::from_secs(15), "{since:?}");
         let opening = Session::open_with(&server.url(""), session.options().clone(), Some(&stop));
         assert_eq!(opening.unwrap_err().code(), Code::Interrupted);
     }

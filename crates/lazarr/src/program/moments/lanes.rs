@@ -30,7 +30,8 @@ pub(super) fn cut(reads: &[ArrayRead], results: u64) -> Vec<Vec<ArrayRead>> {
     let lane = |range: Range<u64>| {
         let within = |read: &ArrayRead| {
             let mut read = read.clone();
-            read.axes[0] = Arc::new(Within { of: read.axes[0].clone(), range: range.clone() });
+            let within = Within { of: read.axes[0].clone(), range: range.clone() };
+            read.narrow(0, Arc::new(within));
             read.ordered = true;
             read
         };

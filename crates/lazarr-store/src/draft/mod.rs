@@ -1,0 +1,50 @@
+//! Where a store is written before it is one.
+//!
+//! A [`Draft`] takes values under keys. Nothing of it is visible under the name of the store until [`Draft::publish`], which
+//! puts the whole there at once; a draft that is dropped before is taken away. [`LocalDraft`] is a directory beside the
+//! store, [`MemoryDraft`] a map.
+
+mod fault;
+mod local;
+mod lock;
+mod memory;
+mod recover;
+
+use std::fmt::Debug;
+
+use lazarr_format::Result;
+
+pub use fault::{Fault, Op};
+pub use local::{DraftOptions, LocalDraft};
+pub use memory::MemoryDraft;
+pub use recover::{Left, leftovers, recover, repair};
+
+/// A store that is being written. Keys are as in [`Store`](crate::Store).
+pub trait Draft: Send + Sync + Debug {
+    /// A new value, written from its start to its end. A key is written once.
+    fn create(&self, key: &str) -> Result<Box<dyn ValueWriter>>;
+
+    /// A whole value.
+    fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
+        let mut value = self.create(key)?;
+        value.write(bytes)?;
+        value.finish()
+    }
+
+    /// Bytes that can still be written; `None` where nobody knows.
+    fn room(&self) -> Option<u64> {
+        None
+    }
+
+    /// Puts the whole where the store is to be. Everything was written before.
+    fn publish(&mut self) -> Result<()>;
+}
+
+/// A value under way.
+pub trait ValueWriter: Send {
+    /// The next bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// There are no more; the value is safe on its medium when this returns.
+    fn finish(self: Box<Self>) -> Result<()>;
+}

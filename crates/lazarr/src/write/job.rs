@@ -1,0 +1,105 @@
+//! One writing: what all its parts share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lazarr_format::Result;
+use lazarr_format::encode::{ArraySpec, Layout, MANIFEST, Nodes};
+use lazarr_store::Meter;
+use lazarr_store::draft::Draft;
+use serde_json::{Map, Value, json};
+
+use super::manifest::Tally;
+use super::{WriteOptions, Written};
+use crate::call::Call;
+use crate::ledger::{Budget, Ledger};
+use crate::memory::{cores, default_limit};
+use crate::patience::Patience;
+
+pub(super) struct Job<'j> {
+    pub(super) draft: &'j dyn Draft,
+    pub(super) layout: &'j Layout,
+    pub(super) call: &'j Call<'j>,
+    pub(super) budget: Budget,
+    pub(super) threads: usize,
+    patience: Patience<'j>,
+    options: &'j WriteOptions<'j>,
+    /// The metadata so far, and what was written.
+    done: Mutex<(Nodes, Written)>,
+}
+
+/// A block of rows by default.
+const BLOCK: u64 = 32 << 20;
+
+impl<'j> Job<'j> {
+    pub(super) fn new(draft: &'j dyn Draft, options: &'j WriteOptions<'j>, call: &'j Call<'j>) -> Self {
+        let limit = call.memory_limit.unwrap_or_else(default_limit);
+        let meter = call.meter.clone().unwrap_or_else(|| Arc::new(Meter::default()));
+        Self {
+            draft,
+            layout: &options.layout,
+            call,
+            budget: Budget::new(Ledger::process(), limit, meter),
+            threads: call.threads.unwrap_or_else(cores).max(1),
+            patience: Patience::new(call.interrupt),
+            options,
+            done: Mutex::new((Nodes::new(options.layout.zarr_format), Written::default())),
+        }
+    }
+
+    pub(super) fn zarr_format(&self) -> u8 {
+        self.layout.zarr_format
+    }
+
+    /// Bytes of a block: beside it stand what reading it takes, and its chunks, raw and encoded.
+    pub(super) fn block_bytes(&self) -> u64 {
+        BLOCK.min(self.budget.limit() / 8).max(1)
+    }
+
+    /// Bytes that are encoded at a time.
+    pub(super) fn batch_bytes(&self) -> u64 {
+        (8 << 20u64).min(self.budget.limit() / 16).max(1)
+    }
+
+    /// Whether to go on.
+    pub(super) fn poll(&self) -> Result<()> {
+        self.patience.poll()
+    }
+
+    pub(super) fn tell(&self, path: &str, rows: u64) {
+        if let Some(progress) = self.options.progress {
+            progress(path, rows);
+        }
+    }
+
+    fn done(&self) -> MutexGuard<'_, (Nodes, Written)> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn group(&self, path: &str, attributes: Map<String, Value>) {
+        self.done().0.group(path, attributes);
+    }
+
+    /// An array is written: its metadata, with what is known of its files.
+    pub(super) fn array(&self, mut spec: ArraySpec, tally: Tally) {
+        if !(spec.shape.is_empty() && tally.files == 0) {
+            let manifest =
+                json!({"files": tally.files, "bytes": tally.bytes, "sum": format!("{:016x}", tally.sum)});
+            spec.attributes.insert(MANIFEST.to_owned(), manifest);
+        }
+        let (nodes, written) = &mut *self.done();
+        nodes.array(&spec);
+        written.files += tally.files;
+        written.bytes += tally.bytes;
+        written.arrays += 1;
+    }
+
+    /// Writes all metadata.
+    pub(super) fn finish(&self) -> Result<Written> {
+        let (nodes, written) = &*self.done();
+        for (key, bytes) in nodes.documents() {
+            self.patience.poll()?;
+            self.draft.put(&key, &bytes)?;
+        }
+        Ok(*written)
+    }
+}

@@ -1,0 +1,128 @@
+//! Writing: a consumer at the end of the road.
+//!
+//! What is written is a tree of [`Source`]s: elements that are not read yet, values in memory, blocks of rows that somebody
+//! makes. Each is taken block by block; blocks are cut into chunks, which all threads encode, and chunks are put into shards
+//! one after the other, so that no shard is ever held in memory. Everything goes into a [`Draft`], metadata last, which
+//! becomes the store at once ([`lazarr_store::draft`]).
+//!
+//! ```no_run
+//! use lazarr::format::encode::Layout;
+//! use lazarr::write::{Source, WriteOptions, write};
+//! use lazarr::{Call, LazyAnnData, Options, Session};
+//! let session = Session::open("atlas.zarr", Options::default())?;
+//! let adata = LazyAnnData::new(&session, session.root())?;
+//! let source = Source::of_object(&adata)?;
+//! let options = WriteOptions { layout: Layout::preset("random", 3)?, ..WriteOptions::default() };
+//! let written = write(source, "out.zarr", &options, &Call::default())?;
+//! println!("{} files, {} bytes", written.files, written.bytes);
+//! # Ok::<(), lazarr::Error>(())
+//! ```
+
+mod array;
+mod cast;
+mod element;
+mod encode;
+mod job;
+mod manifest;
+mod source;
+
+use std::path::Path;
+
+use lazarr_format::encode::{IndexWidth, Layout};
+use lazarr_format::{Code, Error, Result};
+use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
+use lazarr_store::{redacted, scheme};
+
+use crate::call::Call;
+use job::Job;
+pub use manifest::{Manifest, check_manifest};
+pub use source::{Blocks, Group, Source};
+
+/// Is told which element is written, and how many rows of it are.
+pub type Tell<'a> = &'a (dyn Fn(&str, u64) + Sync);
+
+/// How a store is written.
+#[derive(Clone)]
+pub struct WriteOptions<'a> {
+    /// How arrays are cut and compressed.
+    pub layout: Layout,
+    /// Replace what is there.
+    pub overwrite: bool,
+    /// Do not wait for the disk: fast, and not safe from a loss of power.
+    pub no_sync: bool,
+    /// Is told which element is written, and how many rows of it are.
+    pub progress: Option<Tell<'a>>,
+    /// For tests: what fails.
+    pub fault: Fault,
+    /// For tests: behave as a file system that cannot exchange two names.
+    pub no_exchange: bool,
+}
+
+impl Default for WriteOptions<'_> {
+    fn default() -> Self {
+        Self {
+            // The default preset is known.
+            layout: Layout::preset("rows", 3).unwrap_or(Layout {
+                zarr_format: 3,
+                indices: IndexWidth::default(),
+                rules: Vec::new(),
+            }),
+            overwrite: false,
+            no_sync: false,
+            progress: None,
+            fault: Fault::default(),
+            no_exchange: false,
+        }
+    }
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Chunks and shards, without metadata.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Arrays.
+    pub arrays: u64,
+}
+
+/// Writes to a path of the local file system (also `file://`), whole or not at all.
+///
+/// Errors: those of reading the source; `StoreExists`, `Locked`, `NoSpace`, `WriteIo`; `Layout` where the layout does not
+/// fit; `NotWritten` where something has no form in the format.
+pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
+    let place = match scheme(path).as_deref() {
+        None => path,
+        Some("file") => &path["file://".len()..],
+        Some(scheme) => {
+            return Err(Error::new(Code::StoreUrl, format!("`{scheme}://` stores cannot be written yet"))
+                .expected("a path, or file://")
+                .found(redacted(path)));
+        }
+    };
+    let draft = DraftOptions {
+        overwrite: options.overwrite,
+        // What is known to be needed in any case: no codec makes less of real data.
+        expected: source.bytes() / 64,
+        no_sync: options.no_sync,
+        fault: options.fault.clone(),
+        no_exchange: options.no_exchange,
+    };
+    let mut draft = LocalDraft::begin(Path::new(place), draft)?;
+    let written = write_to(source, &draft, options, call)?;
+    draft.publish()?;
+    Ok(written)
+}
+
+/// Writes into a draft, metadata last; publishing it is the caller's.
+pub fn write_to(
+    source: Source<'_>,
+    draft: &dyn Draft,
+    options: &WriteOptions<'_>,
+    call: &Call<'_>,
+) -> Result<Written> {
+    let job = Job::new(draft, options, call);
+    element::write(&job, "", source)?;
+    job.finish()
+}

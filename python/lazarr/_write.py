@@ -1,0 +1,115 @@
+"""Writing: anything, to a store that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from . import _lazarr
+from ._context import call
+from ._layout import Layout, layout_of
+from ._sources import from_blocks, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+__all__ = ["Written", "repair", "write"]
+
+
+class Written(NamedTuple):
+    """What was written."""
+
+    files: int
+    """Chunks and shards, without metadata."""
+    bytes: int
+    """Their bytes."""
+    arrays: int
+    """Arrays."""
+
+
+def write(
+    obj: Any,
+    path: str | os.PathLike[str],
+    *,
+    layout: Layout | Mapping[str, Any] | str | None = None,
+    zarr_format: Literal[2, 3] | None = None,
+    overwrite: bool = False,
+    replace: Mapping[str, Any] | None = None,
+    drop: Iterable[str] = (),
+    sync: bool = True,
+    progress: Callable[[str, int], object] | None = None,
+) -> Written:
+    """Write anything to a local store, which anndata, zarr-python and lazarr read.
+
+    It is read and written block by block, within the memory limit, on all threads. The store is written
+    beside its place and put there at once: whoever opens it sees the old one or the new one, whole, also
+    where the process or the machine dies meanwhile.
+
+    Parameters
+    ----------
+    obj
+        A lazy object or element, or a selection of one; an ``anndata.AnnData``, a matrix, an array, a table,
+        a mapping of these; an iterator of blocks of rows (matrices of scipy, arrays, what
+        ``iter_rows`` gives).
+    path
+        The store that is made: a path.
+    layout
+        The name of a preset (``"rows"``, ``"genes"``, ``"both"``, ``"random"``, ``"archive"``, ``"viewer"``),
+        a :class:`Layout`, or a dictionary of one. Default: ``"rows"``.
+    zarr_format
+        3, or 2. Default: what the layout says, 3.
+    overwrite
+        Replace a store that is there.
+    replace
+        Values for paths: ``{"obsm/X_new": array}``. They stand in the place of what is there, or beside it.
+    drop
+        Paths that are left out: ``["layers/raw", "uns"]``.
+    sync
+        False: do not wait for the disk. Faster, and not safe from a loss of power.
+    progress
+        Called with the path of the element that is written, and how many of its rows are.
+
+    Returns
+    -------
+    Written
+        The number of files, their bytes, the number of arrays.
+
+    Examples
+    --------
+    >>> t = adata[adata.obs["cell_type"] == "T cell"]  # doctest: +SKIP
+    >>> lz.write(t, "t_cells.zarr", layout="random")
+    """
+    made = layout_of(layout, zarr_format)
+    source = from_blocks(obj, "") if isinstance(obj, Iterator) else source_of(obj)
+    if replace:
+        source = ("put", source, [(name, source_of(value, name)) for name, value in replace.items()])
+    left_out = [drop] if isinstance(drop, str) else list(drop)
+    if left_out:
+        source = ("without", source, left_out)
+    memory_limit, threads, meter = call()
+    done = _lazarr.write(
+        source, os.fspath(path), made.to_json(), overwrite, sync, progress, memory_limit, threads, meter
+    )
+    return Written(*done)
+
+
+def repair(path: str | os.PathLike[str], *, dry_run: bool = False) -> list[str]:
+    """Clear what dead writers have left beside a store, or beside every store in a folder.
+
+    A writer that was killed leaves a hidden folder beside the store it was writing; the store itself is
+    whole. What a living writer needs stays.
+
+    Parameters
+    ----------
+    path
+        A store, or a folder with stores in it.
+    dry_run
+        Only say what would be cleared.
+
+    Returns
+    -------
+    list of str
+        The paths that were (would be) cleared.
+    """
+    return [left for _, left, busy in _lazarr.repair(os.fspath(path), not dry_run) if not busy]
