@@ -89,7 +89,7 @@ fn random_selections_of_random_concatenations() {
             ..Concatenation::default()
         };
         let parts: Vec<LazyAnnData> =
-            samples.iter().map(|s| adata(&open(Arc::new(s.store.clone()), true, 2))).collect();
+            samples.iter().map(|s| adata(&open(Arc::new(s.writer.store()), true, 2))).collect();
         let call = Call::default();
         let whole = match concat(&parts, &how, &call) {
             Ok(whole) => whole,
@@ -145,7 +145,7 @@ fn random_selections_of_random_concatenations() {
 #[test]
 fn values_are_laid_over_what_is_stored() {
     let sample = Sample::new(&Spec { n_obs: 20, n_vars: 5, ..Spec::default() });
-    let session = open(Arc::new(sample.store.clone()), true, 2);
+    let session = open(Arc::new(sample.writer.store()), true, 2);
     let call = Call::default();
     let budget = Budget::new(Ledger::process(), 1 << 20, Arc::default());
     let numbers = |n: i64| {

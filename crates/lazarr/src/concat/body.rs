@@ -1,6 +1,7 @@
 //! Elements one below the other, of one store or of several.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lazarr_format::anndata::{Body, Element, Joined, NullableKind};
@@ -173,6 +174,29 @@ impl Concat {
     /// Rows.
     pub(crate) fn len(&self) -> u64 {
         self.parts.iter().map(|part| part.len).sum()
+    }
+
+    /// Stored values of all parts of a sparse matrix; never too small. `None` of anything else.
+    pub(crate) fn stored(&self) -> Option<u64> {
+        matches!(self.kind, Kind::Sparse { .. }).then_some(())?;
+        let of = |part: &Part| -> Option<u64> {
+            let Source::Element(element) = &part.source else { return Some(0) };
+            let shape = element.shape()?;
+            let most = part.len.saturating_mul(*self.shape.get(1)?);
+            // Rows, or columns, may be there several times.
+            let once = part.rows.as_ref().is_none_or(Index::is_monotone)
+                && part.columns.as_ref().is_none_or(|columns| {
+                    let mut seen = HashSet::new();
+                    columns.iter().all(|c| *c == NONE || seen.insert(*c))
+                });
+            let stored = match &element.body {
+                Body::Sparse(s) => s.nnz(),
+                Body::Joined(_) => concat_of(element)?.stored()?,
+                _ => shape.iter().product(),
+            };
+            Some(if once { stored } else { most })
+        };
+        self.parts.iter().map(of).sum()
     }
 
     /// What is selected of each part, and the order in which the rows that come (part after part) are wanted; `None` where
