@@ -62,6 +62,26 @@ CAMPAIGNS: dict[str, Campaign] = {
         "test_concat.py",
         LAZARR_CONCATS="1000",
     ),
+    "writes": tests(
+        "300 random AnnData, from memory and lazily, through every preset, v2 and v3: anndata reads the same",
+        40,
+        "test_write.py",
+        LAZARR_WRITES="300",
+    ),
+    "writes-corpus": tests(
+        "every store of the corpus through every preset as v2 and v3: digests equal",
+        10,
+        "test_write_corpus.py",
+        LAZARR_WRITES="1",
+    ),
+    "kills": Campaign(
+        "each operation of a writer fails, and is its last (kill -9): the old store or the new one, whole",
+        15,
+        ("test", "--quiet", "--package", "lazarr", "--test", "write", "--", "--nocapture"),
+        {"LAZARR_EVERY": "1", "LAZARR_WRITES": "300"},
+        program="cargo",
+        recorded=True,
+    ),
     "mutation": Campaign(
         "50,000 stores damaged at random: exact data or a typed error wherever the bytes allow that",
         15,

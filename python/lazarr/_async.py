@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +10,7 @@ from . import _lazarr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import ThreadPoolExecutor
 
     from ._plan import Plan
 
@@ -27,12 +26,16 @@ def _threads() -> ThreadPoolExecutor:
     """The threads of this process: those of a parent do not survive a fork."""
     global _pool  # noqa: PLW0603 - one for the process
     if _pool is None or _pool[0] != os.getpid():
+        from concurrent.futures import ThreadPoolExecutor
+
         _pool = os.getpid(), ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lazarr-await")
     return _pool[1]
 
 
 async def awaited[T](verb: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Calls something that reads on a thread. What holds here (`lz.options`, `lz.measure`) holds there."""
+    import asyncio  # who awaits has it already
+
     stop = _lazarr.Stop()
     context = copy_context()
 

@@ -103,6 +103,7 @@ impl Stop {
         STOP.set(Some(self.0.clone()));
     }
 
+    #[allow(clippy::unused_self, reason = "Python calls it on an object")]
     #[pyo3(signature = (*_error))]
     fn __exit__(&self, _error: &Bound<'_, PyTuple>) {
         STOP.set(None);

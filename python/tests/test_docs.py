@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # Each call of this page runs alone, in test_scanpy.
-ELSEWHERE = {"scanpy.md"}
+ELSEWHERE = {"scanpy.md", "remote.md"}
 PAGES = [
     ROOT / "README.md",
     *sorted(

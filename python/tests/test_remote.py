@@ -238,8 +238,8 @@ def test_python_stores(root):
         adata = lz.open(store)
         behaves(adata)
         seen.append(name)
-        if adata._store.bridged is None:
-            # A directory that zarr has open is read by its path.
+        if adata._store.bridged is None or name == "zarr memory":
+            # A directory that zarr has open is read by its path; memory has no credentials.
             assert pickle.loads(pickle.dumps(adata)).shape == adata.shape
             continue
         with pytest.raises(TypeError, match="cannot be pickled"):

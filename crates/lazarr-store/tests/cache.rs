@@ -30,9 +30,9 @@ fn open(server: &Server, cache: &Path) -> RemoteStore {
     open_at(&server.url("a"), cache, &[])
 }
 
-fn get(store: &RemoteStore, key: &str, range: ByteRange) -> (Vec<u8>, Found) {
+fn get(store: &RemoteStore, key: &str, range: &ByteRange) -> (Vec<u8>, Found) {
     let mut out = b"before".to_vec();
-    let found = store.get(key, &range, &mut |_| Ok(()), &mut out).unwrap().unwrap();
+    let found = store.get(key, range, &mut |_| Ok(()), &mut out).unwrap().unwrap();
     (out.split_off(6), found)
 }
 
@@ -53,9 +53,9 @@ fn what_was_read_is_not_read_again() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let store = open(&server, folder.path());
     assert!(!store.cached("1", &ByteRange::Range(100..300)));
-    assert!(!get(&store, "1", ByteRange::Range(0..200)).1.cached);
-    assert!(!get(&store, "1", ByteRange::Range(150..900)).1.cached);
-    assert!(!get(&store, "1", ByteRange::Suffix(64)).1.cached);
+    assert!(!get(&store, "1", &ByteRange::Range(0..200)).1.cached);
+    assert!(!get(&store, "1", &ByteRange::Range(150..900)).1.cached);
+    assert!(!get(&store, "1", &ByteRange::Suffix(64)).1.cached);
     assert_eq!(server.take().len(), 3);
     // In the same session the value is known; in another it is asked once whether it is the same, without bytes.
     for (store, asked) in [(store, 0), (open(&server, folder.path()), 1)] {
@@ -65,7 +65,7 @@ fn what_was_read_is_not_read_again() {
             (ByteRange::Suffix(60), &bytes()[20_000 - 60..]),
         ] {
             assert!(store.cached("1", &range));
-            let (got, found) = get(&store, "1", range);
+            let (got, found) = get(&store, "1", &range);
             assert_eq!((got.as_slice(), found.total, found.cached), (expected, Some(20_000), true));
         }
         let asks = server.take();
@@ -77,22 +77,22 @@ fn what_was_read_is_not_read_again() {
         }
         assert!(!store.cached("2", &ByteRange::Range(0..1)));
     }
-    assert_eq!(get(&open(&server, folder.path()), "none", ByteRange::All).0, b"");
+    assert_eq!(get(&open(&server, folder.path()), "none", &ByteRange::All).0, b"");
 }
 
 #[test]
 fn a_value_that_was_replaced_is_read_again_and_its_old_bytes_go() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let store = open(&server, folder.path());
-    get(&store, "1", ByteRange::Range(0..200));
-    get(&store, "1", ByteRange::Range(500..600));
+    get(&store, "1", &ByteRange::Range(0..200));
+    get(&store, "1", &ByteRange::Range(500..600));
     server.replace("a/1", vec![7; 20_000]);
     let again = open(&server, folder.path());
-    let (got, found) = get(&again, "1", ByteRange::Range(0..200));
+    let (got, found) = get(&again, "1", &ByteRange::Range(0..200));
     assert_eq!((got, found.cached), (vec![7; 200], false));
     assert!(!again.cached("1", &ByteRange::Range(500..600)));
     assert_eq!(files(folder.path()).len(), 1);
-    assert!(get(&again, "1", ByteRange::Range(50..60)).1.cached);
+    assert!(get(&again, "1", &ByteRange::Range(50..60)).1.cached);
     // Who has read the old state never gets bytes of the new one.
     let e = store.get("1", &ByteRange::Range(0..200), &mut |_| Ok(()), &mut Vec::new()).unwrap_err();
     assert_eq!(e.code(), Code::StoreChanged);
@@ -103,7 +103,7 @@ fn a_value_without_a_strong_tag_is_not_kept() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     server.tagless();
     for _ in 0..2 {
-        assert!(!get(&open(&server, folder.path()), "1", ByteRange::All).1.cached);
+        assert!(!get(&open(&server, folder.path()), "1", &ByteRange::All).1.cached);
     }
     assert!(files(folder.path()).is_empty());
 }
@@ -111,7 +111,7 @@ fn a_value_without_a_strong_tag_is_not_kept() {
 #[test]
 fn damaged_files_are_noticed_and_mended() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
-    get(&open(&server, folder.path()), "1", ByteRange::All);
+    get(&open(&server, folder.path()), "1", &ByteRange::All);
     let file = files(folder.path()).pop().unwrap();
     let whole = fs::read(&file).unwrap();
     // Every part of the head, a bit of the bytes, cut anywhere, longer, empty.
@@ -129,7 +129,7 @@ fn damaged_files_are_noticed_and_mended() {
         fs::write(&file, bytes_of_file).unwrap();
         let store = open(&server, folder.path());
         for _ in 0..2 {
-            let (got, _) = get(&store, "1", ByteRange::Range(10..19_000));
+            let (got, _) = get(&store, "1", &ByteRange::Range(10..19_000));
             assert!(got == bytes()[10..19_000]);
         }
         for left in files(folder.path()) {
@@ -146,7 +146,7 @@ fn the_folder_never_grows_beyond_its_bound() {
     // Something of somebody else's, and what a process has left behind that has ended.
     fs::write(folder.path().join("mine"), b"mine").unwrap();
     for i in 0..40 {
-        assert_eq!(get(&store, &i.to_string(), ByteRange::All).0, bytes());
+        assert_eq!(get(&store, &i.to_string(), &ByteRange::All).0, bytes());
         assert!(size(&folder.path().join("lazarr-cache-1")) <= most);
         assert!(store.cached(&i.to_string(), &ByteRange::All), "what was read last is there");
     }
@@ -154,7 +154,7 @@ fn the_folder_never_grows_beyond_its_bound() {
     assert!(folder.path().join("mine").exists());
     // What would be most of the folder is not kept.
     let small = open_at(&server.url("a"), folder.path(), &[("cache_bytes", "30KB")]);
-    get(&small, "1", ByteRange::All);
+    get(&small, "1", &ByteRange::All);
     assert!(!small.cached("1", &ByteRange::All));
 }
 
@@ -163,7 +163,7 @@ fn secrets_do_not_go_to_the_disk() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let url = server.url("a?sig=hush1").replace("http://", "http://user:hush2@");
     let store = open_at(&url, folder.path(), &[("header.X-Key", "hush3")]);
-    get(&store, "1", ByteRange::Range(0..100));
+    get(&store, "1", &ByteRange::Range(0..100));
     let all = files(folder.path());
     assert_eq!(all.len(), 1);
     for file in all {
@@ -171,7 +171,7 @@ fn secrets_do_not_go_to_the_disk() {
         assert!(!text.contains("hush") && !text.contains("user") && !text.contains("127.0.0.1"));
     }
     // Who has other credentials finds it, once the server has let them.
-    assert!(get(&open(&server, folder.path()), "1", ByteRange::Range(0..100)).1.cached);
+    assert!(get(&open(&server, folder.path()), "1", &ByteRange::Range(0..100)).1.cached);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn reader(url: &str, cache: &Path, seed: u64) {
     for i in 0..80u64 {
         let key = ((i * 7 + seed * 3) % 40).to_string();
         let start = (i * 331 + seed * 17) % 15_000;
-        let (got, _) = get(&store, &key, ByteRange::Range(start..start + 4000));
+        let (got, _) = get(&store, &key, &ByteRange::Range(start..start + 4000));
         assert!(got == bytes()[start as usize..start as usize + 4000]);
     }
 }

@@ -47,16 +47,9 @@ fn path(folder: &Path, target: &str) -> Option<PathBuf> {
     let mut rest = target.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let hex = after.get(..2).filter(|_| first == b'%').and_then(|h| std::str::from_utf8(h).ok());
-        match hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
+        let byte = hex.and_then(|h| u8::from_str_radix(h, 16).ok());
+        bytes.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &after[2..] } else { after };
     }
     let path = PathBuf::from(String::from_utf8(bytes).ok()?);
     path.components().all(|c| matches!(c, Component::Normal(_))).then(|| folder.join(path))

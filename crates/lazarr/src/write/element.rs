@@ -238,6 +238,15 @@ fn write_value(job: &Job<'_>, path: &str, value: &Value, role: Role) -> Result<(
             job.array(spec, super::manifest::Tally::default());
             Ok(())
         }
+        Value::Dense(d) if d.shape.is_empty() && matches!(d.dtype, DataType::FixedUtf32(_)) => {
+            // Old writers stored text so.
+            let chars = d.data.as_slice().as_chunks::<4>().0.iter();
+            let text: Option<String> = chars.map(|c| char::from_u32(u32::from_ne_bytes(*c))).collect();
+            let text = text.ok_or_else(|| Error::new(Code::StringData, "the scalar is not text"))?;
+            let spec =
+                spec(job, path, &DataType::String, &[], role, encoding("string", "0.2.0", &[]), None)?.0;
+            ArrayOut::scalar(job, spec, text.trim_end_matches('\0').as_bytes())
+        }
         Value::Dense(d) if d.shape.is_empty() => {
             let spec =
                 spec(job, path, &d.dtype, &[], role, encoding("numeric-scalar", "0.2.0", &[]), None)?.0;

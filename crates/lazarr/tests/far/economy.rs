@@ -1,5 +1,7 @@
 //! How many requests an operation takes, in how many dependent round trips.
 
+#![allow(clippy::print_stdout, reason = "what was counted is shown")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 //! search ([`lazarr_testkit::cheapest`]); metadata and the indices of shards count on both sides, and so does the least
 //! chain of reads that wait for each other. What the engine does is written down as it reads.
 
+#![allow(clippy::print_stdout, reason = "what was counted is shown")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
