@@ -270,8 +270,7 @@ class AnnData(Vectors, Lazy):
         return self._lay("uns", values, items)
 
     def _lay(self, place: str, values: Any, named: dict[str, Any]) -> Self:
-        out: Self = _lay.lay(self, place, values, named)
-        return out
+        return _lay.lay(self, place, values, named)
 
     def resolve(self) -> Self:
         """Reads what the selection needs (names, columns of conditions), so that the shape is known."""

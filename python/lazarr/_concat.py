@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["concat"]
 
 _Merge = Literal["same", "unique", "first", "only"]
+_How = tuple[bool, str | None, list[str] | None, str | None, float | None]
 
 
 def concat(
@@ -79,7 +80,7 @@ def concat(
             msg = "keys are given twice: as those of the mapping, and as keys="
             raise type_error(msg)
         keys, adatas = list(adatas), list(adatas.values())
-    parts = list(adatas)
+    parts: list[Any] = list(adatas)
     if not parts:
         msg = "there is nothing to concatenate"
         raise ValueError(msg)
@@ -109,7 +110,7 @@ def concat(
     return _merged(whole, parts, join, merge, uns_merge)
 
 
-def _again(stores: tuple[Store, ...], states: list[str], how: tuple[Any, ...]) -> Any:
+def _again(stores: tuple[Store, ...], states: list[str], how: _How) -> Any:
     """The session of a concatenation, in another process."""
     parts = [
         _lazarr.LazyAnnData.from_state(store.session, state)

@@ -24,7 +24,7 @@ _COLUMNS = frozenset({"obs", "var"})
 _ROWS = {"obs": "obs", "obsm": "obs", "obsp": "obs", "var": "var", "varm": "var", "varp": "var"}
 
 
-def lay(adata: AnnData, place: str, values: Any, named: dict[str, Any]) -> AnnData:
+def lay[A: AnnData](adata: A, place: str, values: Any, named: dict[str, Any]) -> A:
     """The object with these values at a place."""
     items = _items(place, values) | named
     for name in items:
@@ -41,7 +41,7 @@ def lay(adata: AnnData, place: str, values: Any, named: dict[str, Any]) -> AnnDa
     return rebuilt(adata, stored, given)
 
 
-def rebuilt(adata: AnnData, stored: str, given: list[tuple[str, Any]]) -> AnnData:
+def rebuilt[A: AnnData](adata: A, stored: str, given: list[tuple[str, Any]]) -> A:
     """The object with encoded values at a stored place."""
     if not given:
         return adata
@@ -57,7 +57,7 @@ def _again(under: tuple[Store, ...], state: str, stored: str, given: list[tuple[
     return _lazarr.LazyAnnData.from_state(under[0].session, state).laid(stored, given, *call()).session
 
 
-def _items(place: str, values: Any) -> dict[str, Any]:
+def _items(place: str, values: Any) -> dict[Any, Any]:
     if values is None:
         return {}
     if hasattr(values, "columns") and hasattr(values, "index") and place in _COLUMNS:

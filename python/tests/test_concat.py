@@ -48,7 +48,7 @@ def test_random_sets(number, seed, tmp_path):
         warnings.simplefilter("ignore")
         paths = write(parts(rng), tmp_path, rng)
         theirs = [ad.read_zarr(path) for path in paths]
-        ours = [lz.open(path) for path in paths]
+        ours = [lz.open(path, audit=True) for path in paths]
         how = options(rng, len(paths))
         if rng.random() < 0.3:
             views = [(selection(rng, a.n_obs), selection(rng, a.n_vars)) for a in theirs]
@@ -161,6 +161,19 @@ def test_pickle(tmp_path):
     x = pickle.loads(pickle.dumps(both.X[1:5]))
     np.testing.assert_array_equal(x.to_memory().toarray(), both.X[1:5].to_memory().toarray())
     assert theirs[0].n_obs == 4
+
+
+@pytest.mark.parametrize("join", ["inner", "outer"])
+def test_it_is_written(tmp_path, join):
+    theirs, ours, _ = small(tmp_path)
+    expected = ad.concat(theirs, join=join, label="batch", index_unique="-")
+    both = lz.concat(ours, join=join, label="batch", index_unique="-")
+    lz.write(both, str(tmp_path / "both.zarr"))
+    written = ad.read_zarr(tmp_path / "both.zarr")
+    alike(written, expected)
+    assert written.X.indices.dtype == written.X.indptr.dtype == np.int32
+    lz.write(both[2:7, ["g2"]], str(tmp_path / "view.zarr"), layout="random")
+    alike(ad.read_zarr(tmp_path / "view.zarr"), _taken(expected, (slice(2, 7), ["g2"])))
 
 
 def test_plan_names_each_store(tmp_path):

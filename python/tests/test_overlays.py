@@ -196,6 +196,28 @@ def test_pickle_and_dask(pair):
     assert lazy.obs["score"].tolist() == list(range(N))
 
 
+def test_it_is_written(pair, tmp_path):
+    theirs, ours = pair
+    layer = sp.random(N, M, 0.3, format="csr", random_state=2)
+    laid = ours.with_obs(COLUMNS).with_layers(scaled=layer).with_uns(title="t")
+    lz.write(laid[5:25], str(tmp_path / "out.zarr"))
+    for name, values in COLUMNS.items():
+        theirs.obs[name] = values
+    theirs.layers["scaled"] = layer
+    theirs.uns["title"] = "t"
+    alike(ad.read_zarr(tmp_path / "out.zarr"), _taken(theirs, slice(5, 25)))
+
+
+def test_anndata_reads_them_lazily(pair):
+    theirs, ours = pair
+    laid = ours.with_obs(COLUMNS)
+    lazy = laid.to_dask()
+    assert lazy.obs["group"].tolist() == list(COLUMNS["group"])
+    both = lz.concat([laid, ours], label="batch", index_unique="-").to_dask()
+    assert list(both.obs["batch"]) == ["0"] * N + ["1"] * N
+    assert theirs.n_obs == N
+
+
 def test_assignment_names_them(pair):
     _, ours = pair
     with pytest.raises(TypeError, match=r"adata = adata\.with_obs\(x=…\)"):
