@@ -91,6 +91,11 @@ impl Store for JoinedStore {
         Some(Arc::new(Self { name: self.name.clone(), rest, mounts: mounts.collect() }))
     }
 
+    fn cached(&self, key: &str, range: &ByteRange) -> bool {
+        let (store, below, _) = self.of(key);
+        store.is_some_and(|store| store.cached(below, range))
+    }
+
     fn profile(&self) -> Profile {
         let Some(furthest) = self.furthest() else { return Profile::LOCAL };
         let overhead = |store: &Arc<dyn Store>| store.profile().overhead;
