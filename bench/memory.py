@@ -210,8 +210,8 @@ def run_streams(only: str) -> int:
             ratio = min(r["seconds"] for r in tight) / min(r["seconds"] for r in free)
             grew = max(r["growth"] for r in tight)
             errors = [r["text"] for r in tight if "error" in r]
-            # Rows of a csc matrix are spread over all of it: who hands them out in order, and may hold so much of
-            # them at a time, must go through it so many times.
+            # Rows of a csc matrix are spread over all of it: who hands them out in order, and may hold so
+            # much of them at a time, must go through it so many times.
             is_spread = verb == "stream" and "columns" in name
             passes = -(-whole["result"] // limit) if is_spread else 1
             bad = bool(errors) or grew > limit + 16 * MB or ratio > 1.5 * passes or not same

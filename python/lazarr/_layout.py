@@ -96,4 +96,4 @@ def layout_of(layout: Layout | Mapping[str, Any] | str | None, zarr_format: Lite
     made = layout if isinstance(layout, Layout) else Layout.from_dict(layout)
     if zarr_format in {None, made.zarr_format}:
         return made
-    return Layout(made.rules, zarr_format=zarr_format or 3, indices=made.indices)
+    return Layout(made.rules, zarr_format=zarr_format, indices=made.indices)

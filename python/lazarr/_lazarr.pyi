@@ -16,6 +16,7 @@ __all__ = [
     "Picture",
     "Predicate",
     "Session",
+    "Stop",
     "__version__",
     "codes",
     "explain",

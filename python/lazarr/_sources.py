@@ -167,7 +167,7 @@ def _column(values: Any, at: str) -> Any:
     if isinstance(values, pd.arrays.IntegerArray | pd.arrays.BooleanArray):
         mask = np.asarray(values.isna())
         kind = "boolean" if isinstance(values, pd.arrays.BooleanArray) else "integer"
-        plain = values.to_numpy(dtype=values.dtype.numpy_dtype, na_value=values.dtype.type(0))
+        plain = values.to_numpy(dtype=values.dtype.type, na_value=values.dtype.type(0))
         return ("nullable", _array(plain, at), _array(mask, at), kind)
     if isinstance(values, pd.api.extensions.ExtensionArray) and isinstance(values.dtype, pd.StringDtype):
         mask = np.asarray(values.isna())
