@@ -8,7 +8,7 @@ use lazarr_format::{Code, DataType, Error, Result};
 use super::body::{Kind, Part, Source, concat_of};
 use super::genes::Genes;
 use super::types::{missing_item, promote};
-use super::{Builder, Join};
+use super::{Builder, Join, element as element_of};
 use crate::rearrange::NONE;
 use crate::session::Session;
 
@@ -131,7 +131,7 @@ impl Builder<'_> {
             let item = number(fill, &dtype);
             Kind::Dense { fill: item, dtype }
         };
-        Ok(self.element(path, kind, shape, parts))
+        Ok(element_of(path, kind, shape, parts))
     }
 }
 

@@ -37,6 +37,7 @@ impl Item {
 
 fn items(value: &Value) -> Result<Vec<Item>> {
     Ok(match value {
+        Value::Null => Vec::new(),
         Value::Strings(s) => {
             (0..s.len()).map(|i| Item::Text(s.get(i).unwrap_or_default().to_vec())).collect()
         }
@@ -65,9 +66,13 @@ pub(crate) fn same(lists: &[Value]) -> Result<bool> {
     Ok(some.all(|list| Some(list) == first))
 }
 
-/// The categories of all parts: in natural order, or as they are where they have one of their own.
+/// The categories of all parts: in natural order, or as they are where they have one of their own, or the first list has
+/// all of them. `Null` is a part without.
 pub(crate) fn unite(lists: Vec<Value>, ordered: bool, cx: &Cx) -> Result<Union> {
-    let lists = lists.into_iter().map(|list| texts(list, cx)).collect::<Result<Vec<_>>>()?;
+    // A part without the column has no list.
+    let there: Vec<bool> = lists.iter().map(|list| !matches!(list, Value::Null)).collect();
+    let known = |list| if matches!(list, Value::Null) { Ok(list) } else { texts(list, cx) };
+    let lists = lists.into_iter().map(known).collect::<Result<Vec<_>>>()?;
     let all = lists.iter().map(items).collect::<Result<Vec<_>>>()?;
     let bytes =
         lists.iter().map(Value::bytes).sum::<u64>() + 160 * all.iter().map(|l| l.len() as u64).sum::<u64>();
@@ -81,7 +86,9 @@ pub(crate) fn unite(lists: Vec<Value>, ordered: bool, cx: &Cx) -> Result<Union> 
         });
     }
     let mut order: Vec<usize> = (0..union.len()).collect();
-    if !ordered {
+    // As pandas has it: where the first list has all of them, its order stays.
+    let first = all.iter().zip(&there).find(|(_, there)| **there);
+    if !ordered && first.is_some_and(|(list, _)| list.len() < union.len()) {
         order.sort_by(|&a, &b| compare(&union[a], &union[b]));
     }
     let mut rank = vec![0u64; union.len()];
@@ -145,7 +152,9 @@ fn value_of(items: &[&Item], like: Option<&Value>, cx: &Cx) -> Result<Value> {
     };
     let bytes = items.iter().map(|i| text(i).len() as u64).sum();
     let mut out = StringsOut::new(vec![n], bytes, true, cx)?;
-    items.iter().for_each(|i| out.push(&text(i)));
+    for i in items {
+        out.push(&text(i));
+    }
     Ok(Value::Strings(out.finish()))
 }
 

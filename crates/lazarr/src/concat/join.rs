@@ -15,6 +15,7 @@ use crate::resolve::spelled;
 use crate::value::{Dense, SparseMatrix, Strings, Value};
 
 /// What came of a part.
+#[allow(clippy::large_enum_variant, reason = "a few for each result")]
 pub(crate) enum Came {
     Value(Value),
     Missing,
@@ -98,12 +99,11 @@ fn dense(pieces: Vec<Piece>, dtype: &DataType, fill: &[u8], shape: &[u64], cx: &
             whole = part;
             break;
         }
-        let out = match &mut whole {
-            Some(out) => out,
-            None => {
-                let bytes = shape.iter().fold(item as u64, |n, &k| n.saturating_mul(k));
-                whole.insert(Buffer::zeroed(bytes, &cx.budget, "the parts together")?)
-            }
+        let out = if let Some(out) = &mut whole {
+            out
+        } else {
+            let bytes = shape.iter().fold(item as u64, |n, &k| n.saturating_mul(k));
+            whole.insert(Buffer::zeroed(bytes, &cx.budget, "the parts together")?)
         };
         let place = out.as_mut_slice().get_mut(at..at + bytes).ok_or_else(odd)?;
         match part {
@@ -249,7 +249,9 @@ impl Texts {
                 let items = spelled(&other)?;
                 let bytes = items.iter().map(|t| t.len() as u64).sum();
                 let mut out = StringsOut::new(vec![items.len() as u64], bytes, true, cx)?;
-                items.iter().for_each(|text| out.push(text.as_bytes()));
+                for text in &items {
+                    out.push(text.as_bytes());
+                }
                 Self { strings: out.finish(), at: None, mask: None }
             }
         })

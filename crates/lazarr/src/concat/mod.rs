@@ -194,15 +194,15 @@ impl Builder<'_> {
         let x = match self.how.join {
             Join::Inner if x.iter().any(Option::is_none) => None,
             _ if x.iter().all(Option::is_none) => None,
-            _ => Some(self.or_broken("X", self.matrix("X", &x, &genes))),
+            _ => Some(or_broken("X", self.matrix("X", &x, &genes))),
         };
         let raw = self.raw(&run, &mut mounts)?;
         let object = AnnData {
             x,
             obs,
             var,
-            layers: matrices(|a| &a.layers)?.at("layers"),
-            obsm: self.mapping(|a| &a.obsm, &|path, elements| self.beside(path, elements, &bare))?.at("obsm"),
+            layers: matrices(|a| &a.layers).at("layers"),
+            obsm: self.mapping(|a| &a.obsm, &|path, elements| self.beside(path, elements, &bare)).at("obsm"),
             varm: empty("varm"),
             obsp: empty("obsp"),
             varp: empty("varp"),
@@ -233,36 +233,6 @@ impl Builder<'_> {
         LazyAnnData::new(&session, session.root())
     }
 
-    /// What cannot be concatenated is there with its error; everything beside it is not touched by it.
-    fn or_broken(&self, path: &str, made: Result<Element>) -> Element {
-        made.unwrap_or_else(|e| Element {
-            path: path.to_owned(),
-            encoding_type: String::new(),
-            encoding_version: String::new(),
-            body: Body::Broken(Arc::new(e.element(path))),
-            attributes: Arc::default(),
-        })
-    }
-
-    fn element(&self, path: &str, kind: Kind, shape: Vec<u64>, parts: Vec<Part>) -> Element {
-        let (encoding, version) = match &kind {
-            Kind::Dense { .. } => ("array", "0.2.0"),
-            Kind::Sparse { .. } => ("csr_matrix", "0.1.0"),
-            Kind::Strings => ("string-array", "0.2.0"),
-            Kind::Nullable { dtype: DataType::String, .. } => ("nullable-string-array", "0.1.0"),
-            Kind::Nullable { dtype: DataType::Bool, .. } => ("nullable-boolean", "0.1.0"),
-            Kind::Nullable { .. } => ("nullable-integer", "0.1.0"),
-            Kind::Categorical { .. } => ("categorical", "0.2.0"),
-        };
-        Element {
-            path: path.to_owned(),
-            encoding_type: encoding.into(),
-            encoding_version: version.into(),
-            body: Body::Joined(Arc::new(Concat { kind, shape, parts })),
-            attributes: Arc::default(),
-        }
-    }
-
     /// The names of elements (or columns) that there are, in the order of the parts.
     fn keys_of(&self, of: &dyn Fn(&Member) -> Vec<String>) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
@@ -280,11 +250,12 @@ impl Builder<'_> {
         out
     }
 
+    #[allow(clippy::type_complexity, reason = "what makes an element of those of the parts")]
     fn mapping(
         &self,
         of: fn(&AnnData) -> &Element,
         make: &dyn Fn(&str, &[Option<&Element>]) -> Result<Element>,
-    ) -> Result<Element> {
+    ) -> Element {
         let mut children = Vec::new();
         let own: Vec<Vec<(String, Element)>> =
             self.members.iter().map(|m| of(&m.object).children()).collect();
@@ -292,10 +263,10 @@ impl Builder<'_> {
             let elements: Vec<Option<&Element>> =
                 own.iter().map(|parts| parts.iter().find(|(n, _)| *n == name).map(|(_, e)| e)).collect();
             let path = format!("{}/{name}", of(&self.members[0].object).name());
-            let element = self.or_broken(&path, make(&path, &elements));
+            let element = or_broken(&path, make(&path, &elements));
             children.push((name, element));
         }
-        Ok(Element { body: Body::Dict(Arc::new(children)), ..empty("") })
+        Element { body: Body::Dict(Arc::new(children)), ..empty("") }
     }
 
     /// `raw` of all parts, where all have one.
@@ -306,7 +277,7 @@ impl Builder<'_> {
         let genes = self.genes(&lists, &vec![None; lists.len()])?;
         let xs: Vec<Option<&Element>> = raws.iter().map(|r| r.and_then(|r| r.x.as_ref())).collect();
         let x = if xs.iter().all(Option::is_some) {
-            Some(self.or_broken("raw/X", self.matrix("raw/X", &xs, &genes)))
+            Some(or_broken("raw/X", self.matrix("raw/X", &xs, &genes)))
         } else {
             None
         };
@@ -321,6 +292,36 @@ fn empty(path: &str) -> Element {
         encoding_type: "dict".into(),
         encoding_version: "0.1.0".into(),
         body: Body::Dict(Arc::default()),
+        attributes: Arc::default(),
+    }
+}
+
+/// What cannot be concatenated is there with its error; everything beside it is not touched by it.
+fn or_broken(path: &str, made: Result<Element>) -> Element {
+    made.unwrap_or_else(|e| Element {
+        path: path.to_owned(),
+        encoding_type: String::new(),
+        encoding_version: String::new(),
+        body: Body::Broken(Arc::new(e.element(path))),
+        attributes: Arc::default(),
+    })
+}
+
+fn element(path: &str, kind: Kind, shape: Vec<u64>, parts: Vec<Part>) -> Element {
+    let (encoding, version) = match &kind {
+        Kind::Dense { .. } => ("array", "0.2.0"),
+        Kind::Sparse { .. } => ("csr_matrix", "0.1.0"),
+        Kind::Strings => ("string-array", "0.2.0"),
+        Kind::Nullable { dtype: DataType::String, .. } => ("nullable-string-array", "0.1.0"),
+        Kind::Nullable { dtype: DataType::Bool, .. } => ("nullable-boolean", "0.1.0"),
+        Kind::Nullable { .. } => ("nullable-integer", "0.1.0"),
+        Kind::Categorical { .. } => ("categorical", "0.2.0"),
+    };
+    Element {
+        path: path.to_owned(),
+        encoding_type: encoding.into(),
+        encoding_version: version.into(),
+        body: Body::Joined(Arc::new(Concat { kind, shape, parts })),
         attributes: Arc::default(),
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Stretch {
 
 impl Concat {
     /// The parts that a selection touches, each as an element of its own; `None` for a part that is no element.
+    #[allow(clippy::type_complexity, reason = "the parts, and the order of their rows")]
     pub(crate) fn stretches(
         &self,
         of: &Lazy,

@@ -8,7 +8,7 @@ use lazarr_store::Mount;
 
 use super::body::{Kind, Part, Source};
 use super::types::column_kind;
-use super::{Builder, Join, categories};
+use super::{Builder, Join, categories, element, or_broken};
 use crate::call::Run;
 use crate::overlay::encode;
 use crate::program::{Recipe, Want};
@@ -55,7 +55,7 @@ impl Builder<'_> {
                 .collect();
             let path = format!("{path}/{name}");
             let made = self.column(&path, &own, session);
-            columns.push((name, self.or_broken(&path, made)));
+            columns.push((name, or_broken(&path, made)));
         }
         let parts = self.members.iter().enumerate().map(|(k, m)| {
             // A table beside the cells has their names once more; without one they would be read twice.
@@ -73,7 +73,7 @@ impl Builder<'_> {
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let len = parts.iter().map(|p| p.len).sum();
-        let index = self.element(&format!("{path}/_index"), Kind::Strings, vec![len], parts);
+        let index = element(&format!("{path}/_index"), Kind::Strings, vec![len], parts);
         Ok(Element {
             path: path.to_owned(),
             encoding_type: "dataframe".into(),
@@ -100,7 +100,7 @@ impl Builder<'_> {
             })
             .collect();
         let len = parts.iter().map(|p| p.len).sum();
-        Ok(self.element(path, kind, vec![len], parts))
+        Ok(element(path, kind, vec![len], parts))
     }
 
     /// The column that says of which part a row is.
@@ -119,7 +119,7 @@ impl Builder<'_> {
             suffix: None,
         });
         let kind = Kind::Categorical { ordered: false, given: Some(self.keys.into()) };
-        let column = self.element(&format!("obs/{label}"), kind, vec![frame.len], parts.collect());
+        let column = element(&format!("obs/{label}"), kind, vec![frame.len], parts.collect());
         let mut columns = frame.columns.clone();
         match columns.iter_mut().find(|(n, _)| n == label) {
             Some((_, old)) => *old = column,
@@ -162,7 +162,9 @@ pub(super) fn names_table(
 ) -> Result<Element> {
     let bytes = names.iter().map(|n| n.len() as u64).sum();
     let mut index = StringsOut::new(vec![names.len() as u64], bytes, true, &run.cx)?;
-    names.iter().for_each(|n| index.push(n.as_bytes()));
+    for n in names {
+        index.push(n.as_bytes());
+    }
     let index = Some(Box::new(Value::Strings(index.finish())));
     let table = Value::Table(Table { index_name: None, index, columns: Vec::new(), len: names.len() as u64 });
     let (store, element) = encode(&table, &run.cx.budget)?;

@@ -127,10 +127,12 @@ impl Encoder {
             .try_for_each(|(name, c)| self.value(&join(path, name), c))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "made for it")]
     fn group(&mut self, path: &str, attributes: Map<String, Json>) -> Result<()> {
         self.node(path, json!({"zarr_format": 3, "node_type": "group", "attributes": attributes}))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "made for it")]
     fn node(&mut self, path: &str, document: Json) -> Result<()> {
         self.hierarchy.insert_v3(path, document.to_string().as_bytes())
     }
@@ -190,7 +192,8 @@ impl Encoder {
     fn chunk(&mut self, path: &str, k: usize, rank: usize, bytes: Vec<u8>) {
         let mut key = join(path, "c");
         for axis in 0..rank {
-            key.push_str(&if axis == 0 { format!("/{k}") } else { "/0".to_owned() });
+            key.push('/');
+            key.push_str(&if axis == 0 { k } else { 0 }.to_string());
         }
         self.store.insert(key, Arc::<[u8]>::from(bytes));
     }

@@ -239,11 +239,11 @@ fn laid(object: &AnnData, place: &str, name: &str, element: Element, path: &str)
         "varp" => &mut out.varp,
         _ => &mut out.uns,
     };
-    *at = put(at, name, element, path)?;
+    *at = put(at, name, &element, path)?;
     Ok(out)
 }
 
-fn put(parent: &Element, name: &str, element: Element, path: &str) -> Result<Element> {
+fn put(parent: &Element, name: &str, element: &Element, path: &str) -> Result<Element> {
     let set = |parts: &[(String, Element)]| {
         let mut parts = parts.to_vec();
         match parts.iter_mut().find(|(n, _)| n == name) {

@@ -225,15 +225,13 @@ impl Gather {
     }
 }
 
-/// The lists of categories, one for each part; none for a part without.
+/// The lists of categories, one for each part; `Null` for a part without.
 pub(super) fn lists(
     recipes: Vec<Option<Recipe>>,
     leaves: &mut [Option<Leaf>],
     cx: &Cx,
 ) -> Result<Vec<Value>> {
-    let empty =
-        || crate::rearrange::StringsOut::new(vec![0], 0, true, cx).map(|s| Value::Strings(s.finish()));
-    recipes.into_iter().map(|r| r.map_or_else(empty, |r| r.make(leaves, cx))).collect()
+    recipes.into_iter().map(|r| r.map_or(Ok(Value::Null), |r| r.make(leaves, cx))).collect()
 }
 
 /// A program whose result is not wanted for itself.

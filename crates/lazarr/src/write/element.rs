@@ -173,7 +173,8 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
             let mut stream = lazy.stream(job.call, None, Some(job.block_bytes()))?;
             let mut known = Known::new(role, Some(stream.len()));
             if let Some(stored) = concat_of(element).and_then(Concat::stored) {
-                let width = lazy.axes().get(1).and_then(|a| a.index()).map_or(u64::MAX, |i| i.len());
+                let width =
+                    lazy.axes().get(1).and_then(|a| a.index()).map_or(u64::MAX, lazarr_plan::Index::len);
                 let once = lazy.axes().iter().all(|a| a.index().is_some_and(lazarr_plan::Index::is_monotone));
                 let most = stream.len().saturating_mul(width);
                 known.stored = Some(if once { stored.min(most) } else { most });
