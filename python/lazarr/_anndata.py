@@ -335,6 +335,8 @@ class AnnData(Vectors, Lazy):
                 else:
                     axis = stored[:3]
                     out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
+                    if skip_broken and place in _MAPPINGS and place != "uns":
+                        out[place] = {k: v for k, v in (out[place] or {}).items() if v is not None}
                 if place == "uns":
                     _convert.objects(self._native.get("uns"), out[place])
         if self._transposed:

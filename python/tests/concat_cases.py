@@ -39,7 +39,7 @@ def column(rng, n, kind):
     if kind == "bool":
         return _values(rng, n, "?")
     if kind == "text":
-        return rng.choice(np.array(["a", "é", "", "long text"], dtype=object), n)
+        return rng.choice(np.array(["a", "zé", "", "long text"], dtype=object), n)
     if kind == "Int":
         x = pd.array(rng.integers(0, 9, n), dtype=rng.choice(["Int8", "Int32", "Int64", "UInt8"]))
     elif kind == "boolean":

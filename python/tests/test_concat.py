@@ -16,7 +16,7 @@ from concat_cases import alike, options, parts
 
 import lazarr as lz
 
-SETS = int(os.environ.get("LAZARR_CONCATS", "40"))
+SETS = int(os.environ.get("LAZARR_CONCATS", "12"))
 
 
 def write(objects, folder, rng=None):
@@ -52,7 +52,8 @@ def test_random_sets(number, seed, tmp_path):
         how = options(rng, len(paths))
         if rng.random() < 0.3:
             views = [(selection(rng, a.n_obs), selection(rng, a.n_vars)) for a in theirs]
-            theirs = [a[index].copy() for a, index in zip(theirs, views, strict=True)]
+            # What a view does not show, a concatenation of it keeps.
+            theirs = [_taken(a, index) for a, index in zip(theirs, views, strict=True)]
             ours = [a[index] for a, index in zip(ours, views, strict=True)]
         expected = ad.concat(theirs, **how)
         found = lz.concat(ours, **how)
@@ -139,13 +140,13 @@ def test_streams_reductions_and_dask(tmp_path, join):
     expected, both = ad.concat(theirs, join=join), lz.concat(ours, join=join)
     for rows in (slice(None), slice(1, 7), [6, 0, 3, 3]):
         view, want = both[rows], expected[rows]
-        dense = want.X.toarray()
+        dense = want.X.toarray().astype("f8")
         blocks = [block.toarray() for _, _, block in view.X.iter_rows(2)]
         np.testing.assert_array_equal(np.concatenate(blocks), dense)
         for axis in (0, 1):
             mean, var = view.X.mean_var(axis)
-            np.testing.assert_allclose(mean, dense.mean(axis), rtol=1e-12)
-            np.testing.assert_allclose(var, dense.var(axis), rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(mean, dense.mean(axis), rtol=1e-9)
+            np.testing.assert_allclose(var, dense.var(axis), rtol=1e-9, atol=1e-9)
             view.X.plan(verb="mean_var", axis=axis)
         np.testing.assert_array_equal(view.to_dask().X.compute().toarray(), dense)
     lazy = both.to_dask().X
@@ -218,13 +219,13 @@ def test_what_cannot_be_concatenated_says_so(tmp_path):
     a.obsm["t"] = pd.DataFrame({"u": [1, 2, 3]}, index=a.obs_names)
     paths = write([a, b], tmp_path)
     both = lz.concat([lz.open(path) for path in paths], join="outer")
-    assert both.obs["c"].error if hasattr(both.obs["c"], "error") else True
     with pytest.raises(lz.LazarrError, match="objects of Python"):
         both.obs["c"].to_memory()
     with pytest.raises(lz.LazarrError, match="a part lacks"):
         both.obsm["t"].to_memory()
     assert both.X.to_memory().sum() == 10
-    assert both.to_memory(skip_broken=True).n_obs == 5
+    rest = both.to_memory(skip_broken=True)
+    assert (rest.n_obs, list(rest.obsm)) == (5, [])
 
 
 def test_refusals(tmp_path):
