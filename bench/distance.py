@@ -204,7 +204,7 @@ class Server:
     def distance(self, folder: Path) -> tuple[float, float]:
         """Seconds to an answer, and bytes a second of a long one, over a connection that stands."""
         largest = max((f for f in folder.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
-        path = "/" + largest.relative_to(folder).as_posix()
+        path = "/" + largest.relative_to(folder.parent).as_posix()
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         latencies, rates = [], []
         for _ in range(9):

@@ -174,7 +174,7 @@ impl Shared {
             "without" => {
                 let mut source = self.source(&parts.get_item(1)?)?;
                 let paths: Vec<String> = parts.get_item(2)?.extract()?;
-                source.retain(&|path| !paths.iter().any(|p| p == path)).or_raise()?;
+                source.leave_out(&paths).or_raise()?;
                 Ok(source)
             }
             "blocks" => Ok(Source::Blocks(Box::new(PyBlocks {

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Write, out: &mut Out<'_>) -> Result<(), Failure> {
         Some(_) => Source::of_object(&store.view(&args.select)?)?,
         None => Source::Lazy(store.part(None, &args.select)?),
     };
-    source.retain(&|path| !args.drop.iter().any(|d| d.trim_matches('/') == path))?;
+    source.leave_out(&args.drop)?;
     let call = Call {
         memory_limit: args.common.memory,
         threads: args.common.threads,
@@ -71,7 +71,8 @@ pub(crate) fn layout(text: &str, zarr_format: Option<u8>) -> Result<Layout, Fail
     if PRESETS.iter().any(|(name, _)| *name == text) || !std::path::Path::new(text).is_file() {
         return Ok(Layout::preset(text, zarr_format.unwrap_or(3))?);
     }
-    let json = std::fs::read_to_string(text).map_err(Failure::file(text.as_ref()))?;
+    let json = std::fs::read_to_string(text)
+        .map_err(|e| Failure::Usage(format!("the layout `{text}` could not be read: {e}")))?;
     let mut layout = Layout::from_json(&json)?;
     layout.zarr_format = zarr_format.unwrap_or(layout.zarr_format);
     Ok(layout)

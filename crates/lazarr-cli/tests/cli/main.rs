@@ -3,6 +3,7 @@
 
 mod get;
 mod store;
+mod write;
 
 use std::process::{Command, Stdio};
 

@@ -76,6 +76,11 @@ impl Store {
         self.root.to_str().unwrap()
     }
 
+    /// What it is in.
+    pub(crate) fn folder(&self) -> &str {
+        self.root.parent().and_then(Path::to_str).unwrap()
+    }
+
     /// Replaces a file of the store.
     pub(crate) fn write(&self, key: &str, bytes: &[u8]) {
         let path = self.root.join(key);

@@ -26,7 +26,10 @@ pub enum Op {
 
 /// Is asked before each operation; an error takes its place.
 #[derive(Clone, Default)]
-pub struct Fault(Option<Ask>);
+pub struct Fault {
+    ask: Option<Ask>,
+    no_sync: bool,
+}
 
 /// What is asked: the operation, and the path that it is done to.
 type Ask = Arc<dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync>;
@@ -34,19 +37,30 @@ type Ask = Arc<dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync>;
 impl Fault {
     /// Asks `ask` before each operation.
     pub fn new(ask: impl Fn(Op, &Path) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(ask)))
+        Self { ask: Some(Arc::new(ask)), no_sync: false }
+    }
+
+    /// The same; `Sync` is asked for, and not done. A test that asks a thousand times does not wait for a disk.
+    #[must_use]
+    pub fn without_sync(self) -> Self {
+        Self { no_sync: true, ..self }
     }
 
     /// Does one operation; its error says what failed, and where.
     pub(super) fn run<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> io::Result<T>) -> Result<T> {
-        let asked = self.0.as_ref().map_or(Ok(()), |ask| ask(op, path));
+        let asked = self.ask.as_ref().map_or(Ok(()), |ask| ask(op, path));
         asked.and_then(|()| act()).map_err(|e| write_error(op, path, e))
+    }
+
+    /// Brings to the disk.
+    pub(super) fn sync(&self, path: &Path, act: impl FnOnce() -> io::Result<()>) -> Result<()> {
+        self.run(Op::Sync, path, || if self.no_sync { Ok(()) } else { act() })
     }
 }
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Fault(..)" } else { "Fault" })
+        f.write_str(if self.ask.is_some() { "Fault(..)" } else { "Fault" })
     }
 }
 

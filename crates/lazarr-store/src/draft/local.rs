@@ -96,7 +96,7 @@ impl LocalDraft {
         if self.options.no_sync {
             return Ok(());
         }
-        self.options.fault.run(Op::Sync, folder, || File::open(folder)?.sync_all())
+        self.options.fault.sync(folder, || File::open(folder)?.sync_all())
     }
 }
 
@@ -236,7 +236,7 @@ impl ValueWriter for Value {
         if !self.sync {
             return Ok(());
         }
-        self.fault.run(Op::Sync, &self.path, || self.file.sync_all())
+        self.fault.sync(&self.path, || self.file.sync_all())
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) fn replace(
         .run(Op::Create, &journal, || File::create(&journal))
         .and_then(|mut file| {
             fault.run(Op::Write, &journal, || file.write_all(text.as_bytes()))?;
-            fault.run(Op::Sync, &journal, || file.sync_all())
+            fault.sync(&journal, || file.sync_all())
         })
         .and_then(|()| sync(&names.folder))
         .and_then(|()| fault.run(Op::Rename, &old, || fs::rename(&names.store, &old)));

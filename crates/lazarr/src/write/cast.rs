@@ -53,16 +53,22 @@ fn write(dtype: &DataType, number: Number, out: &mut [u8]) -> Option<()> {
         let low = if signed { -(1i128 << bits) } else { 0 };
         (low..1i128 << bits).contains(&value).then_some(value as u64)
     };
-    let float = match number {
-        Number::Int(v) => v as f64,
-        Number::Float(v) => v,
+    // Whole numbers stay what they are; of floats, digits may be lost, but not all of them.
+    let float = |narrow: bool| -> Option<f64> {
+        let (value, exact) = match number {
+            Number::Int(v) => (v as f64, Some(v)),
+            Number::Float(v) => (v, None),
+        };
+        let stored = if narrow { f64::from(value as f32) } else { value };
+        let whole = exact.is_none_or(|v| stored as i128 == v);
+        (whole && stored.is_infinite() == value.is_infinite()).then_some(stored)
     };
     let word = match dtype {
         DataType::Int(n) => int(*n, true)?,
         DataType::UInt(n) => int(*n, false)?,
         DataType::Bool => int(1, false).filter(|v| *v < 2)?,
-        DataType::Float(4) => u64::from((float as f32).to_bits()),
-        DataType::Float(8) => float.to_bits(),
+        DataType::Float(4) => u64::from((float(true)? as f32).to_bits()),
+        DataType::Float(8) => float(false)?.to_bits(),
         _ => return None,
     };
     let wide = word.to_ne_bytes();
@@ -135,3 +141,7 @@ pub(super) fn indices(items: &[u8], width: u8, base: u64, to: &DataType, budget:
     }
     Ok(out)
 }
+
+#[cfg(test)]
+#[path = "cast_tests.rs"]
+mod tests;

@@ -132,7 +132,7 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
             if job.call.skip_broken {
                 return Ok(());
             }
-            Err(not_written("the element cannot be read", "Leave it out: elements=[...], or skip_broken")
+            Err(not_written("the element cannot be read", "Leave it out: drop=[...], --drop")
                 .source(e.again()))
         }
         Body::AnnData(_) => children(Group::AnnData, role),

@@ -154,6 +154,31 @@ impl<'a> Source<'a> {
         self.retain_in("", keep)
     }
 
+    /// Leaves out the parts at these paths.
+    ///
+    /// Errors: `ElementNotFound` where nothing is there: a name that is misspelt leaves nothing out.
+    pub fn leave_out<S: AsRef<str>>(&mut self, paths: &[S]) -> Result<()> {
+        let plain: Vec<&str> = paths.iter().map(|p| p.as_ref().trim_matches('/')).collect();
+        let met = std::cell::RefCell::new(vec![false; plain.len()]);
+        self.retain(&|path| {
+            let mut met = met.borrow_mut();
+            let mut kept = true;
+            for (_, met) in plain.iter().zip(&mut *met).filter(|(p, _)| **p == path) {
+                (*met, kept) = (true, false);
+            }
+            kept
+        })?;
+        // What is in something that is left out is not met.
+        let inside =
+            |path: &str| plain.iter().any(|p| path.strip_prefix(p).is_some_and(|r| r.starts_with('/')));
+        let lost = plain.iter().zip(met.into_inner()).find(|(path, met)| !met && !inside(path));
+        lost.map_or(Ok(()), |(path, _)| {
+            Err(Error::new(Code::ElementNotFound, "there is nothing here that could be left out")
+                .element(*path)
+                .help("Name it as in the store: `layers/counts`, `obs/batch`"))
+        })
+    }
+
     fn retain_in(&mut self, path: &str, keep: &dyn Fn(&str) -> bool) -> Result<()> {
         self.expand()?;
         let Self::Group { children, kind } = self else { return Ok(()) };
