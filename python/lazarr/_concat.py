@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["concat"]
 
-_Merge = Literal["same", "unique", "first", "only"]
 _How = tuple[bool, str | None, list[str] | None, str | None, float | None]
 
 
@@ -29,8 +28,8 @@ def concat(
     *,
     axis: Literal["obs", 0] = "obs",
     join: Literal["inner", "outer"] = "inner",
-    merge: _Merge | Callable[..., Any] | None = None,
-    uns_merge: _Merge | Callable[..., Any] | None = None,
+    merge: Literal["same", "unique", "first", "only"] | Callable[..., Any] | None = None,
+    uns_merge: Literal["same", "unique", "first", "only"] | Callable[..., Any] | None = None,
     label: str | None = None,
     keys: Iterable[Any] | None = None,
     index_unique: str | None = None,
@@ -128,7 +127,8 @@ def _merged(whole: AnnData, parts: list[AnnData], join: Any, merge: Any, uns_mer
         if merge is None:
             own["var"] = pd.DataFrame(index=pd.Index(part.var_names.to_memory()))
         else:
-            own["var"] = part.var.to_memory()
+            # What a view does not show is kept, as in obs.
+            own["var"] = part.var.to_memory(remove_unused_categories=False)
             own["varm"] = {name: x.to_memory() for name, x in part.varm.items()}
             own["varp"] = {name: x.to_memory() for name, x in part.varp.items()}
         if uns_merge is not None:
