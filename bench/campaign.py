@@ -56,6 +56,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         "test_predicates.py",
         LAZARR_PREDICATES="2000",
     ),
+    "concat": tests(
+        "1,000 random sets of stores concatenated and selected, audited, equal to anndata.concat",
+        15,
+        "test_concat.py",
+        LAZARR_CONCATS="1000",
+    ),
     "writes": tests(
         "300 random AnnData, from memory and lazily, through every preset, v2 and v3: anndata reads the same",
         40,

@@ -17,6 +17,7 @@ from . import _lazarr
 from ._anndata import AnnData
 from ._async import awaited
 from ._bridge import bridge, local_path
+from ._concat import concat
 from ._context import (
     Measurement,
     Report,
@@ -90,6 +91,7 @@ __all__ = [
     "UnsupportedError",
     "Written",
     "__version__",
+    "concat",
     "explain",
     "measure",
     "open",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
-from . import _convert, _html, _index, _lazarr, _refs, _repr, _to_dask
+from . import _convert, _html, _index, _lay, _lazarr, _refs, _repr, _to_dask
 from ._column import removes_unused
 from ._context import call, note_plan
 from ._element import Lazy
@@ -210,6 +210,68 @@ class AnnData(Vectors, Lazy):
                 native = _index.select(native, self._axis(axis), item)
         return type(self)(native, self._store, transposed=self._transposed, is_view=True)
 
+    def _instead(self, name: str) -> str | None:
+        if name == "X":
+            return "with_X(…)"
+        return f"with_{name}(…)" if name in {"obs", "var", *_MAPPINGS} else None
+
+    def with_X(self, value: Any) -> Self:
+        """The object with this matrix as X; see :meth:`with_obs`."""
+        return self._lay("X", {"": value}, {})
+
+    def with_obs(self, values: Any = None, /, **columns: Any) -> Self:
+        """The object with columns laid over obs: ``adata.with_obs(score=scores)``.
+
+        The values are copied and held in memory; the store is not changed, and this object neither. Views,
+        conditions, plans and all that reads take them as columns like others; plans show them as in memory.
+
+        Parameters
+        ----------
+        values
+            A mapping of names to values, or a table: for names that are no identifiers.
+        columns
+            One value for each cell of this (view of the) object: arrays, lists, or one value for all.
+            A Series is brought in the order of the names, which are read for it; where it lacks one it is
+            refused.
+
+        Returns
+        -------
+        AnnData
+            A new object. Where the selection of this one is not known yet, what it needs is read.
+        """
+        return self._lay("obs", values, columns)
+
+    def with_var(self, values: Any = None, /, **columns: Any) -> Self:
+        """The object with columns laid over var; see :meth:`with_obs`."""
+        return self._lay("var", values, columns)
+
+    def with_layers(self, values: Any = None, /, **layers: Any) -> Self:
+        """The object with matrices of its shape laid over layers; see :meth:`with_obs`."""
+        return self._lay("layers", values, layers)
+
+    def with_obsm(self, values: Any = None, /, **arrays: Any) -> Self:
+        """The object with arrays or tables laid over obsm: a row for each cell; see :meth:`with_obs`."""
+        return self._lay("obsm", values, arrays)
+
+    def with_varm(self, values: Any = None, /, **arrays: Any) -> Self:
+        """The object with arrays or tables laid over varm: a row for each gene; see :meth:`with_obs`."""
+        return self._lay("varm", values, arrays)
+
+    def with_obsp(self, values: Any = None, /, **matrices: Any) -> Self:
+        """The object with matrices of cells by cells laid over obsp; see :meth:`with_obs`."""
+        return self._lay("obsp", values, matrices)
+
+    def with_varp(self, values: Any = None, /, **matrices: Any) -> Self:
+        """The object with matrices of genes by genes laid over varp; see :meth:`with_obs`."""
+        return self._lay("varp", values, matrices)
+
+    def with_uns(self, values: Any = None, /, **items: Any) -> Self:
+        """The object with mappings, arrays, tables, text, numbers laid over uns; see :meth:`with_obs`."""
+        return self._lay("uns", values, items)
+
+    def _lay(self, place: str, values: Any, named: dict[str, Any]) -> Self:
+        return _lay.lay(self, place, values, named)
+
     def resolve(self) -> Self:
         """Reads what the selection needs (names, columns of conditions), so that the shape is known."""
         self._native.resolve(*call())
@@ -273,6 +335,8 @@ class AnnData(Vectors, Lazy):
                 else:
                     axis = stored[:3]
                     out[place] = _convert.convert(value, cut=bool(lengths.get(axis)))
+                    if skip_broken and place in _MAPPINGS and place != "uns":
+                        out[place] = {k: v for k, v in (out[place] or {}).items() if v is not None}
                 if place == "uns":
                     _convert.objects(self._native.get("uns"), out[place])
         if self._transposed:

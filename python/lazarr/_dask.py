@@ -186,7 +186,7 @@ def reader_threads(reader: Reader) -> int:
 
 def to_dask(element: Element, chunk_bytes: int | None, rows: int | None = None) -> LazyArray:
     """The array of an element, in blocks of so many bytes or rows."""
-    reader = Reader.of(element._store)
+    reader = Reader.of(element._store.of(element._native))
     if rows is None:
         cuts = Cuts(*element._native.cuts(chunk_bytes, *call()))
     else:
@@ -198,7 +198,8 @@ def to_dask(element: Element, chunk_bytes: int | None, rows: int | None = None) 
 
 def in_grid(element: Element, chunks: list[int]) -> Any:
     """A plain array of Dask in blocks of this shape; what is sparse stays as it is stored."""
-    native, reader = element._native, Reader.of(element._store)
+    native = element._native
+    reader = Reader.of(element._store.of(native))
     shape = [n or 0 for n in native.shape]
     lengths = [_lengths(n, size) for n, size in zip(shape, chunks, strict=True)]
     whole = native.block(0, shape[0], *call())

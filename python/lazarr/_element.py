@@ -29,14 +29,20 @@ class Lazy(AsyncReads):
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
+    def _instead(self, _name: str) -> str | None:
+        """What lays values over the object, where something is assigned under a name."""
+        return None
+
     def __setattr__(self, name: str, _value: Any) -> NoReturn:
-        refuse_assignment(f".{name} = …")
+        refuse_assignment(f".{name} = …", self._instead(name))
 
     def __delattr__(self, name: str) -> NoReturn:
         refuse_assignment(f"del .{name}")
 
     def __setitem__(self, key: Any, _value: Any) -> NoReturn:
-        refuse_assignment(f"[{key!r}] = …" if isinstance(key, str) else "[…] = …")
+        if isinstance(key, str):
+            refuse_assignment(f"[{key!r}] = …", self._instead(key))
+        refuse_assignment("[…] = …")
 
     def __delitem__(self, key: Any) -> NoReturn:
         refuse_assignment(f"del [{key!r}]")
@@ -50,13 +56,19 @@ class Lazy(AsyncReads):
         return _repr.html(repr(self))
 
 
-def refuse_assignment(what: str) -> NoReturn:
+def refuse_assignment(what: str, instead: str | None = None) -> NoReturn:
     """A store is never changed through a lazy object."""
+    lay = "" if instead is None else f"Lay the values over it: adata = adata.{instead}. "
     msg = (
         f"{what}: a lazy object is a view of a store, and the store is not changed. "
-        "Load it first and change that: a = adata.to_memory()"
+        f"{lay}Load it first and change that: a = adata.to_memory()"
     )
     raise type_error(msg)
+
+
+def laying(place: str, name: str) -> str:
+    """The call that lays values over a place."""
+    return f"with_{place}({name}=…)" if name.isidentifier() else f"with_{place}({{{name!r}: …}})"
 
 
 class Element(Lazy):

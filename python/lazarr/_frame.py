@@ -11,7 +11,7 @@ from . import _convert, _index, _lazarr
 from ._async import AsyncColumns
 from ._column import Categories, Text, literal, removes_unused
 from ._context import call
-from ._element import Element
+from ._element import Element, laying
 from ._errors import index_error, inside, missing_package, type_error
 from ._located import Located
 from ._verbs import ColumnVerbs, TableVerbs
@@ -259,6 +259,11 @@ class DataFrame(AsyncColumns, TableVerbs, Element):
 
     def _with(self, native: _lazarr.Lazy) -> Self:
         return type(self)(native, self._store, text_index=self._text_index, trim=self._trim)
+
+    def _instead(self, name: str) -> str | None:
+        place = self._native.path.rpartition("/")[2]
+        # Only the tables of an object spell their names.
+        return laying(place, name) if self._text_index and place in {"obs", "var"} else None
 
     @property
     def columns(self) -> list[str]:

@@ -114,6 +114,9 @@ class Session:
     @property
     def url(self) -> str: ...
     @property
+    def identity(self) -> int:
+        """What tells the store, with what is laid over it, from others."""
+    @property
     def notices(self) -> list[str]:
         """What a person should know of the store, each with the line that mends it."""
     def is_unlisted(self, path: str) -> bool:
@@ -167,6 +170,9 @@ class Lazy:
     @property
     def nullable_kind(self) -> str | None:
         """integer, boolean, string, string-nan"""
+    @property
+    def has_memory(self) -> bool:
+        """Whether some of it is in memory: it was laid over the store."""
     @property
     def is_whole(self) -> bool:
         """Whether nothing has been selected (of any axis)."""
@@ -326,6 +332,29 @@ class LazyAnnData:
         meter: Meter | None,
         skip_broken: bool = False,
     ) -> Any: ...
+    def laid(
+        self,
+        place: str,
+        values: Sequence[tuple[str, Any]],
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+    ) -> LazyAnnData:
+        """The object with values laid over it: trees of tuples, as `collect` gives them."""
+    @staticmethod
+    def concat(
+        parts: Sequence[LazyAnnData],
+        outer: bool,
+        label: str | None,
+        keys: Sequence[str] | None,
+        index_unique: str | None,
+        fill_value: float | None,
+        memory_limit: int | None,
+        threads: int | None,
+        meter: Meter | None,
+    ) -> LazyAnnData: ...
+    @property
+    def session(self) -> Session: ...
     def state(self) -> str: ...
     @staticmethod
     def from_state(session: Session, state: str) -> LazyAnnData: ...

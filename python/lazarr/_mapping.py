@@ -7,7 +7,7 @@ from collections.abc import Mapping as _Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from . import _convert, _lazarr, _repr
-from ._element import Element
+from ._element import Element, laying
 from ._errors import KeyNotFoundError, inside, type_error
 from ._kinds import wrap
 
@@ -37,6 +37,9 @@ class Mapping(Element):
         if self._parent is not None:
             return getattr, (self._parent, self._place)
         return super().__reduce__()
+
+    def _instead(self, name: str) -> str | None:
+        return laying(self._place, name) if self._parent is not None else None
 
     @property
     def path(self) -> str:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import _convert, _lazarr
 from ._context import call, call_of_task
 from ._errors import inside
-from ._store import Store
+from ._store import Composite, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._bridge import Bridged
 
 __all__ = ["Block", "Reader", "read"]
@@ -28,13 +30,41 @@ _KEPT = 32
 """Stores that a process keeps open."""
 
 _open: OrderedDict[Reader, Store] = OrderedDict()
-_lock = threading.Lock()
+# What is made of several stores asks for these.
+_lock = threading.RLock()
+
+
+class Place:
+    """How a process makes a store of others; the same where these, and what is laid over them, are."""
+
+    __slots__ = ("identity", "make", "rest", "under")
+
+    def __init__(
+        self, identity: int, under: tuple[Reader, ...], make: Callable[..., Any], rest: tuple[Any, ...]
+    ) -> None:
+        self.identity, self.under, self.make, self.rest = identity, under, make, rest
+
+    def open(self) -> Store:
+        """Makes it of stores that this process keeps."""
+        return Composite(tuple(reader.store() for reader in self.under), self.make, self.rest)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Place and other.identity == self.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __dask_tokenize__(self) -> tuple[str, int]:
+        return "lazarr", self.identity
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Place, (self.identity, self.under, self.make, self.rest)
 
 
 class Reader(NamedTuple):
     """A store, how to open it, and when its metadata was written: what is written anew is another store."""
 
-    place: str | Bridged
+    place: str | Bridged | Place
     args: tuple[Any, ...]
     stamp: tuple[int, ...]
 
@@ -43,9 +73,8 @@ class Reader(NamedTuple):
         """Of a store that is open; this process keeps using it."""
         limit, threads, _ = call()
         memory_limit, own_threads, *rest = store.args
-        place = store.bridged or store.session.url
-        stamp = _stamp(store.session.url)
-        reader = cls(place, (limit or memory_limit, threads or own_threads, *rest), stamp)
+        stamp = tuple(when for url in store.urls() for when in _stamp(url))
+        reader = cls(store.place, (limit or memory_limit, threads or own_threads, *rest), stamp)
         with _lock:
             _keep(reader, store)
         return reader
@@ -53,7 +82,9 @@ class Reader(NamedTuple):
     def store(self) -> Store:
         """The store, opened the first time that this process asks."""
         with _lock:
-            store = _open.get(self) or Store(self.place, *self.args)
+            store = _open.get(self)
+            if store is None:
+                store = self.place.open() if isinstance(self.place, Place) else Store(self.place, *self.args)
             _keep(self, store)
         return store
 

@@ -18,6 +18,7 @@ from ._element import Element, dask_module
 from ._frame import Column, DataFrame
 from ._mapping import Mapping
 from ._matrix import DenseElement, SparseElement, StringsElement
+from ._store import Composite
 
 if TYPE_CHECKING:
     from ._anndata import AnnData
@@ -33,6 +34,8 @@ def _root(store: Store) -> Any:
     """The store in zarr-python, from which anndata opens lazy columns again; None where it cannot."""
     import zarr
 
+    if isinstance(store, Composite):
+        return None  # no store holds all of it
     url = store.session.url
     place = getattr(store.bridged, "store", None) if store.bridged is not None else url
     if place is None or (isinstance(place, str) and "://" in place):
@@ -49,7 +52,7 @@ class LazyColumn(xr.backends.BackendArray):
     def __init__(self, column: Column) -> None:
         self.column = column
         self.shape: tuple[int, ...] = (len(column),)
-        self.chunks = tuple(column.arrays[0]["inner"])
+        self.chunks = tuple(_inner(column))
         self._dtype: Any = None
 
     @property
@@ -78,6 +81,12 @@ class LazyColumn(xr.backends.BackendArray):
         return PandasExtensionArray(values)
 
 
+def _inner(element: Element) -> list[int]:
+    """The chunks of the first array that is read; the whole where none is."""
+    arrays = element.arrays
+    return arrays[0]["inner"] if arrays else [n or 1 for n in element.shape]
+
+
 def _dtype(x: Column) -> Any:
     pd = _convert.pandas()
     if x.dtype == "category":
@@ -104,7 +113,7 @@ def _variable(x: Column, dim: str, chunks: tuple[int | None, ...] | None, root: 
 def _blocks(element: Element, chunks: tuple[int | None, ...] | None) -> Any:
     """An array of Dask in the stored chunks, or in these."""
     shape = [n or 0 for n in element.shape]
-    stored = [*element.arrays[0]["inner"], *shape][: len(shape)]
+    stored = [*_inner(element), *shape][: len(shape)]
     asked = stored if chunks is None else chunks
     sizes = [n if size is None or size == -1 else size for size, n in zip(asked, shape, strict=True)]
     return dask_module().in_grid(element, [max(size, 1) for size in sizes])

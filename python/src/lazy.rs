@@ -35,6 +35,7 @@ pub(crate) fn kind(element: &Element) -> &'static str {
         Body::Categorical(_) => "categorical",
         Body::Nullable(_) => "nullable",
         Body::Awkward(_) => "awkward",
+        Body::Joined(joined) => lazarr::joined_kind(&**joined),
         _ => "broken",
     }
 }
@@ -133,6 +134,7 @@ impl Lazy {
     fn format(&self) -> Option<&'static str> {
         match &self.0.element().body {
             Body::Sparse(s) => Some(s.format.name()),
+            Body::Joined(_) if self.kind() == "sparse" => Some("csr"),
             _ => None,
         }
     }
@@ -149,6 +151,7 @@ impl Lazy {
     fn ordered(&self) -> Option<bool> {
         match &self.0.element().body {
             Body::Categorical(c) => Some(c.ordered),
+            Body::Joined(joined) => lazarr::joined_ordered(&**joined),
             _ => None,
         }
     }
@@ -165,8 +168,15 @@ impl Lazy {
     fn nullable_kind(&self) -> Option<&'static str> {
         match &self.0.element().body {
             Body::Nullable(n) => Some(nullable(&n.kind)),
+            Body::Joined(joined) => lazarr::joined_nullable(&**joined).map(|kind| nullable(&kind)),
             _ => None,
         }
+    }
+
+    /// Whether some of it is in memory: it was laid over the store.
+    #[getter]
+    fn has_memory(&self) -> bool {
+        self.0.element().arrays().iter().any(|a| self.0.session().in_memory(&a.path))
     }
 
     #[getter]

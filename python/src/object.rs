@@ -11,7 +11,7 @@ use crate::error::OrRaise;
 use crate::lazy::{Lazy, Picture, kind, plan_text};
 use crate::predicate::Predicate;
 use crate::session::Session;
-use crate::value::within;
+use crate::value::{from_python, within};
 
 /// A whole AnnData and what is selected of it; axis 0 is obs, 1 is var.
 #[pyclass(frozen, module = "lazarr._lazarr")]
@@ -147,6 +147,51 @@ impl LazyAnnData {
         let limits = Limits { skip_broken, ..Limits::new(memory_limit, threads, meter) };
         let read = run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?;
         within(py, self.0.session(), &limits, read)
+    }
+
+    /// The object with values laid over it, as trees of tuples.
+    fn laid(
+        &self,
+        py: Python<'_>,
+        place: &str,
+        values: Vec<(String, Bound<'_, PyAny>)>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<Self> {
+        let limits = Limits::new(memory_limit, threads, meter);
+        let limit = limits.memory.unwrap_or_else(|| self.0.session().memory_limit());
+        let budget = lazarr::Budget::new(lazarr::Ledger::process(), limit, Arc::default());
+        let values = values.into_iter().map(|(name, v)| Ok((name, from_python(&v, &budget)?)));
+        let values = values.collect::<PyResult<Vec<_>>>()?;
+        run(py, &limits, |call| self.0.with(call, place, values)).map(Self)
+    }
+
+    /// Objects one below the other.
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments, reason = "the arguments of lazarr.concat")]
+    fn concat(
+        py: Python<'_>,
+        parts: Vec<PyRef<'_, Self>>,
+        outer: bool,
+        label: Option<String>,
+        keys: Option<Vec<String>>,
+        index_unique: Option<String>,
+        fill_value: Option<f64>,
+        memory_limit: Option<u64>,
+        threads: Option<usize>,
+        meter: Option<&Meter>,
+    ) -> PyResult<Self> {
+        let parts: Vec<_> = parts.iter().map(|p| p.0.clone()).collect();
+        let join = if outer { lazarr::Join::Outer } else { lazarr::Join::Inner };
+        let how = lazarr::Concatenation { join, label, keys, index_unique, fill_value };
+        let limits = Limits::new(memory_limit, threads, meter);
+        run(py, &limits, |call| lazarr::concat(&parts, &how, call)).map(Self)
+    }
+
+    #[getter]
+    fn session(&self) -> Session {
+        Session(self.0.session().clone())
     }
 
     fn state(&self) -> String {

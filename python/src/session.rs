@@ -82,6 +82,12 @@ impl Session {
         self.0.url()
     }
 
+    /// What tells this store, and what is laid over it, from others.
+    #[getter]
+    fn identity(&self) -> u64 {
+        self.0.identity()
+    }
+
     #[getter]
     fn notices(&self) -> Vec<String> {
         self.0.notices().to_vec()

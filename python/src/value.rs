@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use lazarr::format::anndata::NullableKind;
+use lazarr::format::anndata::{NullableKind, SparseFormat};
 use lazarr::{DataType, Dense, Strings, Value};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::args::Limits;
+use crate::args::{Limits, with_items};
 use crate::error::OrRaise;
 
 /// Bytes of a result.
@@ -129,6 +129,90 @@ pub(crate) fn value(py: Python<'_>, v: Value) -> PyResult<Bound<'_, PyAny>> {
         }
         Value::Map(parts) => ("map", named(py, parts)?).into_pyobject(py)?.into_any(),
         _ => return Err(PyValueError::new_err("a value of a kind that this module does not know")),
+    })
+}
+
+/// A value from the tree of tuples that [`value`] makes, its buffers arrays of bytes.
+pub(crate) fn from_python(given: &Bound<'_, PyAny>, budget: &lazarr::Budget) -> PyResult<Value> {
+    if given.is_none() {
+        return Ok(Value::Null);
+    }
+    let given = given.cast::<PyTuple>().map_err(PyErr::from)?;
+    let part = |k: usize| given.get_item(k);
+    let kind: String = part(0)?.extract()?;
+    let inner = |k: usize| from_python(&part(k)?, budget);
+    let dense = |k: usize| match inner(k)? {
+        Value::Dense(d) => Ok(d),
+        _ => Err(PyValueError::new_err("an array was expected")),
+    };
+    let name_and_value = |k: usize| -> PyResult<Vec<(String, Value)>> {
+        let pairs: Vec<(String, Bound<'_, PyAny>)> = part(k)?.extract()?;
+        pairs.into_iter().map(|(name, v)| Ok((name, from_python(&v, budget)?))).collect()
+    };
+    let bytes = |k: usize| {
+        with_items::<u8, _>(&part(k)?, "|u1", |items| {
+            lazarr::Buffer::copy_of(items, budget, "values that are laid over a store")
+        })?
+        .or_raise()
+    };
+    let numpy = |k: usize| -> PyResult<DataType> {
+        let text: String = part(k)?.extract()?;
+        Ok(DataType::from_numpy_str(&text).or_raise()?.0)
+    };
+    Ok(match kind.as_str() {
+        "dense" => {
+            let (dtype, shape, data) = (numpy(1)?, part(2)?.extract::<Vec<u64>>()?, bytes(3)?);
+            let size = dtype.item_size().unwrap_or(1) as u64;
+            if shape.iter().try_fold(size, |n, &k| n.checked_mul(k)) != Some(data.len() as u64) {
+                return Err(PyValueError::new_err("the bytes of an array do not fit its shape"));
+            }
+            Value::Dense(Dense { dtype, shape, data })
+        }
+        "strings" => {
+            let (shape, utf8) = (part(1)?.extract::<Vec<u64>>()?, part(3)?.extract::<bool>()?);
+            let items: Vec<Vec<u8>> = if utf8 {
+                part(2)?.extract::<Vec<String>>()?.into_iter().map(String::into_bytes).collect()
+            } else {
+                part(2)?.extract()?
+            };
+            Value::Strings(Strings::of(&items, shape, utf8, budget).or_raise()?)
+        }
+        "sparse" => {
+            let format: String = part(1)?.extract()?;
+            let shape: (u64, u64) = part(2)?.extract()?;
+            Value::Sparse(lazarr::SparseMatrix {
+                format: if format == "csr" { SparseFormat::Csr } else { SparseFormat::Csc },
+                shape: [shape.0, shape.1],
+                dtype: numpy(3)?,
+                index_width: part(4)?.extract()?,
+                data: bytes(5)?,
+                indices: bytes(6)?,
+                indptr: bytes(7)?,
+            })
+        }
+        "categorical" => Value::Categorical {
+            codes: dense(1)?,
+            categories: Box::new(inner(2)?),
+            ordered: part(3)?.extract()?,
+        },
+        "nullable" => Value::Nullable {
+            values: Box::new(inner(1)?),
+            mask: dense(2)?,
+            kind: match part(3)?.extract::<String>()?.as_str() {
+                "integer" => NullableKind::Integer,
+                "boolean" => NullableKind::Boolean,
+                "string" => NullableKind::String { nan: false },
+                _ => NullableKind::String { nan: true },
+            },
+        },
+        "table" => Value::Table(lazarr::Table {
+            index_name: part(1)?.extract()?,
+            index: Some(Box::new(inner(2)?)),
+            columns: name_and_value(3)?,
+            len: part(4)?.extract()?,
+        }),
+        "map" => Value::Map(name_and_value(1)?),
+        other => return Err(PyValueError::new_err(format!("`{other}` is no kind of value"))),
     })
 }
 

@@ -69,10 +69,12 @@ impl Io {
         }
         let before = out.len();
         let found = self.store.get(key, range, reserve, out)?;
-        let bytes = (out.len() - before) as u64;
-        self.meter.add_request(bytes, found.is_none());
-        if found.is_some_and(|found| found.cached) {
-            self.meter.add_cached(bytes);
+        if !self.store.in_memory(key) {
+            let bytes = (out.len() - before) as u64;
+            self.meter.add_request(bytes, found.is_none());
+            if found.is_some_and(|found| found.cached) {
+                self.meter.add_cached(bytes);
+            }
         }
         Ok(found)
     }
@@ -85,7 +87,9 @@ impl Io {
     /// The length of a value, see [`Store::size`]. Counts as a request without bytes.
     pub fn size(&self, key: &str, wait: Reserve<'_>) -> Result<Option<u64>> {
         let size = self.store.size(key, wait)?;
-        self.meter.add_request(0, size.is_none());
+        if !self.store.in_memory(key) {
+            self.meter.add_request(0, size.is_none());
+        }
         Ok(size)
     }
 
@@ -98,6 +102,11 @@ impl Io {
     /// The names below a prefix, see [`Store::list`].
     pub fn list(&self, prefix: &str, wait: Reserve<'_>) -> Result<Option<Listing>> {
         if self.unlisted { Ok(None) } else { self.store.list(prefix, wait) }
+    }
+
+    /// Whether reads of this key are not counted, see [`Store::in_memory`].
+    pub fn in_memory(&self, key: &str) -> bool {
+        self.store.in_memory(key)
     }
 
     /// How far the store is, see [`Store::distance`].

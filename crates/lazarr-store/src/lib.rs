@@ -24,6 +24,7 @@ mod address;
 #[cfg(unix)]
 pub mod draft;
 mod io;
+mod joined;
 mod local;
 mod memory;
 mod meter;
@@ -35,6 +36,7 @@ mod zip;
 
 pub use address::{StoreOptions, archive, redacted, scheme};
 pub use io::Io;
+pub use joined::{JoinedStore, Mount};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};

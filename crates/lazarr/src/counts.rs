@@ -7,7 +7,9 @@ use lazarr_format::{Code, DataType, Error, Result};
 
 use crate::buffer::Buffer;
 use crate::call::{Call, Run};
+use crate::concat::{Kind, concat_of};
 use crate::lazy::Lazy;
+use crate::program::Want;
 use crate::value::{Dense, Strings, Value};
 
 /// The values of a column and how often they occur, the most frequent first; equal ones in the order of their categories,
@@ -43,12 +45,47 @@ impl Lazy {
             Body::Dense(a) if a.shape.len() == 1 && a.dtype.item_size().is_some() => self.count_items(call),
             Body::Strings(a) if a.shape.len() == 1 => self.count_items(call),
             Body::Nullable(n) if n.values.shape.len() == 1 => self.count_items(call),
+            Body::Joined(_) if self.element().shape().is_some_and(|s| s.len() == 1) => {
+                match concat_of(self.element()).map(|c| &c.kind) {
+                    Some(Kind::Categorical { .. }) => self.count_joined(call),
+                    _ => self.count_items(call),
+                }
+            }
             Body::Broken(e) => Err(e.again().element(&*self.element().path)),
             _ => Err(Error::new(Code::Operation, "only the values of a column can be counted")
                 .element(&*self.element().path)
                 .expected("a categorical, strings, or a 1-d array")
                 .found(crate::describe(self.element()))),
         }
+    }
+
+    /// A categorical of several parts: every block comes with the categories of all.
+    fn count_joined(&self, call: &Call<'_>) -> Result<ValueCounts> {
+        let run = Run::new(self.session(), call);
+        let values = run.read(&|| {
+            let mut want = Want::default();
+            let recipe = want.add_categories(self.element())?;
+            Ok((want, recipe))
+        })?;
+        let n = match &values {
+            Value::Strings(s) => s.len(),
+            Value::Dense(d) => d.shape.first().map_or(0, |n| *n as usize),
+            _ => 0,
+        };
+        let _charge = run.cx.budget.charge(n as u64 * 8, "the counts of categories")?;
+        let (mut counts, mut missing, mut rows) = (vec![0u64; n], 0u64, 0u64);
+        let mut blocks = self.stream(call, None, None)?;
+        while let Some(block) = blocks.next(call)? {
+            let Value::Categorical { codes, .. } = &block.value else { continue };
+            each_int(&codes.dtype, codes.data.as_slice(), |_, code| {
+                match usize::try_from(code).ok().and_then(|c| counts.get_mut(c)) {
+                    Some(count) => *count += 1,
+                    None => missing += 1,
+                }
+            });
+            rows = block.end;
+        }
+        sorted(values, &counts, missing, rows, self, call)
     }
 
     fn count_codes(&self, call: &Call<'_>, categories: u64) -> Result<(Vec<u64>, u64, u64)> {

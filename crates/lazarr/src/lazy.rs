@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::axis::{Axis, AxisView, Step};
 use crate::call::{Call, Run};
+use crate::concat::{Kind, concat_of};
 use crate::pending::Pending;
 use crate::program::Want;
 use crate::session::Session;
@@ -107,6 +108,13 @@ impl Lazy {
             Body::Strings(_) => Some(DataType::String),
             Body::Sparse(s) => Some(s.data.dtype.clone()),
             Body::Nullable(n) => Some(n.values.dtype.clone()),
+            Body::Joined(_) => match concat_of(&self.element).map(|c| &c.kind)? {
+                Kind::Dense { dtype, .. } | Kind::Sparse { dtype } | Kind::Nullable { dtype, .. } => {
+                    Some(dtype.clone())
+                }
+                Kind::Strings => Some(DataType::String),
+                Kind::Categorical { .. } => None,
+            },
             _ => None,
         }
     }
@@ -362,17 +370,22 @@ fn selection_stage(
     certain: bool,
 ) -> Result<(StagePlan, Amount)> {
     let mut want = Want::default();
+    let mut joined = false;
     for name in columns {
         let column = axis.axis().column(name.as_deref())?;
+        joined |= concat_of(&column).is_some();
         want.add(&column, std::slice::from_ref(rows), None)?;
     }
     let mut plan = run.plan(want, false)?;
     // Beside the columns there are the masks of the rows that were found.
     let masks = Amount::upper(rows.len() / 2 + 256);
     let peak = plan.peak_bytes + masks;
-    // They are read in blocks, and requests do not merge across these.
+    // They are read in blocks, and requests do not merge across these; of a concatenation each has the categories, and is not
+    // cut where its chunks are.
+    let certain = certain && !joined;
+    let mark = if joined { Mark::Estimate } else { Mark::Upper };
     for element in &mut plan.elements {
-        element.bound(Mark::Upper, Mark::Upper);
+        element.bound(mark, mark);
     }
     let mut stage = StagePlan { name: "select".into(), ..StagePlan::default() };
     for s in plan.elements.into_iter().flat_map(|e| e.stages) {

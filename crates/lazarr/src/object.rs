@@ -93,8 +93,24 @@ impl LazyAnnData {
         Ok(out)
     }
 
+    /// What it is made of.
+    pub(crate) fn object(&self) -> &anndata::AnnData {
+        &self.object
+    }
+
+    /// The same selection of another element of another session, whose axes are as long.
+    pub(crate) fn moved(&self, session: &Arc<Session>, element: &Element) -> Result<Self> {
+        let whole = Self::new(session, element)?;
+        let on = |view: &AxisView, whole: &Arc<AxisView>| match view.index() {
+            Some(index) => whole.then(Step::Index(index.clone())),
+            None => Err(Error::new(Code::Internal, "the selection was not made")),
+        };
+        let (obs, var) = (on(&self.obs, &whole.obs)?, on(&self.var, &whole.var)?);
+        Ok(whole.with_axes(obs, var))
+    }
+
     /// The axes of the elements at a place: `X`, `layers`, `obsm`, `raw/X`, …
-    fn axes_of(&self, place: &str) -> Vec<Arc<AxisView>> {
+    pub(crate) fn axes_of(&self, place: &str) -> Vec<Arc<AxisView>> {
         let (obs, var) = (self.obs.clone(), self.var.clone());
         match place {
             "X" | "layers" => vec![obs, var],

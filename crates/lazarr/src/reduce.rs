@@ -6,6 +6,7 @@ use lazarr_plan::{Index, Plan};
 
 use crate::buffer::Buffer;
 use crate::call::{Call, Run};
+use crate::concat::concat_of;
 use crate::lazy::{Lazy, plan_of};
 use crate::program::{Leaf, Matrix, Moments, Sums, Want, is_number};
 use crate::value::Dense;
@@ -27,6 +28,10 @@ impl Lazy {
     /// The matrix is read once, chunk by chunk, and nothing of it is kept. It is read again only where a variance is so
     /// small beside its mean that it was lost in rounding. The result is the same for any number of threads.
     pub fn mean_var(&self, call: &Call<'_>, axis: usize, ddof: u64) -> Result<MeanVar> {
+        if let Some(concat) = concat_of(self.element()) {
+            self.check_matrix(axis)?;
+            return concat.mean_var(self, call, axis, ddof);
+        }
         let run = Run::new(self.session(), call);
         let indices = self.matrix_indices(&run, axis)?;
         let matrix = self.matrix(&indices, axis)?;
@@ -79,6 +84,9 @@ impl Lazy {
         let run = Run::new(self.session(), call);
         let all = |_: &str| (0..self.axes().len()).collect();
         self.check_matrix(axis)?;
+        if let Some(concat) = concat_of(self.element()) {
+            return concat.plan_mean_var(self, call, axis, resolve);
+        }
         plan_of(&run, self.axes(), resolve, &all, &mut |indices| {
             let matrix = self.matrix(indices, axis)?;
             let (mut want, _) = Want::one(self.element(), Moments::new(matrix));
@@ -104,6 +112,7 @@ impl Lazy {
         match &self.element().body {
             Body::Broken(e) => return Err(e.again().element(&*self.element().path)),
             Body::Sparse(_) => {}
+            Body::Joined(_) if self.element().shape().is_some_and(|s| s.len() == 2) => {}
             Body::Dense(a) if a.shape.len() == 2 && a.part.is_none() => {}
             Body::Dense(a) => return refuse(format!("an array of {} axes", a.shape.len())),
             _ => return refuse(crate::describe(self.element())),

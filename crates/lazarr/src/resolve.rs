@@ -7,6 +7,8 @@ mod blocks;
 mod filter;
 mod names;
 
+pub(crate) use blocks::{floats, integers, texts as spelled};
+
 use std::sync::Arc;
 
 use lazarr_format::anndata::Element;

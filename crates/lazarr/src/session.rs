@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::{Body, Element, build};
-use lazarr_format::metadata::{Hierarchy, Limits};
+use lazarr_format::metadata::{Hierarchy, Limit, Limits};
 use lazarr_format::{Code, Error, Result};
 use lazarr_store::{Io, Meter, Store, StoreOptions};
 
@@ -75,6 +75,8 @@ pub struct Session {
     pub(crate) verified: Mutex<HashSet<String>>,
     /// A hash of the store's name: part of the identity of its axes.
     pub(crate) identity: u64,
+    /// Stores that were joined to this one, one after the other.
+    laid: usize,
 }
 
 impl Session {
@@ -139,7 +141,66 @@ impl Session {
             root,
             url,
             identity: hash.finish(),
+            laid: 0,
         }))
+    }
+
+    /// Another session over this one's store and others, with a tree of its own; opened as this one is.
+    pub(crate) fn joined(&self, store: Arc<dyn Store>, root: Element, identity: u64) -> Arc<Self> {
+        Arc::new(Self {
+            io: Io::new(store),
+            indices: IndexCache::new(INDEX_CACHE),
+            options: Options { meter: None, ..self.options.clone() },
+            root,
+            zarr_format: self.zarr_format,
+            consolidated: self.consolidated,
+            url: self.url.clone(),
+            notices: Vec::new(),
+            unlisted: Vec::new(),
+            probed: Mutex::default(),
+            verified: Mutex::default(),
+            identity,
+            laid: self.laid + 1,
+        })
+    }
+
+    /// A session over the stores of several, with a tree of its own; opened as the first of them, audited where any is, and
+    /// bounded as the widest.
+    pub(crate) fn of_parts(
+        parts: &[&Self],
+        store: Arc<dyn Store>,
+        root: Element,
+        identity: u64,
+    ) -> Arc<Self> {
+        let first = parts.first().map(|p| p.options.clone()).unwrap_or_default();
+        let mut limits = first.limits;
+        for part in parts {
+            for limit in Limit::ALL {
+                limits = limits.with(limit, limits.get(limit).max(part.options.limits.get(limit)));
+            }
+        }
+        let audit = parts.iter().any(|p| p.options.audit);
+        Arc::new(Self {
+            url: store.name(),
+            io: Io::new(store),
+            indices: IndexCache::new(INDEX_CACHE),
+            options: Options { meter: None, limits, audit, ..first },
+            root,
+            zarr_format: parts.iter().map(|p| p.zarr_format).max().unwrap_or(3),
+            consolidated: parts.iter().any(|p| p.consolidated),
+            notices: Vec::new(),
+            unlisted: Vec::new(),
+            probed: Mutex::default(),
+            verified: Mutex::default(),
+            identity,
+            // Their mounts have numbers.
+            laid: parts.len(),
+        })
+    }
+
+    /// How many stores were joined to this one.
+    pub(crate) fn laid(&self) -> usize {
+        self.laid
     }
 
     /// The element at the root.
@@ -150,6 +211,16 @@ impl Session {
     /// The store as a person would name it.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What tells the store, with what is laid over it or joined to it, from others.
+    pub fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    /// Whether an array (by its path) is in memory: it was laid over the store.
+    pub fn in_memory(&self, path: &str) -> bool {
+        self.io.in_memory(path)
     }
 
     /// Where its bytes are.

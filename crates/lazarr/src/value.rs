@@ -226,6 +226,33 @@ impl Dense {
 }
 
 impl Strings {
+    /// These items as an array of a shape; `utf8` says that they are text, which is looked at. Errors with `StringData` where
+    /// they are not, and with `Operation` where they are not as many as the shape says.
+    pub fn of(items: &[Vec<u8>], shape: Vec<u64>, utf8: bool, budget: &Budget) -> Result<Self> {
+        if shape.iter().product::<u64>() != items.len() as u64 {
+            return Err(Error::new(Code::Operation, "there are not as many strings as the shape says")
+                .expected(format!("{shape:?}"))
+                .found(items.len().to_string()));
+        }
+        if utf8 && let Some(i) = items.iter().position(|item| std::str::from_utf8(item).is_err()) {
+            return Err(Error::new(Code::StringData, format!("item {i} is not text")));
+        }
+        let mut offsets = Buffer::zeroed((items.len() as u64 + 1) * 8, budget, "the offsets of strings")?;
+        let bytes = items.iter().map(|item| item.len() as u64).sum();
+        let mut data = Buffer::zeroed(bytes, budget, "strings")?;
+        let mut at = 0;
+        for (item, offset) in
+            items.iter().zip(offsets.as_mut_slice().as_chunks_mut::<8>().0.iter_mut().skip(1))
+        {
+            if let Some(to) = data.as_mut_slice().get_mut(at..at + item.len()) {
+                to.copy_from_slice(item);
+            }
+            at += item.len();
+            *offset = (at as i64).to_ne_bytes();
+        }
+        Ok(Self { utf8, shape, offsets, bytes: data })
+    }
+
     /// Texts, or byte strings, that a caller made: `offsets` has one more item than the shape has, ascends from 0, and ends
     /// with `bytes`.
     ///

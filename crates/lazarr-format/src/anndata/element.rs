@@ -1,5 +1,7 @@
 //! The typed tree: every encoding of the AnnData format as an element, with the arrays it is made of.
 
+use std::any::Any;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -195,8 +197,24 @@ pub enum Body {
     Nullable(Arc<Nullable>),
     /// An awkward array.
     Awkward(Arc<Awkward>),
+    /// Put together from other elements by the engine.
+    Joined(Arc<dyn Joined>),
     /// Something that cannot be read, and why. It is listed; reading it is this error.
     Broken(Arc<Error>),
+}
+
+/// What is put together from elements, maybe of several stores: no store has it as it is.
+pub trait Joined: Debug + Send + Sync + Any {
+    /// The shape of the whole.
+    fn shape(&self) -> Vec<u64>;
+    /// What it is, in a few words, without its shape: `csr_matrix float32 of 3`.
+    fn what(&self) -> String;
+    /// The elements that it is made of.
+    fn elements(&self) -> Vec<&Element>;
+    /// The same, with the elements under this name of a joined store; see [`Element::under`].
+    fn under(&self, name: &str) -> Arc<dyn Joined>;
+    /// Itself, for the engine.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// An element: where it stands and what it is. Cheap to clone.
@@ -231,6 +249,7 @@ impl Element {
             Body::Nullable(n) => n.values.shape.clone(),
             Body::Awkward(a) => vec![a.length],
             Body::Raw(r) => return r.x.as_ref().and_then(Element::shape),
+            Body::Joined(j) => j.shape(),
             Body::Dict(_) | Body::Null | Body::Broken(_) => return None,
         })
     }
@@ -248,6 +267,7 @@ impl Element {
             Body::Sparse(s) => [&s.data, &s.indices, &s.indptr].into_iter().for_each(f),
             Body::Nullable(n) => [&n.values, &n.mask].into_iter().for_each(f),
             Body::Awkward(a) => a.buffers.iter().for_each(|(_, b)| f(b)),
+            Body::Joined(j) => j.elements().into_iter().for_each(|e| e.visit_arrays(f)),
             Body::Categorical(c) => {
                 f(&c.codes);
                 c.categories.visit_arrays(f);

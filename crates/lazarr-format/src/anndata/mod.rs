@@ -2,9 +2,10 @@
 
 mod build;
 mod element;
+mod under;
 
 pub use build::build;
 pub use element::{
-    AnnData, Awkward, Body, Categorical, DataFrame, Element, Nullable, NullableKind, Raw, Sparse,
+    AnnData, Awkward, Body, Categorical, DataFrame, Element, Joined, Nullable, NullableKind, Raw, Sparse,
     SparseFormat,
 };

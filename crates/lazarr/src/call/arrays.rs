@@ -64,6 +64,10 @@ fn array_plan(
     poll: &dyn Fn() -> Result<()>,
 ) -> Result<Planned> {
     let array = &read.array;
+    if exec.io.in_memory(&array.path) {
+        let path = format!("{} (in memory)", array.path);
+        return Ok((ArrayPlan { path, ..ArrayPlan::default() }, None));
+    }
     let chunks = read.chunk_count();
     let fixed = array.stored_size().is_some();
     let sharded = array.sharding.is_some();

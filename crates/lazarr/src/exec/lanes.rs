@@ -276,13 +276,13 @@ impl Walker<'_, '_> {
             reduce.absent(read, &part.at)?;
             exec.refuse_lost(read, &part.at)?;
             exec.verify(&read.array)?;
-            exec.io.meter().add_filled();
+            exec.count_filled(read);
             slot.fill(read, &part.at)?;
         } else {
             let bytes = part.bytes.clone().unwrap_or(0..slot.encoded.len() as u64);
             slot.bytes = slot.base + bytes.start..slot.base + bytes.end;
             let chunk = slot.decode(read, &part.at, bytes);
-            exec.io.meter().add_chunk(chunk.map_err(|e| e.key(&*slot.key).range(slot.bytes.clone()))?);
+            exec.count_chunk(read, chunk.map_err(|e| e.key(&*slot.key).range(slot.bytes.clone()))?);
         }
         slot.span = read.chunk_span(&part.at).first().cloned().unwrap_or(0..1);
         slot.at = part.at;

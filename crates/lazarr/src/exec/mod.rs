@@ -91,6 +91,20 @@ impl<'a, 'b> Shared<'a, 'b> {
 }
 
 impl Exec<'_> {
+    /// A chunk was decoded to so many bytes.
+    fn count_chunk(&self, read: &ArrayRead, bytes: u64) {
+        if !self.io.in_memory(&read.array.path) {
+            self.io.meter().add_chunk(bytes);
+        }
+    }
+
+    /// A chunk that is not there was filled.
+    fn count_filled(&self, read: &ArrayRead) {
+        if !self.io.in_memory(&read.array.path) {
+            self.io.meter().add_filled();
+        }
+    }
+
     /// The profile, with requests cut to what the budget allows.
     pub(crate) fn profile(&self) -> Profile {
         let profile = self.io.profile();

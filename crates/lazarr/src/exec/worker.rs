@@ -208,7 +208,7 @@ impl<'e, 'a> Worker<'e, 'a> {
             let chunk = chain
                 .decode_vlen_within(encoded, items, bound, &mut self.scratch, room)
                 .map_err(|e| decoded_within(limits, most, e))?;
-            self.exec.io.meter().add_chunk(chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64);
+            self.exec.count_chunk(read, chunk.bytes.len() as u64 + 8 * chunk.offsets.len() as u64);
             let placed = self
                 .keep(read, &part.at, &Items::Vlen(&chunk))
                 .and_then(|()| job.sink.take(read, &part.at, chunk));
@@ -219,7 +219,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         if let Some(out) = job.sink.direct(read, &part.at) {
             self.decoded_charge.grow_to(chain.scratch_bytes(bytes), "what decoding needs")?;
             chain.decode_into(encoded, out, &mut self.scratch)?;
-            self.exec.io.meter().add_chunk(bytes);
+            self.exec.count_chunk(read, bytes);
             job.sink.check(read, out)?;
             return self.keep(read, &part.at, &Items::Fixed(out));
         }
@@ -230,11 +230,11 @@ impl<'e, 'a> Worker<'e, 'a> {
         let kept = self.exec.carrying.is_some_and(|c| c.wants(read, &part.at, bytes, self.exec.budget));
         if job.sink.partial() && !kept && wanted(read, &part.at, &mut self.wanted) {
             chain.decode_some(encoded, out, &self.wanted, &mut self.scratch)?;
-            self.exec.io.meter().add_chunk(bytes);
+            self.exec.count_chunk(read, bytes);
             return job.sink.place(read, &part.at, Items::Fixed(out));
         }
         chain.decode_into(encoded, out, &mut self.scratch)?;
-        self.exec.io.meter().add_chunk(bytes);
+        self.exec.count_chunk(read, bytes);
         let out = &self.decoded[..bytes as usize];
         self.place(job, &part.at, &Items::Fixed(out))
     }
@@ -252,7 +252,7 @@ impl<'e, 'a> Worker<'e, 'a> {
         job.sink.absent(job.read, at)?;
         self.exec.refuse_lost(job.read, at)?;
         self.exec.verify(&job.read.array)?;
-        self.exec.io.meter().add_filled();
+        self.exec.count_filled(job.read);
         let read = job.read;
         let items = read.array.len_at(at);
         match &read.array.fill {

@@ -7,6 +7,7 @@
 pub(crate) mod fields;
 mod filter;
 mod fixed;
+mod gather;
 mod matches;
 mod moments;
 mod recipe;
@@ -30,7 +31,7 @@ use crate::ledger::Budget;
 
 pub(crate) use moments::{Matrix, Moments, Sums, is_number};
 pub use recipe::describe;
-pub(crate) use recipe::{Recipe, Want, broken};
+pub(crate) use recipe::{Recipe, Want, broken, texts};
 pub(crate) use rows::RowStarts;
 pub(crate) use scan::{Column, Scan, Visit};
 pub(crate) use sparse::{SparseRows, index_width};

@@ -1,5 +1,7 @@
 //! From an element and its selection to programs, and from their results to a value.
 
+use std::sync::Arc;
+
 use lazarr_format::anndata::{Body, Element, NullableKind};
 use lazarr_format::{ArrayRef, Code, DataType, Error, Result};
 use lazarr_plan::{Index, Role, human_count};
@@ -7,12 +9,14 @@ use lazarr_plan::{Index, Role, human_count};
 use super::fields::Fields;
 use super::filter::SparseFilter;
 use super::fixed::Fixed;
+use super::gather::{Gather, lists};
 use super::room::Room;
 use super::scan::Scan;
 use super::sparse::SparseRows;
 use super::vlen::VlenRead;
 use super::{Cx, Leaf, Program};
 use crate::buffer::Buffer;
+use crate::concat::{concat_of, given, unite};
 use crate::exec::convert::Convert;
 use crate::value::{Dense, Strings, Table, Value};
 
@@ -74,6 +78,14 @@ pub(crate) enum Recipe {
         buffers: Vec<(String, usize)>,
     },
     Map(Vec<(String, Recipe)>),
+    /// Parts that are put together.
+    Gather(Box<Gather>),
+    /// The categories of all parts.
+    Categories {
+        lists: Vec<Option<Recipe>>,
+        ordered: bool,
+        given: Option<Arc<[String]>>,
+    },
 }
 
 /// The error that stands in for a broken element, once it is read.
@@ -134,7 +146,10 @@ impl Want {
             }
             _ => {
                 let label = self.label(element, axes);
-                self.leaf(element, axes, label)
+                match concat_of(element) {
+                    Some(c) => self.concat(c, axes, label).map_err(|e| e.element(&*element.path)),
+                    None => self.leaf(element, axes, label),
+                }
             }
         }
     }
@@ -166,14 +181,14 @@ impl Want {
     }
 
     /// Adds something that names something else.
-    fn naming<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn naming<T>(&mut self, add: impl FnOnce(&mut Self) -> T) -> T {
         let before = std::mem::replace(&mut self.names, true);
         let added = add(self);
         self.names = before;
         added
     }
 
-    fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
+    pub(super) fn label(&mut self, element: &Element, axes: &[Index]) -> usize {
         let shape = element.shape().unwrap_or_default();
         let selection: Vec<String> =
             (0..shape.len()).map(|i| axes.get(i).map_or_else(|| ":".into(), Index::to_string)).collect();
@@ -223,7 +238,7 @@ impl Want {
         if self.names { Role::Names } else { Role::Values }
     }
 
-    fn push(&mut self, label: usize, program: impl Program + 'static) -> usize {
+    pub(super) fn push(&mut self, label: usize, program: impl Program + 'static) -> usize {
         self.leaves.push((label, Box::new(program)));
         self.leaves.len() - 1
     }
@@ -247,7 +262,13 @@ impl Want {
         Ok(self.push(label, Fixed::new(array, &all, role)))
     }
 
-    fn codes(&mut self, array: &ArrayRef, axes: &[Index], categories: u64, label: usize) -> Result<usize> {
+    pub(super) fn codes(
+        &mut self,
+        array: &ArrayRef,
+        axes: &[Index],
+        categories: u64,
+        label: usize,
+    ) -> Result<usize> {
         if array.part.is_some() {
             let items = Fixed::code_items(array, categories)?;
             return Ok(self.field(array, axes, items, Code::CategoryCode, Role::Codes, label));
@@ -275,7 +296,7 @@ impl Want {
         self.push(label, fields.add(convert.of(array), dtype, code, role))
     }
 
-    fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
+    pub(super) fn leaf(&mut self, element: &Element, axes: &[Index], label: usize) -> Result<Recipe> {
         Ok(match &element.body {
             Body::Dense(a) => Recipe::Leaf(self.array(a, axes, self.role(), label)?),
             Body::Scalar(a) => {
@@ -411,6 +432,11 @@ impl Recipe {
                 Value::Table(Table { index_name, columns: columns.collect::<Result<_>>()?, index, len })
             }
             Self::TheIndex => return Err(not_an_index()),
+            Self::Gather(parts) => parts.make(leaves, cx)?,
+            Self::Categories { given: Some(names), .. } => given(&names, cx)?.categories,
+            Self::Categories { lists: parts, ordered, given: None } => {
+                unite(lists(parts, leaves, cx)?, ordered, cx)?.categories
+            }
             Self::Awkward { form, length, rows, buffers } => Value::Awkward {
                 form,
                 length,

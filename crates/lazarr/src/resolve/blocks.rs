@@ -90,7 +90,7 @@ pub(super) fn read(axis: &Axis, columns: &[Element], rows: &Index, run: &Run<'_>
 }
 
 /// The items of a 1-d value as text; integers are spelled, as anndata does with such names.
-pub(super) fn texts(value: &Value) -> Result<Vec<String>> {
+pub(crate) fn texts(value: &Value) -> Result<Vec<String>> {
     match value {
         Value::Strings(s) => Ok((0..s.len()).map(|i| text(s, i)).collect()),
         Value::Nullable { values, .. } => texts(values),
@@ -111,7 +111,7 @@ pub(super) fn text(strings: &Strings, i: usize) -> String {
     String::from_utf8_lossy(strings.get(i).unwrap_or_default()).into_owned()
 }
 
-pub(super) fn integers(dtype: &DataType, bytes: &[u8]) -> Vec<i128> {
+pub(crate) fn integers(dtype: &DataType, bytes: &[u8]) -> Vec<i128> {
     let size = dtype.item_size().unwrap_or(1).max(1);
     bytes
         .chunks_exact(size)
@@ -129,7 +129,7 @@ pub(super) fn integers(dtype: &DataType, bytes: &[u8]) -> Vec<i128> {
         .collect()
 }
 
-pub(super) fn floats(dtype: &DataType, bytes: &[u8]) -> Vec<f64> {
+pub(crate) fn floats(dtype: &DataType, bytes: &[u8]) -> Vec<f64> {
     match dtype {
         DataType::Float(4) => {
             bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()

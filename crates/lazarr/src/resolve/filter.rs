@@ -11,6 +11,7 @@ use super::blocks::{are_small, blocks, floats, integers, range, read, text};
 use super::{scan, scannable};
 use crate::axis::Axis;
 use crate::call::Run;
+use crate::concat::{Kind, concat_of};
 use crate::exec::sink::Items;
 use crate::program::{Column, Recipe, Visit, Want, broken};
 use crate::value::Value;
@@ -166,6 +167,33 @@ fn bind(axis: &Axis, base: &Index, expr: &Expr, run: &Run<'_>) -> Result<(Bound,
     Ok((expr.bind(&schemas)?, columns))
 }
 
+/// Of a concatenation.
+fn joined(column: &Element, run: &Run<'_>) -> Result<ColumnSchema> {
+    Ok(match concat_of(column).map(|c| &c.kind) {
+        Some(Kind::Dense { dtype, .. }) => match dtype {
+            DataType::Bool => ColumnSchema::Bool,
+            d @ (DataType::DateTime(_) | DataType::TimeDelta(_)) => ColumnSchema::Time(d.clone()),
+            d if d.is_integer() || matches!(d, DataType::Float(_)) => ColumnSchema::Numeric(d.clone()),
+            d => ColumnSchema::Other(d.to_string()),
+        },
+        Some(Kind::Strings) => ColumnSchema::Strings,
+        Some(Kind::Nullable { dtype, kind }) => match kind {
+            NullableKind::Integer => ColumnSchema::NullableInteger(dtype.clone()),
+            NullableKind::Boolean => ColumnSchema::NullableBoolean,
+            NullableKind::String { nan } => ColumnSchema::NullableString { nan: *nan },
+        },
+        Some(Kind::Categorical { ordered, .. }) => {
+            let value = run.read(&|| {
+                let mut want = Want { names: true, ..Want::default() };
+                let recipe = want.add_categories(column)?;
+                Ok((want, Recipe::Texts(Box::new(recipe))))
+            })?;
+            ColumnSchema::Categorical { categories: category_values(column, &value), ordered: *ordered }
+        }
+        _ => ColumnSchema::Other(column.encoding_type.clone()),
+    })
+}
+
 fn schema(column: &Element, all: bool, run: &Run<'_>) -> Result<ColumnSchema> {
     Ok(match &column.body {
         Body::Dense(a) => match &a.dtype {
@@ -185,6 +213,7 @@ fn schema(column: &Element, all: bool, run: &Run<'_>) -> Result<ColumnSchema> {
             let categories = categories(&c.categories, all.then_some(&c.codes), run)?;
             ColumnSchema::Categorical { categories, ordered: c.ordered }
         }
+        Body::Joined(_) => joined(column, run)?,
         Body::Broken(e) => return Err(broken(e, &column.path)),
         _ => ColumnSchema::Other(column.encoding_type.clone()),
     })

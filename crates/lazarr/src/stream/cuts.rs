@@ -11,6 +11,7 @@ use lazarr_plan::{Index, Plan};
 
 use crate::axis::{AxisView, Step};
 use crate::call::{Call, Run};
+use crate::concat::{Concat, concat_of};
 use crate::exec::carry::Carrying;
 use crate::lazy::Lazy;
 use crate::program::{Leaf, Starts, Want};
@@ -42,6 +43,9 @@ impl Lazy {
         }
         let mut run = Run::new(self.session(), call);
         let rows = self.rows()?.resolve(&run)?;
+        if let Some(concat) = concat_of(self.element()).filter(|_| rows.is_monotone() && !rows.is_empty()) {
+            return self.cuts_of_parts(concat, call, bytes);
+        }
         let row = self.row_share();
         // Smaller blocks than chunks would fetch each chunk several times.
         let room = (run.cx.budget.limit() / 8 / run.cx.threads.max(1) as u64).max(1);
@@ -53,10 +57,44 @@ impl Lazy {
         }
     }
 
+    /// Blocks of one part after the other.
+    fn cuts_of_parts(&self, concat: &Concat, call: &Call<'_>, bytes: Option<u64>) -> Result<Cuts> {
+        let run = Run::new(self.session(), call);
+        let rows = self.rows()?.resolve(&run)?;
+        let (lengths, _) = concat.split(&rows)?;
+        let mut cuts = Cuts { ends: Vec::new(), bytes: Vec::new() };
+        let mut at = 0;
+        for (stretch, mine) in concat.stretches(self, &run)?.0.into_iter().zip(lengths) {
+            match stretch {
+                _ if mine.is_empty() => continue,
+                Some(stretch) => {
+                    let own = stretch.lazy.cuts(call, bytes)?;
+                    cuts.ends.extend(own.ends.into_iter().map(|end| at + end));
+                    cuts.bytes.extend(own.bytes);
+                }
+                None => {
+                    cuts.ends.push(at + mine.len());
+                    cuts.bytes.push(mine.len().saturating_mul(self.row_share()));
+                }
+            }
+            at += mine.len();
+        }
+        Ok(cuts)
+    }
+
     /// What [`Lazy::cuts`] would cost.
     pub fn plan_cuts(&self, call: &Call<'_>) -> Result<Plan> {
         let run = Run::new(self.session(), call);
         let (rows, ..) = self.rows()?.stand_in();
+        if let Some(concat) = concat_of(self.element()) {
+            let mut plan = run.frame();
+            if self.axes().iter().all(|a| a.index().is_some()) {
+                for stretch in concat.stretches(self, &run)?.0.into_iter().flatten() {
+                    plan.then(stretch.lazy.plan_cuts(call)?);
+                }
+            }
+            return Ok(plan);
+        }
         let mut want = Want::default();
         if let Some(sparse) = self.starts_for(&rows) {
             want = Want::one(self.element(), Starts::new(&sparse, &rows)).0;

@@ -6,6 +6,7 @@
 //! one pass over the matrix brings as many rows as fit, and blocks are cut from them.
 
 mod cuts;
+mod joined;
 mod pass;
 
 use std::sync::Arc;
@@ -16,11 +17,13 @@ use lazarr_plan::Index;
 
 use crate::axis::Step;
 use crate::call::{Call, Run};
+use crate::concat::concat_of;
 use crate::exec::carry::{Carry, Carrying};
 use crate::lazy::Lazy;
 use crate::program::{Leaf, RowStarts, SparseRows, Starts, Want};
 use crate::value::Value;
 pub use cuts::Cuts;
+use joined::Parts;
 use pass::Pass;
 
 /// A block of rows.
@@ -50,6 +53,8 @@ pub struct RowBlocks {
     carry: Arc<Carry>,
     /// Rows that a pass over the matrix has brought.
     pass: Option<Pass>,
+    /// Of a concatenation, its parts.
+    parts: Option<Box<Parts>>,
     /// So many rows of a pass have fitted.
     fitting: u64,
 }
@@ -85,6 +90,10 @@ impl Lazy {
         };
         let run = Run::new(self.session(), call);
         let index = axis.resolve(&run)?;
+        let parts = match concat_of(self.element()) {
+            Some(concat) if along == 0 => Parts::of(concat, self, &run)?.map(Box::new),
+            _ => None,
+        };
         Ok(RowBlocks {
             lazy: self.clone(),
             axis: along,
@@ -97,6 +106,7 @@ impl Lazy {
             window_end: 0,
             carry: Arc::default(),
             pass: None,
+            parts,
             fitting: u64::MAX,
         })
     }
@@ -121,6 +131,14 @@ impl RowBlocks {
         let session = self.lazy.session().clone();
         let mut run = Run::new(&session, call);
         let start = self.at;
+        if let (Some(parts), Some(concat)) = (&mut self.parts, concat_of(self.lazy.element())) {
+            let most = (self.most_rows, self.most_bytes);
+            let Some((rows, value)) = parts.next(concat, &self.lazy, call, most)? else {
+                return Err(Error::new(Code::Internal, "a part ended before its rows"));
+            };
+            self.at = start + rows;
+            return Ok(Some(RowBlock { start, end: self.at, value }));
+        }
         let (end, value) = match self.whole_rows() {
             Some(sparse) => self.sparse_block(&sparse, &mut run)?,
             None if self.needs_passes() => self.pass_block(&run)?,
@@ -176,7 +194,9 @@ impl RowBlocks {
     fn carrying(&self, end: u64) -> Option<Carrying> {
         let rows = self.lazy.element().shape().and_then(|s| s.get(self.axis).copied()).unwrap_or(0);
         let next = self.rows.get(end);
-        self.rows.is_monotone().then(|| Carrying { carry: self.carry.clone(), rows, next })
+        // Rows of a concatenation are not those of its arrays.
+        let own = self.rows.is_monotone() && concat_of(self.lazy.element()).is_none();
+        own.then(|| Carrying { carry: self.carry.clone(), rows, next })
     }
 
     fn sparse_block(&mut self, sparse: &Arc<Sparse>, run: &mut Run<'_>) -> Result<(u64, Value)> {
@@ -223,6 +243,7 @@ impl RowBlocks {
         let mut rows = (self.most_bytes / row).clamp(1, self.most_rows);
         // At the edges of chunks, where blocks are larger than chunks.
         if let Some((start, 1, _)) = self.rows.as_range().filter(|_| self.axis == 0)
+            && concat_of(self.lazy.element()).is_none()
             && let Some(widest) =
                 self.lazy.element().arrays().iter().max_by_key(|a| a.inner_shape().first().copied())
             && !widest.shape.is_empty()

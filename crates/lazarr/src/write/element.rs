@@ -9,6 +9,7 @@ use super::array::ArrayOut;
 use super::cast;
 use super::job::Job;
 use super::source::{Group, Source};
+use crate::concat::{Concat, concat_of};
 use crate::lazy::Lazy;
 use crate::program::index_width;
 use crate::value::{Dense, SparseMatrix, Strings, Table, Value};
@@ -170,7 +171,15 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
         }
         _ => {
             let mut stream = lazy.stream(job.call, None, Some(job.block_bytes()))?;
-            let known = Known::new(role, Some(stream.len()));
+            let mut known = Known::new(role, Some(stream.len()));
+            if let Some(stored) = concat_of(element).and_then(Concat::stored) {
+                let width =
+                    lazy.axes().get(1).and_then(|a| a.index()).map_or(u64::MAX, lazarr_plan::Index::len);
+                let once = lazy.axes().iter().all(|a| a.index().is_some_and(lazarr_plan::Index::is_monotone));
+                let most = stream.len().saturating_mul(width);
+                known.stored = Some(if once { stored.min(most) } else { most });
+                known.per_row = stored as f64 / element.shape().map_or(1, |s| s[0]).max(1) as f64;
+            }
             let mut next = |_| Ok(stream.next(job.call)?.map(|b| b.value));
             drain(job, path, lazy, known, &mut next)
         }
