@@ -98,7 +98,7 @@ def test_replace_and_drop(tmp_path):
     back = lz.open(tmp_path / "b.zarr").to_memory()
     assert list(back.obsm) == ["X_new"]
     assert back.uns["a"]["b"] == 3
-    with pytest.raises(lz.NotFoundError, match="left out"):
+    with pytest.raises(lz.KeyNotFoundError, match="left out"):
         lz.write(adata, tmp_path / "c.zarr", drop=["obsm", "obsm/X_pca", "obs/m"])
     assert not (tmp_path / "c.zarr").exists()
 
