@@ -1,6 +1,6 @@
 //! Objects one below the other, maybe of several stores, as one that is not read yet.
 //!
-//! [`concat`] reads the names of the genes of each part (where these are joined) and nothing else: what comes is an
+//! [`concat()`] reads the names of the genes of each part (where these are joined) and nothing else: what comes is an
 //! [`LazyAnnData`] over a joined store, whose elements are [`Concat`]s. A program reads of each part what is selected of it,
 //! under one plan, one audit and one memory limit, and the results are put together as `anndata.concat` would.
 

@@ -1,6 +1,6 @@
 //! Values in memory that are laid over a stored object.
 //!
-//! A value becomes an element of a store in memory ([`encode`]) that stands beside the object's own store in a joined one.
+//! A value becomes an element of a store in memory ([`encode()`]) that stands beside the object's own store in a joined one.
 //! So it is selected, looked through, streamed and planned by the same programs as what is stored; only its bytes are not
 //! read, and do not count as such.
 
