@@ -119,6 +119,37 @@ class _Turnable(AsyncRows, Element):
             mean, var = self._native.mean_var(stored, ddof, *call())
         return _convert.array(mean), _convert.array(var)
 
+    def iter_rows(
+        self,
+        rows: int | None = None,
+        *,
+        bytes: int | str | None = None,  # noqa: A002 - what it counts
+    ) -> Iterator[tuple[int, int, Any]]:
+        """Reads it in blocks of rows, in order.
+
+        Parameters
+        ----------
+        rows
+            Rows in a block, at most.
+        bytes
+            Bytes of a block (or ``"64MB"``), at most. Without either, blocks fit well into the memory limit.
+
+        Yields
+        ------
+        start, stop, block
+            The first row, one past the last, and what is between them.
+        """
+        if self._transposed:
+            msg = "what is transposed is not read in blocks of rows: x.T.iter_rows() gives its columns"
+            raise type_error(msg)
+        for start, stop, value in self._native.stream(rows, _size(bytes), *call()):
+            yield start, stop, self._block(value)
+
+    @staticmethod
+    def _block(value: Any) -> Any:
+        """A block of rows as Python has it."""
+        raise NotImplementedError
+
     def _stored_axis(self, axis: int) -> int:
         if isinstance(axis, bool) or not _index.is_integer(axis) or axis not in {-2, -1, 0, 1}:
             msg = f"axis is 0 (over the rows) or 1 (over the columns), not {axis!r}"
@@ -149,31 +180,9 @@ class DenseElement(_Turnable):
     def __dlpack_device__(self) -> tuple[int, int]:
         return 1, 0  # what is read lies in the memory of the processor
 
-    def iter_rows(
-        self,
-        rows: int | None = None,
-        *,
-        bytes: int | str | None = None,  # noqa: A002 - what it counts
-    ) -> Iterator[tuple[int, int, Any]]:
-        """Reads it in blocks of rows, in order.
-
-        Parameters
-        ----------
-        rows
-            Rows in a block, at most.
-        bytes
-            Bytes of a block (or ``"64MB"``), at most. Without either, blocks fit well into the memory limit.
-
-        Yields
-        ------
-        start, stop, block
-            The first row, one past the last, and the array between them.
-        """
-        if self._transposed:
-            msg = "a transposed array is not read in blocks of rows: x.T.iter_rows() gives its columns"
-            raise type_error(msg)
-        for start, stop, value in self._native.stream(rows, _size(bytes), *call()):
-            yield start, stop, _convert.array(value)
+    @staticmethod
+    def _block(value: Any) -> Any:
+        return _convert.array(value)
 
 
 class StringsElement(DenseElement):
@@ -204,31 +213,9 @@ class SparseElement(_Turnable):
         matrix = _convert.sparse(self._collect(), as_array=array)
         return matrix.T if self._transposed else matrix
 
-    def iter_rows(
-        self,
-        rows: int | None = None,
-        *,
-        bytes: int | str | None = None,  # noqa: A002 - what it counts
-    ) -> Iterator[tuple[int, int, Any]]:
-        """Reads it in blocks of rows, in order.
-
-        Parameters
-        ----------
-        rows
-            Rows in a block, at most.
-        bytes
-            Bytes of a block (or ``"64MB"``), at most. Without either, blocks fit well into the memory limit.
-
-        Yields
-        ------
-        start, stop, block
-            The first row, one past the last, and the matrix between them.
-        """
-        if self._transposed:
-            msg = "a transposed matrix is not read in blocks of rows: x.T.iter_rows() gives its columns"
-            raise type_error(msg)
-        for start, stop, value in self._native.stream(rows, _size(bytes), *call()):
-            yield start, stop, _convert.sparse(value, as_array=False)
+    @staticmethod
+    def _block(value: Any) -> Any:
+        return _convert.sparse(value, as_array=False)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
         msg = "a sparse matrix does not become a dense array by itself: x.to_memory().toarray()"

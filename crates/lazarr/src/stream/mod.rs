@@ -273,10 +273,10 @@ fn row_bytes(lazy: &Lazy, axis: usize) -> u64 {
     (crate::call::decoded_bytes(lazy.element()).value / stored).max(1)
 }
 
-/// Bytes of the rows that one pass brings, if they are of the mean length; the rest is for what finds them, and then for
-/// blocks.
+/// Bytes of the rows that one pass brings, if they are of the mean length; finding them takes about as much again,
+/// later blocks stand beside them, and the allocator keeps some of both.
 fn pass_bytes(run: &Run<'_>) -> u64 {
-    run.cx.budget.left() / 2
+    run.cx.budget.left() / 4
 }
 
 /// What a plan says of a matrix that cannot be streamed in one pass.
@@ -287,7 +287,7 @@ pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
     (passes > 1).then(|| {
         format!(
             "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
-             fit into half of the memory that is left"
+             fit into a quarter of the memory that is left"
         )
     })
 }
