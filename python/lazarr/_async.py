@@ -45,8 +45,8 @@ async def awaited[T](verb: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
     try:
         return await asyncio.get_running_loop().run_in_executor(_threads(), work)
-    except asyncio.CancelledError:
-        # The thread sees it within 100 ms; what it has read is dropped.
+    except BaseException:
+        # Cancelled, or closed with its loop: the thread sees it within 100 ms; what it has read is dropped.
         stop.stop()
         raise
 

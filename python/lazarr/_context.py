@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
@@ -41,6 +42,8 @@ def storage_words(options: Mapping[str, Any] | None) -> tuple[tuple[str, str], .
         if isinstance(value, timedelta):
             value = f"{value.total_seconds()}s"
         text = str(value).lower() if isinstance(value, bool) else str(value)
+        if name == "cache_dir":  # the same folder wherever a process stands
+            text = os.path.abspath(os.path.expanduser(text))
         words.append((name, text))
     return tuple(words)
 
@@ -332,6 +335,11 @@ class measure:  # noqa: N801 - used as a function
             outer._inner.append(report)  # noqa: SLF001
             outer.plans.extend(measurement.plans)
         _STATE.reset(token)
+
+
+def printable(text: str) -> str:
+    """Text that steers no terminal: what is not printed is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def human_bytes(count: int) -> str:

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import _repr
-from ._context import human_bytes
+from ._context import human_bytes, printable
 from ._errors import LazarrError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def escape(text: Any) -> str:
     """Text that is no markup and steers nothing."""
     from html import escape as html_escape  # its tables take longer to import than the rest of the package
 
-    return html_escape("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)), quote=True)
+    return html_escape(printable(str(text)), quote=True)
 
 
 def table(head: Iterable[str], rows: list[list[Any]]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from ._context import human_bytes, progress_wanted
+from ._context import human_bytes, printable, progress_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ _AFTER = 1.0
 """Seconds after which a read is long."""
 _PACE = 0.2
 """Seconds between two changes of the line."""
+_SHOWN = threading.Lock()
+"""Held while there is a line."""
 
 
 def screen() -> Any:
@@ -29,9 +32,11 @@ def screen() -> Any:
     if stream is None:
         return None
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if type(shell).__name__ == "ZMQInteractiveShell" or stream.isatty():
-        return stream
-    return None
+    try:
+        looked_at = type(shell).__name__ == "ZMQInteractiveShell" or stream.isatty()
+    except (AttributeError, ValueError, OSError):  # something of the caller's own, or closed
+        return None
+    return stream if looked_at else None
 
 
 class _Line:
@@ -56,11 +61,12 @@ class _Line:
             total = self._chunks()
         except Exception:  # noqa: BLE001 - the read itself says what is wrong
             total = None
-        while True:
-            self._write(self.text(total))
-            if self._end.wait(_PACE):
-                break
-        self._write("")
+        with suppress(OSError, ValueError):  # the terminal may be gone
+            while True:
+                self._write(self.text(total))
+                if self._end.wait(_PACE):
+                    break
+            self._write("")
 
     def text(self, total: int | None) -> str:
         """What the line says now."""
@@ -76,6 +82,7 @@ class _Line:
         return f"{self._what}: {done}, {human_bytes(fetched)} in {seconds:.0f} s{left}"
 
     def _write(self, text: str) -> None:
+        text = printable(text)[: shutil.get_terminal_size().columns - 1]
         gap = " " * (self._width - len(text))
         self._stream.write(f"\r{text}{gap}\r" if not text else f"\r{text}{gap}")
         self._stream.flush()
@@ -97,8 +104,15 @@ def watched(what: str, meter: _lazarr.Meter, chunks: Callable[[], int | None]) -
     if stream is None:
         yield
         return
-    line = _Line(stream, what or "reading", meter, chunks)
-    try:
+    # One line: of calls that run together the first has it.
+    if not _SHOWN.acquire(blocking=False):
         yield
+        return
+    try:
+        line = _Line(stream, what or "reading", meter, chunks)
+        try:
+            yield
+        finally:
+            line.close()
     finally:
-        line.close()
+        _SHOWN.release()

@@ -37,8 +37,11 @@ def test_a_terminal_is_told_and_wiped(store, screen, monkeypatch):
 
     def later(line):
         # The line is written by a thread of its own: the call ends when it has been.
-        while not line._width:
+        for _ in range(3000):
+            if line._width:
+                break
             line._thread.join(0.01)
+        assert line._width, "no line was written"
         close(line)
 
     monkeypatch.setattr(_progress._Line, "close", later)
@@ -82,3 +85,33 @@ def test_an_error_ends_the_line(store, screen):
     with pytest.raises(lz.LazarrError):
         lz.open(store).X[:, ["no such gene"]].to_memory()
     assert not [t for t in __import__("threading").enumerate() if t.name == "lazarr-progress"]
+
+
+def test_a_stream_that_is_no_terminal_is_left_alone(store, monkeypatch):
+    class Writer:
+        def write(self, text):
+            raise AssertionError(text)
+
+        flush = write
+
+    closed = io.StringIO()
+    closed.close()
+    lazy = lz.open(store)
+    for stream in (Writer(), closed, None):
+        monkeypatch.setattr("sys.stderr", stream)
+        assert _progress.screen() is None
+        lazy.X.to_memory()
+
+
+def test_names_steer_no_terminal(store, screen):
+    class Meter:
+        chunks = bytes = 0
+
+    line = _progress._Line(screen, "layers/\x1b]0;x\x07" + "y" * 1000, Meter(), lambda: None)
+    while not line._width:
+        line._thread.join(0.01)
+    line.close()
+    said = screen.getvalue()
+    assert "\x1b" not in said
+    assert "\\x1b]0;x\\x07" in said
+    assert all(len(part) < 200 for part in said.split("\r"))

@@ -55,24 +55,38 @@ impl StoreOptions {
         }
     }
 
-    /// A word that is a number.
+    /// A word that is a number: a count, or seconds.
     pub fn number(&self, name: &str) -> Result<Option<f64>> {
+        const UNITS: [(&str, f64); 5] = [("s", 1.0), ("ms", 1e-3), ("m", 60.0), ("min", 60.0), ("h", 3600.0)];
+        self.measured(name, &UNITS, "a number, with s, ms, m or h")
+    }
+
+    /// A word that is a number of bytes.
+    pub fn bytes(&self, name: &str) -> Result<Option<f64>> {
+        const UNITS: [(&str, f64); 9] = [
+            ("b", 1.0),
+            ("kb", 1e3),
+            ("mb", 1e6),
+            ("gb", 1e9),
+            ("tb", 1e12),
+            ("kib", 1024.0),
+            ("mib", 1_048_576.0),
+            ("gib", 1_073_741_824.0),
+            ("tib", 1_099_511_627_776.0),
+        ];
+        self.measured(name, &UNITS, "bytes, with KB, MB, GB, TB, KiB, MiB, GiB or TiB")
+    }
+
+    fn measured(&self, name: &str, units: &[(&str, f64)], expected: &str) -> Result<Option<f64>> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let text = text.trim();
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let scale = match text[digits.len()..].to_ascii_lowercase().as_str() {
-            "" | "s" | "b" => 1.0,
-            "ms" => 1e-3,
-            "m" | "min" => 60.0,
-            "h" => 3600.0,
-            "kb" => 1e3,
-            "mb" => 1e6,
-            "gb" => 1e9,
-            _ => return Err(wrong(name, "a number, with s, ms, m, KB, MB or GB")),
-        };
-        match digits.trim().parse::<f64>() {
-            Ok(n) if n.is_finite() && n >= 0.0 => Ok(Some(n * scale)),
-            _ => Err(wrong(name, "a number, with s, ms, m, KB, MB or GB")),
+        let unit = text[digits.len()..].to_ascii_lowercase();
+        let scale = units.iter().find(|(u, _)| *u == unit).map(|(_, scale)| *scale);
+        let scale = scale.or_else(|| unit.is_empty().then_some(1.0));
+        match (digits.trim().parse::<f64>(), scale) {
+            (Ok(n), Some(scale)) if n.is_finite() && n >= 0.0 => Ok(Some(n * scale)),
+            _ => Err(wrong(name, expected)),
         }
     }
 }

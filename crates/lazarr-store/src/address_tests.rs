@@ -33,7 +33,12 @@ fn numbers_have_units() {
     let options =
         StoreOptions::new([("a", "50ms"), ("b", "1.5 MB"), ("c", "2"), ("d", "soon"), ("e", "TRUE")]);
     let near = |name, x: f64| (options.number(name).unwrap().unwrap() - x).abs() < 1e-9 * x;
-    assert!(near("a", 0.05) && near("b", 1.5e6) && near("c", 2.0));
+    assert!(near("a", 0.05) && near("c", 2.0));
+    assert_eq!(options.bytes("b").unwrap(), Some(1.5e6));
+    let bytes = |text: &str| StoreOptions::new([("x", text)]).bytes("x");
+    assert_eq!(bytes("2 GiB").unwrap(), Some(2.0 * 1024.0 * 1024.0 * 1024.0));
+    assert_eq!(bytes("1TB").unwrap(), Some(1e12));
+    assert!(bytes("10m").is_err() && options.number("b").is_err());
     assert_eq!(options.number("d").unwrap_err().code(), Code::StoreUrl);
     assert!(options.flag("e").unwrap() && !options.flag("f").unwrap() && options.flag("d").is_err());
 }

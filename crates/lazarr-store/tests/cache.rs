@@ -170,8 +170,27 @@ fn secrets_do_not_go_to_the_disk() {
         let text = format!("{} {}", file.display(), String::from_utf8_lossy(&fs::read(&file).unwrap()));
         assert!(!text.contains("hush") && !text.contains("user") && !text.contains("127.0.0.1"));
     }
-    // Who has other credentials finds it, once the server has let them.
-    assert!(get(&open(&server, folder.path()), "1", &ByteRange::Range(0..100)).1.cached);
+}
+
+/// A server may answer by the query, by who asks, by any header, and give equal tags to what differs.
+#[test]
+fn who_asks_otherwise_does_not_get_what_another_has_read() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let url = server.url("a");
+    let user = url.replace("http://", "http://user:pass@");
+    let query = format!("{url}?tenant=2");
+    let ways: [(&str, &[(&str, &str)]); 5] = [
+        (&url, &[]),
+        (&user, &[]),
+        (&query, &[]),
+        (&url, &[("header.X-Project", "1")]),
+        (&url, &[("header.X-Project", "2")]),
+    ];
+    for (url, words) in ways {
+        let range = ByteRange::Range(0..100);
+        assert!(!get(&open_at(url, folder.path(), words), "1", &range).1.cached, "{url} {words:?}");
+        assert!(get(&open_at(url, folder.path(), words), "1", &range).1.cached, "{url} {words:?}");
+    }
 }
 
 #[test]

@@ -72,8 +72,10 @@ impl<T: Send + 'static> Pending<T> {
             stop: AtomicBool::new(false),
             state: Mutex::new(State { result: None, waker: None }),
         });
-        let mine = Gone(shared.clone());
+        let mine = shared.clone();
         let work = move || {
+            // Made here: where no thread can be had, nothing has ended.
+            let mine = Gone(mine);
             let stop = mine.0.clone();
             let result = act(&move || stop.stop.load(Relaxed));
             mine.0.done(result);

@@ -22,6 +22,8 @@ use crate::store::Listing;
 pub(super) struct CloudSource {
     store: Arc<dyn ObjectStore>,
     folder: String,
+    /// What tells the bucket from others of its name: endpoint and account, wherever they were said. No credentials.
+    place: Vec<String>,
     /// Whether the last bytes of a value can be asked for without its length.
     suffixes: bool,
 }
@@ -63,12 +65,15 @@ impl CloudSource {
                 .source(quiet(&e, options))
                 .help("Check the URL and storage_options; names are those of object_store and obstore")
         };
+        let mut place = vec![base.clone()];
         let (store, suffixes): (Arc<dyn ObjectStore>, bool) = match scheme {
             "s3" | "s3a" => {
                 let mut builder = AmazonS3Builder::from_env().with_url(base);
                 for (key, value) in words::<AmazonS3ConfigKey>(options, scheme)? {
                     builder = builder.with_config(key, value);
                 }
+                let told = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
+                place.extend(told.iter().map(|key| builder.get_config_value(key).unwrap_or_default()));
                 let builder = builder.with_http_connector(connector).with_retry(once);
                 (Arc::new(builder.build().map_err(fails)?), true)
             }
@@ -77,6 +82,7 @@ impl CloudSource {
                 for (key, value) in words::<GoogleConfigKey>(options, scheme)? {
                     builder = builder.with_config(key, value);
                 }
+                place.extend(builder.get_config_value(&GoogleConfigKey::BaseUrl));
                 let builder = builder.with_http_connector(connector).with_retry(once);
                 (Arc::new(builder.build().map_err(fails)?), true)
             }
@@ -85,11 +91,21 @@ impl CloudSource {
                 for (key, value) in words::<AzureConfigKey>(options, scheme)? {
                     builder = builder.with_config(key, value);
                 }
+                let told =
+                    [AzureConfigKey::AccountName, AzureConfigKey::Endpoint, AzureConfigKey::UseEmulator];
+                place.extend(told.iter().map(|key| builder.get_config_value(key).unwrap_or_default()));
                 let builder = builder.with_http_connector(connector).with_retry(once);
                 (Arc::new(builder.build().map_err(fails)?), false)
             }
         };
-        Ok(Self { store, folder: folder.trim_matches('/').to_owned(), suffixes })
+        let folder = folder.trim_matches('/').to_owned();
+        place.push(folder.clone());
+        Ok(Self { store, folder, place, suffixes })
+    }
+
+    /// What tells this store from others. Objects are the same for whoever may read them.
+    pub(super) fn identity(&self) -> String {
+        self.place.join("\n")
     }
 
     fn path(&self, key: &str) -> Result<Path, Failure> {

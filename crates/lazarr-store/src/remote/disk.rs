@@ -1,6 +1,6 @@
 //! Values of remote stores on the local disk: optional, bounded in bytes, shared by processes.
 //!
-//! A folder for each value (named by a hash of its URL without credentials, and its key), and in it a file for each stretch
+//! A folder for each value (named by a hash of what is asked of which server, and its key), and in it a file for each stretch
 //! of bytes that was read, of one state of the value, as its strong ETag says. Whoever asks for bytes that such stretches
 //! cover gets them, once the server has said in this session that the value is still that one. Files appear whole, under
 //! their last name; a file that is cut or damaged is told by its checksum, removed, and read from the store again. Processes
@@ -17,7 +17,7 @@ use lazarr_format::{Code, Error, Result};
 use ring::digest::{SHA256, digest};
 
 use super::source::version_of;
-use crate::address::{StoreOptions, redacted};
+use crate::address::StoreOptions;
 use crate::store::{ByteRange, Version};
 
 /// The folder below the one that was named: nothing else in that one is ever touched.
@@ -37,7 +37,7 @@ const BLOCK: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Disk {
     folder: PathBuf,
-    /// What tells this store from others; without credentials.
+    /// A hash of what tells this store from others.
     store: String,
     most: u64,
     known: Mutex<Known>,
@@ -130,9 +130,9 @@ fn remove(path: &Path) {
 }
 
 impl Disk {
-    /// The cache that the options ask for; `None` where they do not.
-    pub(super) fn new(url: &str, options: &StoreOptions) -> Result<Option<Self>> {
-        let most = options.number("cache_bytes")?.unwrap_or(MOST) as u64;
+    /// The cache that the options ask for; `None` where they do not. `store` tells it from others.
+    pub(super) fn new(store: &str, options: &StoreOptions) -> Result<Option<Self>> {
+        let most = options.bytes("cache_bytes")?.unwrap_or(MOST) as u64;
         let Some(named) = options.get("cache_dir") else { return Ok(None) };
         let folder = Path::new(named).join(FOLDER);
         let failed = |e: std::io::Error| {
@@ -147,9 +147,7 @@ impl Disk {
         std::os::unix::fs::DirBuilderExt::mode(&mut maker, 0o700);
         maker.create(&folder).map_err(failed)?;
         let folder = fs::canonicalize(folder).map_err(failed)?;
-        let endpoint = options.iter().filter(|(name, _)| name.ends_with("endpoint"));
-        let places: Vec<_> = endpoint.map(|(_, value)| redacted(value)).collect();
-        let store = format!("{}\n{}", redacted(url).trim_end_matches('/'), places.join("\n"));
+        let store = hex(store, 32);
         Ok(Some(Self { folder, store, most, known: Mutex::default(), names: AtomicU64::new(0) }))
     }
 
@@ -231,7 +229,7 @@ impl Disk {
     fn room(&self, size: u64) -> bool {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let full = known.bytes.saturating_add(size) > self.most;
-        if !known.looked || full || known.since > self.most / 16 {
+        if !known.looked || full || known.since.saturating_add(size) > self.most / 16 {
             known.bytes = self.look(size);
             known.since = 0;
             known.looked = true;

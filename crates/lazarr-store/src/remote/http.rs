@@ -66,6 +66,13 @@ impl HttpSource {
         Ok(Self { client, base, headers })
     }
 
+    /// What tells this store from others: all that is sent, for a server may answer by any of it. Secret.
+    pub(super) fn identity(&self) -> String {
+        let mut headers: Vec<_> = self.headers.iter().map(|(k, v)| (k.as_str(), v.as_bytes())).collect();
+        headers.sort_unstable();
+        format!("{}\n{headers:?}", self.base)
+    }
+
     fn url(&self, key: &str) -> Result<Url, Failure> {
         let mut url = self.base.clone();
         match url.path_segments_mut() {

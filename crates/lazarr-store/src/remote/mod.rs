@@ -96,7 +96,8 @@ impl RemoteStore {
         };
         let remote = Profile::REMOTE;
         let positive = |name: &str, default: f64| -> Result<f64> {
-            let n = options.number(name)?.unwrap_or(default);
+            let told = if name == "bandwidth" { options.bytes(name)? } else { options.number(name)? };
+            let n = told.unwrap_or(default);
             if n > 0.0 {
                 Ok(n)
             } else {
@@ -117,7 +118,7 @@ impl RemoteStore {
             deadline: Duration::from_secs_f64(positive("retry_timeout", 60.0)?.min(86400.0)),
         };
         let source = Source::new(url, &scheme, options)?;
-        let disk = Disk::new(url, options)?;
+        let disk = Disk::new(&source.identity(), options)?;
         Ok(Self {
             url: url.to_owned(),
             shown: shown.trim_end_matches('/').to_owned(),
@@ -242,6 +243,14 @@ impl Source {
         } else {
             Self::Cloud(runtime::within(|| CloudSource::new(url, scheme, options, &client))??)
         })
+    }
+
+    /// What tells the store from others. May hold secrets: it is hashed, and never shown.
+    fn identity(&self) -> String {
+        match self {
+            Self::Http(http) => http.identity(),
+            Self::Cloud(cloud) => cloud.identity(),
+        }
     }
 
     async fn get(

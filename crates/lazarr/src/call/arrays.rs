@@ -149,8 +149,9 @@ fn array_plan(
             }
         }
     }
-    plan.cached_requests = Amount::exact(kept);
-    plan.cached_bytes = Amount::exact(kept_bytes);
+    // The server may say that a value is another one by now.
+    plan.cached_requests = Amount::estimate(kept);
+    plan.cached_bytes = Amount::estimate(kept_bytes);
     plan.index_requests = Amount::exact(again);
     plan.requests = Amount::exact(requests + again);
     plan.fetch_bytes = Amount::exact(fetch + again_bytes);
