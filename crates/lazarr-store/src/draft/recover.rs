@@ -140,6 +140,10 @@ fn end_journal(names: &Names, fault: &Fault) -> Result<bool> {
 /// Ends and clears what others have left; the lock is held.
 pub(super) fn settle(names: &Names, fault: &Fault) -> Result<()> {
     end_journal(names, fault)?;
+    // Never the last that there is of a store.
+    if fs::symlink_metadata(&names.store).is_err() && names.old().is_dir() {
+        fault.run(Op::Rename, &names.store, || fs::rename(names.old(), &names.store))?;
+    }
     for left in names.left() {
         remove_all(&left, fault)?;
     }

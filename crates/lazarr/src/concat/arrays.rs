@@ -93,8 +93,8 @@ impl Builder<'_> {
                 None => filling.clone(),
                 Some(e) => {
                     let own = items_of(e)?;
-                    let stored = shape_of(e);
-                    let bare = stored.get(1) == Some(&0) && gaps;
+                    // A part without a column, stored or selected: anndata makes one anew.
+                    let bare = columns.as_ref().is_some_and(|c| c.iter().all(|at| *at == NONE)) && gaps;
                     match (sparse, gaps) {
                         (true, _) if bare => DataType::Float(8),
                         (false, true) if bare => filling.clone(),
