@@ -179,7 +179,7 @@ impl Builder<'_> {
                 in_memory: false,
             })
             .collect();
-        let var = names_table("var", &genes.names, "@var", &run, &mut mounts)?;
+        let var = names_table("var", &genes.names, "@var", (&run, self.call), &mut mounts)?;
         // Some categories must be read to know what comes of them: through the parts' stores, as everything.
         let sessions: Vec<&Session> = parts.iter().map(|p| &**p.session()).collect();
         let stores = Arc::new(JoinedStore::new(session.url(), None, mounts.clone()));
@@ -281,7 +281,7 @@ impl Builder<'_> {
         } else {
             None
         };
-        let var = names_table("raw/var", &genes.names, "@raw", run, mounts)?;
+        let var = names_table("raw/var", &genes.names, "@raw", (run, self.call), mounts)?;
         Ok(Some(Arc::new(Raw { x, var, varm: empty("raw/varm") })))
     }
 }

@@ -9,7 +9,7 @@ use lazarr_store::Mount;
 use super::body::{Kind, Part, Source};
 use super::types::column_kind;
 use super::{Builder, Join, categories, element, or_broken};
-use crate::call::Run;
+use crate::call::{Call, Run};
 use crate::overlay::encode;
 use crate::program::{Recipe, Want};
 use crate::rearrange::StringsOut;
@@ -157,7 +157,7 @@ pub(super) fn names_table(
     path: &str,
     names: &[String],
     mount: &str,
-    run: &Run<'_>,
+    (run, call): (&Run<'_>, &Call<'_>),
     mounts: &mut Vec<Mount>,
 ) -> Result<Element> {
     let bytes = names.iter().map(|n| n.len() as u64).sum();
@@ -167,7 +167,7 @@ pub(super) fn names_table(
     }
     let index = Some(Box::new(Value::Strings(index.finish())));
     let table = Value::Table(Table { index_name: None, index, columns: Vec::new(), len: names.len() as u64 });
-    let (store, element) = encode(&table, &run.cx.budget)?;
+    let (store, element) = encode(table, run, call)?;
     mounts.push(Mount { name: mount.to_owned(), store: Arc::new(store), in_memory: true });
     Ok(element.under(mount).at(path))
 }

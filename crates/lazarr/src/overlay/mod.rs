@@ -56,7 +56,7 @@ impl LazyAnnData {
                 .and_then(|()| fits(&value, &axes, &run))
                 .map_err(|e| e.element(&*path))?;
             let value = on_whole_axes(value, &axes, &run).map_err(|e| e.element(&*path))?;
-            let (store, element) = encode(&value, &run.cx.budget).map_err(|e| e.element(&*path))?;
+            let (store, element) = encode(value, &run, call).map_err(|e| e.element(&*path))?;
             out = out.over(place, &name, store, &element)?;
         }
         Ok(out)
