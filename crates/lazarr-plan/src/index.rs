@@ -289,6 +289,7 @@ impl Index {
             Form::Range { len, .. } => *len,
             _ if self.reversed => self.len(),
             Form::Intervals(x) => x.parts.len() as u64,
+            Form::Bitmap { bits, .. } => bitmap::count(bits.words()).1,
             form => {
                 let mut n = 0;
                 let counted = form.runs(0..u64::MAX, &mut |_| {

@@ -31,6 +31,12 @@ pub trait Placement: Send + Sync {
     /// The smallest wanted source that is not below `pos`.
     fn next_from(&self, pos: u64) -> Option<u64>;
 
+    /// The same for a walk: `near` is its own, 0 at first, and says where the last answer was found.
+    fn next_near(&self, pos: u64, near: &mut usize) -> Option<u64> {
+        let _ = near;
+        self.next_from(pos)
+    }
+
     /// Calls `f` with every run whose sources lie in `span`, in ascending order of source. A source that is wanted
     /// several times comes several times. `f` may stop the walk with an error, which is handed on.
     fn runs(&self, span: Range<u64>, f: &mut dyn FnMut(Run) -> Result<()>) -> Result<()>;

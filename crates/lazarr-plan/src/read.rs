@@ -56,6 +56,8 @@ pub struct GridWalk<'a> {
     cell: SmallVec<[Cut<'a>; 4]>,
     bounds: SmallVec<[Range<u64>; 4]>,
     at: Coord,
+    /// Where the last item of each axis was found.
+    near: SmallVec<[usize; 4]>,
     state: Walk,
 }
 
@@ -83,12 +85,13 @@ impl<'a> GridWalk<'a> {
         bounds: Option<SmallVec<[Range<u64>; 4]>>,
     ) -> Self {
         let bounds = bounds.unwrap_or_else(|| axes.iter().map(|_| 0..u64::MAX).collect());
-        Self { axes, cell, bounds, at: SmallVec::new(), state: Walk::Fresh }
+        let near = SmallVec::from_elem(0, axes.len());
+        Self { axes, cell, bounds, at: SmallVec::new(), near, state: Walk::Fresh }
     }
 
-    fn step(&self, axis: usize, from: u64) -> Option<u64> {
+    fn step(&mut self, axis: usize, from: u64) -> Option<u64> {
         let bounds = &self.bounds[axis];
-        let item = self.axes[axis].next_from(from.max(bounds.start))?;
+        let item = self.axes[axis].next_near(from.max(bounds.start), &mut self.near[axis])?;
         (item < bounds.end).then(|| self.cell[axis].of(item))
     }
 
@@ -131,9 +134,9 @@ pub fn touched<'c>(placement: &dyn Placement, cell: impl Into<Cut<'c>>) -> u64 {
     if let Some(range) = placement.is_identity_range() {
         return if range.is_empty() { 0 } else { cell.of(range.end - 1) - cell.of(range.start) + 1 };
     }
-    let mut count = 0;
+    let (mut count, mut near) = (0, 0);
     let mut from = Some(0u64);
-    while let Some(item) = from.and_then(|f| placement.next_from(f)) {
+    while let Some(item) = from.and_then(|f| placement.next_near(f, &mut near)) {
         count += 1;
         from = cell.end(cell.of(item));
     }
@@ -148,9 +151,9 @@ fn touched_items(placement: &dyn Placement, cell: Cut<'_>) -> u64 {
     if let Some(range) = placement.is_identity_range().filter(|range| !range.is_empty()) {
         return cell.start(cell.of(range.end - 1) + 1) - cell.start(cell.of(range.start));
     }
-    let mut items = 0;
+    let (mut items, mut near) = (0, 0);
     let mut from = Some(0u64);
-    while let Some(item) = from.and_then(|f| placement.next_from(f)) {
+    while let Some(item) = from.and_then(|f| placement.next_near(f, &mut near)) {
         items += cell.len(cell.of(item));
         from = cell.end(cell.of(item));
     }
@@ -200,6 +203,14 @@ impl ArrayRead {
     /// Items of an array, nothing held.
     pub fn new(array: &ArrayRef, axes: Vec<Arc<dyn Placement>>, role: Role) -> Self {
         Self { array: array.clone(), axes, role, held: Vec::new(), ordered: false, counted: Arc::default() }
+    }
+
+    /// The same items of an array beside it. Where both are cut alike, their chunks are counted once.
+    #[must_use]
+    pub fn beside(&self, array: &ArrayRef, role: Role) -> Self {
+        let alike = (0..self.axes.len()).all(|k| self.array.cut(k) == array.cut(k));
+        let counted = if alike { self.counted.clone() } else { Arc::default() };
+        Self { array: array.clone(), role, counted, ..self.clone() }
     }
 
     /// Wants something else along an axis.

@@ -78,14 +78,20 @@ fn by_code<const N: usize, T: PartialOrd + Copy + Default>(
 
 /// A bit for each item: `f` gives 0 or 1.
 fn words<const N: usize>(items: &[[u8; N]], f: impl Fn([u8; N]) -> u8) -> Mask3 {
-    let mut answers = [0u8; 64];
-    let words = items.chunks(64).map(|some| {
-        answers[some.len()..].fill(0);
-        answers.iter_mut().zip(some).for_each(|(answer, item)| *answer = f(*item));
+    let pack = |answers: &[u8; 64]| {
         answers.as_chunks::<8>().0.iter().rev().fold(0u64, |word, eight| {
             // The lowest bits of eight bytes, side by side: each is moved to the top byte, at a place of its own.
             word << 8 | u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56
         })
-    });
-    Mask3::from_words(items.len(), words.collect())
+    };
+    // Whole words apart from the last: their length is known, so several items are looked at together.
+    let (whole, rest) = items.as_chunks::<64>();
+    let mut words = Vec::with_capacity(items.len().div_ceil(64));
+    words.extend(whole.iter().map(|some| pack(&some.map(&f))));
+    if !rest.is_empty() {
+        let mut answers = [0; 64];
+        answers.iter_mut().zip(rest).for_each(|(answer, item)| *answer = f(*item));
+        words.push(pack(&answers));
+    }
+    Mask3::from_words(items.len(), words)
 }

@@ -20,8 +20,8 @@ use crate::ledger::Charge;
 pub(crate) struct RowStarts {
     sparse: Arc<Sparse>,
     /// The selected rows, by source.
-    runs: Vec<Run>,
-    /// Where the starts of each run stand in the buffer.
+    runs: Arc<Vec<Run>>,
+    /// Where the starts of each run stand in the buffer; none where all runs stand apart, see [`RowStarts::place`].
     places: Vec<u64>,
     /// What is read of `indptr`.
     windows: Arc<Segments>,
@@ -114,47 +114,66 @@ fn fall_of<const N: usize, T: PartialOrd + Into<i128>, S: Copy + Default + Parti
     Some((at, get(items[at]).into(), get(items[at + 1]).into()))
 }
 
+/// The start of each row and the end of the last, of each run; neighbours share the item between them. `places`: where
+/// those of each run begin.
+fn windows(runs: &[Run], places: &mut Vec<u64>) -> Vec<Run> {
+    let mut windows: Vec<Run> = Vec::with_capacity(runs.len());
+    let mut end = 0; // of the buffer
+    for run in runs {
+        match windows.last_mut() {
+            Some(w) if run.src < w.src + w.len => {
+                let more = (run.src + run.len + 1).saturating_sub(w.src + w.len);
+                places.push(w.dst + (run.src - w.src));
+                w.len += more;
+                end += more;
+            }
+            _ => {
+                places.push(end);
+                windows.push(Run { src: run.src, dst: end, len: run.len + 1 });
+                end += run.len + 1;
+            }
+        }
+    }
+    windows
+}
+
 impl RowStarts {
     /// The rows of `index`.
     pub(crate) fn new(sparse: &Arc<Sparse>, index: &Index, cx: &Cx) -> Result<Self> {
         // Counted first: lists that grow are copied, and millions of runs are much memory to touch twice.
-        let mut count = 0;
-        index.runs(0..sparse.major_len(), &mut |_| {
-            count += 1;
-            Ok(())
-        })?;
-        let cost = (count * (2 * size_of::<Run>() + 8)) as u64;
-        let charge = cx.budget.charge(cost, "the places of selected rows")?;
-        let mut runs = Vec::with_capacity(count);
-        let mut windows: Vec<Run> = Vec::with_capacity(count);
-        let mut places = Vec::with_capacity(count);
-        let mut end = 0; // of the buffer
+        let count = index.run_count() as usize;
+        let mut charge =
+            cx.budget.charge((count * size_of::<Run>()) as u64, "the places of selected rows")?;
+        let mut runs: Vec<Run> = Vec::with_capacity(count);
+        let (mut apart, mut free, mut next) = (true, 0, 0);
         index.runs(0..sparse.major_len(), &mut |run| {
-            // The start of each row and the end of the last; neighbours share the item between them.
-            match windows.last_mut() {
-                Some(w) if run.src < w.src + w.len => {
-                    let more = (run.src + run.len + 1).saturating_sub(w.src + w.len);
-                    places.push(w.dst + (run.src - w.src));
-                    w.len += more;
-                    end += more;
-                }
-                _ => {
-                    places.push(end);
-                    windows.push(Run { src: run.src, dst: end, len: run.len + 1 });
-                    end += run.len + 1;
-                }
-            }
+            apart &= run.src >= free && run.dst == next;
+            (free, next) = (run.src + run.len + 1, run.dst + run.len);
             runs.push(run);
             Ok(())
         })?;
-        Ok(Self {
-            sparse: sparse.clone(),
-            runs,
-            places,
-            windows: Arc::new(Segments::new(windows)),
-            sink: None,
-            charge,
-        })
+        let runs = Arc::new(runs);
+        let mut places = Vec::new();
+        let windows = if apart {
+            Segments::borders(&runs)
+        } else {
+            charge.grow((count * (size_of::<Run>() + 8)) as u64, "the places of selected rows")?;
+            places.reserve_exact(count);
+            Segments::new(windows(&runs, &mut places))
+        };
+        let windows = Arc::new(windows);
+        Ok(Self { sparse: sparse.clone(), runs, places, windows, sink: None, charge })
+    }
+
+    /// Where the starts of a run stand in the buffer.
+    fn place(&self, k: usize) -> u64 {
+        // Of runs that stand apart each has one start more than rows.
+        self.places.get(k).copied().unwrap_or_else(|| self.runs[k].dst + k as u64)
+    }
+
+    /// The runs from one on, and the place of each.
+    fn placed(&self, first: usize) -> impl Iterator<Item = (&Run, u64)> {
+        self.runs.iter().enumerate().skip(first).map(|(k, run)| (run, self.place(k)))
     }
 
     /// The matrix.
@@ -179,34 +198,27 @@ impl RowStarts {
     /// The starts of the rows whose destinations are `first..last`, as destinations from 0: a block of a window that was
     /// read. Rows must ascend.
     pub(crate) fn part(&self, first: u64, last: u64, cx: &Cx) -> Result<Self> {
-        let mut part = Self {
-            sparse: self.sparse.clone(),
-            runs: Vec::new(),
-            places: Vec::new(),
-            windows: Arc::default(),
-            sink: None,
-            charge: cx.budget.open(),
-        };
-        let mut from = Vec::new();
+        let (mut runs, mut places, mut from) = (Vec::new(), Vec::new(), Vec::new());
         let mut end = 0;
         let skip = self.runs.partition_point(|r| r.dst + r.len <= first);
-        for (run, &place) in self.runs.iter().zip(&self.places).skip(skip) {
+        for (run, place) in self.placed(skip) {
             let (a, b) = (run.dst.max(first), (run.dst + run.len).min(last));
             if a >= b {
                 break;
             }
-            {
-                part.runs.push(Run { src: run.src + (a - run.dst), dst: a - first, len: b - a });
-                part.places.push(end);
-                from.push(place + (a - run.dst));
-                end += b - a + 1;
-            }
+            runs.push(Run { src: run.src + (a - run.dst), dst: a - first, len: b - a });
+            places.push(end);
+            from.push(place + (a - run.dst));
+            end += b - a + 1;
         }
-        part.charge.grow(
-            (part.runs.len() * (size_of::<Run>() + 16)) as u64 + 8 * end,
+        let mut charge = cx.budget.open();
+        charge.grow(
+            (runs.len() * (size_of::<Run>() + 16)) as u64 + 8 * end,
             "the places of the rows of a block",
         )?;
-        part.windows = Arc::new(Segments::new(vec![Run { src: 0, dst: 0, len: end }]));
+        let windows = Arc::new(Segments::new(vec![Run { src: 0, dst: 0, len: end }]));
+        let runs = Arc::new(runs);
+        let mut part = Self { sparse: self.sparse.clone(), runs, places, windows, sink: None, charge };
         part.open(cx)?;
         let starts = self.starts();
         if let Some((buffer, _)) = &mut part.sink {
@@ -280,7 +292,7 @@ impl RowStarts {
         let starts = self.starts();
         let at = |i: u64| starts.get(i as usize).map_or(0, |b| u64::from_ne_bytes(*b));
         let mut before: Option<(u64, u64)> = None;
-        for (run, &place) in self.runs.iter().zip(&self.places) {
+        for (run, place) in self.placed(0) {
             let window = &starts[place as usize..=(place + run.len) as usize];
             // Rows that are not neighbours ascend too: what is read of the values takes it for granted.
             if let Some((end, value)) = before.filter(|b| b.0 <= run.src && b.1 > at(place)) {
@@ -324,7 +336,7 @@ impl RowStarts {
     /// Calls `f(destination, start, end)` for each selected row, by source.
     pub(crate) fn each(&self, mut f: impl FnMut(u64, u64, u64)) {
         let starts = self.starts();
-        for (run, &place) in self.runs.iter().zip(&self.places) {
+        for (run, place) in self.placed(0) {
             let window = &starts[place as usize..=(place + run.len) as usize];
             for (i, w) in window.windows(2).enumerate() {
                 f(run.dst + i as u64, u64::from_ne_bytes(w[0]), u64::from_ne_bytes(w[1]));
@@ -336,7 +348,7 @@ impl RowStarts {
     pub(crate) fn each_from(&self, first: u64, last: u64, mut f: impl FnMut(u64, u64, u64) -> bool) {
         let starts = self.starts();
         let skip = self.runs.partition_point(|r| r.dst + r.len <= first);
-        for (run, &place) in self.runs.iter().zip(&self.places).skip(skip) {
+        for (run, place) in self.placed(skip) {
             let from = first.saturating_sub(run.dst);
             for i in from..run.len {
                 let at = (place + i) as usize;
@@ -354,7 +366,7 @@ impl RowStarts {
         let (mut first, mut last) = (0, self.runs.len());
         while first < last {
             let mid = first.midpoint(last);
-            if u64::from_ne_bytes(starts[(self.places[mid] + self.runs[mid].len) as usize]) <= pos {
+            if u64::from_ne_bytes(starts[(self.place(mid) + self.runs[mid].len) as usize]) <= pos {
                 first = mid + 1;
             } else {
                 last = mid;
@@ -367,7 +379,7 @@ impl RowStarts {
     pub(crate) fn each_in(&self, span: std::ops::Range<u64>, mut f: impl FnMut(u64, u64, u64)) {
         let starts = self.starts();
         let first = self.first_after(span.start);
-        for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
+        for (run, place) in self.placed(first) {
             let window = &starts[place as usize..=(place + run.len) as usize];
             let skip = window[1..].partition_point(|b| u64::from_ne_bytes(*b) <= span.start);
             for (i, w) in window.windows(2).enumerate().skip(skip) {
@@ -392,7 +404,7 @@ impl RowStarts {
         let starts = self.starts();
         let get = |i: u64| u64::from_ne_bytes(starts[i as usize]);
         let first = self.first_after(span.start);
-        for (run, &place) in self.runs.iter().zip(&self.places).skip(first) {
+        for (run, place) in self.placed(first) {
             let start = get(place).max(span.start);
             let end = get(place + run.len).min(span.end);
             if start >= span.end {
@@ -412,7 +424,7 @@ impl RowStarts {
         let bytes = (self.runs.len() * size_of::<Run>()) as u64;
         let charge = cx.budget.charge(bytes, "the places of stored values")?;
         let mut runs: Vec<Run> = Vec::with_capacity(self.runs.len());
-        for (run, &place) in self.runs.iter().zip(&self.places) {
+        for (run, place) in self.placed(0) {
             let start = u64::from_ne_bytes(starts[place as usize]);
             let end = u64::from_ne_bytes(starts[(place + run.len) as usize]);
             runs.push(Run { src: start, dst: out(run.dst), len: end - start });

@@ -326,10 +326,9 @@ impl SparseRows {
         let State::Values(v) = &self.state else {
             return Stage::new("values", Vec::new(), true);
         };
-        let read = |k: usize| {
-            ArrayRead::new(self.array(k), vec![v.segments.clone()], [Role::Data, Role::Indices][k])
-        };
-        let reads = vec![read(0), read(1)];
+        let data = ArrayRead::new(self.array(0), vec![v.segments.clone()], Role::Data);
+        let indices = data.beside(self.array(1), Role::Indices);
+        let reads = vec![data, indices];
         Stage::new("values", reads, true)
     }
 }
