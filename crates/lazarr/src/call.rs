@@ -68,7 +68,8 @@ impl<'a> Run<'a> {
         let limit = call.memory_limit.unwrap_or_else(|| session.memory_limit());
         let budget = Budget::new(Ledger::process(), limit, io.meter().clone());
         let threads = call.threads.unwrap_or_else(|| session.threads()).max(1);
-        let cx = Cx { budget, lenient: session.options().missing == Missing::Fill, threads };
+        let lenient = session.options().missing == Missing::Fill;
+        let cx = Cx { budget, lenient, threads, distant: io.profile().is_distant() };
         Self {
             session,
             io,

@@ -11,7 +11,7 @@ use super::matches::Matches;
 use super::rows::RowStarts;
 use super::search::Search;
 use super::sparse::{check_proof, guess, index_width, proof, unproven};
-use super::{Cx, Leaf, Program, Stage};
+use super::{Cx, Leaf, Program, Stage, placed};
 use crate::buffer::Buffer;
 use crate::exec::convert::Convert;
 use crate::exec::sink::{Gather, Sink};
@@ -20,8 +20,9 @@ use crate::value::SparseMatrix;
 
 enum State {
     Start,
-    Starts(RowStarts),
-    Proof(RowStarts, Box<super::fixed::Fixed>),
+    /// From afar all indices come beside the row starts, where all rows are wanted: a round trip less.
+    Starts(RowStarts, Option<Box<Search>>),
+    Proof(RowStarts, Box<super::fixed::Fixed>, Option<Box<Search>>),
     Search(Box<Search>),
     Values(Box<Values>),
     Done,
@@ -58,12 +59,34 @@ impl SparseFilter {
         }
     }
 
-    fn search(&self, mut starts: RowStarts, cx: &Cx) -> Result<(State, Stage)> {
+    /// The row starts, and with them all indices where that saves waiting.
+    fn start(&self, cx: &Cx) -> Result<(State, Stage)> {
+        let starts = RowStarts::new(&self.sparse, &self.sorted, cx)?;
+        let all = self.sorted.is_identity_range() == Some(0..self.sparse.major_len());
+        if !cx.distant || !all || self.sparse.nnz() == 0 || self.columns.is_empty() {
+            let stage = starts.stage();
+            return Ok((State::Starts(starts, None), stage));
+        }
+        let values = Index::all(self.sparse.nnz());
+        let indices = ArrayRead::new(&self.sparse.indices, vec![placed(&values)], Role::Indices);
+        let search = Search::new(&self.sparse, None, &self.columns, &cx.budget, cx.lenient)?;
+        let stage = Stage {
+            ahead: vec![self.sparse.data.clone()],
+            ..Stage::new("indptr, indices", vec![starts.read(), indices], false)
+        };
+        Ok((State::Starts(starts, Some(Box::new(search))), stage))
+    }
+
+    fn search(&self, mut starts: RowStarts, known: Option<Box<Search>>, cx: &Cx) -> Result<(State, Stage)> {
         starts.check()?;
+        if let Some(mut search) = known {
+            search.settle(&starts)?;
+            return self.values(*search, cx);
+        }
         // Destinations do not matter here: only what is touched.
         let segments = starts.segments(|_| 0, cx)?;
         let read = ArrayRead::new(&self.sparse.indices, vec![segments], Role::Indices);
-        let search = Search::new(&self.sparse, starts, &self.columns, &cx.budget, cx.lenient)?;
+        let search = Search::new(&self.sparse, Some(starts), &self.columns, &cx.budget, cx.lenient)?;
         let stage = Stage::new("indices", vec![read], false);
         Ok((State::Search(Box::new(search)), stage))
     }
@@ -123,21 +146,17 @@ impl SparseFilter {
 impl Program for SparseFilter {
     fn next(&mut self, cx: &Cx) -> Result<Option<Stage>> {
         let (state, stage) = match std::mem::replace(&mut self.state, State::Done) {
-            State::Start => {
-                let starts = RowStarts::new(&self.sparse, &self.sorted, cx)?;
-                let stage = starts.stage();
-                (State::Starts(starts), stage)
-            }
-            State::Starts(starts) => match unproven(&starts, cx)? {
+            State::Start => self.start(cx)?,
+            State::Starts(starts, search) => match unproven(&starts, cx)? {
                 Some(items) => {
                     let (stage, proof) = proof(&self.sparse, &items, cx)?;
-                    (State::Proof(starts, proof), stage)
+                    (State::Proof(starts, proof, search), stage)
                 }
-                None => self.search(starts, cx)?,
+                None => self.search(starts, search, cx)?,
             },
-            State::Proof(starts, proof) => {
+            State::Proof(starts, proof, search) => {
                 check_proof(&self.sparse, proof, cx)?;
-                self.search(starts, cx)?
+                self.search(starts, search, cx)?
             }
             State::Search(search) => self.values(*search, cx)?,
             state @ (State::Values(_) | State::Done) => {
@@ -151,8 +170,8 @@ impl Program for SparseFilter {
 
     fn open(&mut self, cx: &Cx) -> Result<()> {
         match &mut self.state {
-            State::Starts(starts) => starts.open(cx),
-            State::Proof(_, proof) => proof.open(cx),
+            State::Starts(starts, _) => starts.open(cx),
+            State::Proof(_, proof, _) => proof.open(cx),
             State::Values(v) => {
                 let size = self.sparse.data.dtype.item_size().unwrap_or(1);
                 let bytes = v.matches.len().saturating_mul(size as u64);
@@ -174,8 +193,10 @@ impl Program for SparseFilter {
 
     fn sinks(&self) -> Vec<&dyn Sink> {
         match &self.state {
-            State::Starts(starts) => starts.sink().into_iter().collect(),
-            State::Proof(_, proof) => proof.sinks(),
+            State::Starts(starts, search) => {
+                starts.sink().into_iter().chain(search.iter().map(|s| &**s as &dyn Sink)).collect()
+            }
+            State::Proof(_, proof, _) => proof.sinks(),
             State::Search(search) => vec![&**search],
             State::Values(v) => v.data.iter().map(|(_, g)| g as &dyn Sink).collect(),
             State::Start | State::Done => Vec::new(),
@@ -192,8 +213,8 @@ impl Program for SparseFilter {
         // Which chunks hold a match is unknown: at most those that hold the rows.
         let values = || stage("values", vec![guess(&self.sparse, &self.sparse.data, &self.sorted)]);
         match &self.state {
-            State::Start | State::Starts(_) | State::Proof(..) => vec![indices(), values()],
-            State::Search(_) => vec![values()],
+            State::Start | State::Starts(_, None) | State::Proof(_, _, None) => vec![indices(), values()],
+            State::Starts(..) | State::Proof(..) | State::Search(_) => vec![values()],
             State::Values(_) | State::Done => Vec::new(),
         }
     }

@@ -67,6 +67,8 @@ pub(crate) struct Cx {
     pub(crate) lenient: bool,
     /// Threads that read.
     pub(crate) threads: usize,
+    /// Whether waiting for the store takes longer than decoding.
+    pub(crate) distant: bool,
 }
 
 /// One leaf of an element that is read: an array, or the three arrays of a sparse matrix.

@@ -19,6 +19,7 @@ fn cx() -> Cx {
         budget: Budget::new(Arc::new(Ledger::default()), 1 << 30, Arc::default()),
         lenient: false,
         threads: 2,
+        distant: false,
     }
 }
 

@@ -11,7 +11,7 @@ use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, DataType, Error, Result};
 use lazarr_plan::{ArrayRead, Index, Placement};
 
-use super::rows::RowStarts;
+use super::rows::{RowStarts, Rows};
 use super::sparse::single_entries;
 use crate::exec::sink::{Items, Sink, may_be_absent, missing};
 use crate::ledger::{Budget, Charge};
@@ -204,13 +204,16 @@ const FOUND: &str = "the places of the stored values that were found";
 /// Searches chunks of `indices`, and keeps what it finds.
 pub(super) struct Search {
     sparse: Arc<Sparse>,
-    starts: RowStarts,
+    /// `None`: all rows are wanted, and where they begin is not known yet, see [`Search::settle`].
+    starts: Option<RowStarts>,
     columns: Columns,
     wanted: Wanted,
     _held: Charge,
     budget: Budget,
     lenient: bool,
     found: Mutex<(Vec<Found>, Charge)>,
+    /// Chunks that were absent before the rows were known, and what that is unless they may be.
+    absent: Mutex<Vec<(Range<u64>, Error)>>,
 }
 
 /// Why a search of a chunk ends early.
@@ -222,10 +225,10 @@ enum Stop {
 }
 
 impl Search {
-    /// For columns of `columns` in the rows of `starts`.
+    /// For columns of `columns` in the rows of `starts`, or in all rows, wherever they begin.
     pub(super) fn new(
         sparse: &Arc<Sparse>,
-        starts: RowStarts,
+        starts: Option<RowStarts>,
         columns: &Index,
         budget: &Budget,
         lenient: bool,
@@ -242,7 +245,37 @@ impl Search {
             budget: budget.clone(),
             lenient,
             found: Mutex::new((Vec::new(), budget.open())),
+            absent: Mutex::default(),
         })
+    }
+
+    /// Says where the rows begin, after all chunks were searched: what was found is counted for them.
+    pub(super) fn settle(&mut self, starts: &RowStarts) -> Result<()> {
+        let absent = std::mem::take(&mut *self.absent.lock().unwrap_or_else(PoisonError::into_inner));
+        for (span, error) in absent {
+            if !single_entries(starts, &span) {
+                return Err(error);
+            }
+        }
+        let (found, charge) = &mut *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        for found in found {
+            let (start, places) = (found.start, std::mem::take(&mut found.places));
+            let mut left = places.as_slice();
+            let end = places.last().map_or(start, |&last| start + u64::from(last) + 1);
+            starts.stretches(start..end, |rows, _, to| {
+                let (here, after) = left.split_at(left.partition_point(|&p| start + u64::from(p) < to));
+                left = after;
+                let mut row = None;
+                for &place in here {
+                    let at = rows.row_of(start + u64::from(place), row);
+                    row = Some(at);
+                    found.keep_row(rows.first + at as u64, 1, charge)?;
+                }
+                Ok::<_, Error>(())
+            })?;
+            found.places = places;
+        }
+        Ok(())
     }
 
     /// What was found, by chunks that ascend, and what it is charged with.
@@ -275,7 +308,7 @@ impl Search {
         };
         let last = T::of(most.min(minor.saturating_sub(1)));
         let mut kept: Option<(Found, Charge)> = None;
-        let result = self.starts.stretches(span, |rows, from, to| {
+        let mut look = |rows: Option<Rows<'_>>, from: u64, to: u64| {
             let stretch = items.get((from - start) as usize..(to - start) as usize).unwrap_or_default();
             if minor == 0 && !stretch.is_empty() {
                 return Err(Stop::Bad(from));
@@ -292,7 +325,7 @@ impl Search {
                     }
                 });
                 let count = (found.places.len() - before) as u32;
-                if full.is_none() && count > 0 {
+                if let Some(rows) = rows.filter(|_| full.is_none() && count > 0) {
                     let at = rows.row_of(place, row);
                     row = Some(at);
                     full = found.keep_row(rows.first + at as u64, count, charge).err();
@@ -300,7 +333,11 @@ impl Search {
                 full.map_or(Ok(()), |e| Err(Stop::Full(e)))
             })?;
             bad.map_or(Ok(()), |i| Err(Stop::Bad(from + i as u64)))
-        });
+        };
+        let result = match &self.starts {
+            Some(starts) => starts.stretches(span, |rows, from, to| look(Some(rows), from, to)),
+            None => look(None, span.start, span.end),
+        };
         match result {
             Ok(()) => {}
             Err(Stop::Full(e)) => return Err(e),
@@ -352,12 +389,23 @@ impl Sink for Search {
 
     fn partial(&self) -> bool {
         // Of rows side by side whole chunks are wanted, but for the ends.
-        self.starts.is_scattered()
+        self.starts.as_ref().is_some_and(RowStarts::is_scattered)
     }
 
     fn absent(&self, read: &ArrayRead, at: &[u64]) -> Result<()> {
-        let single = single_entries(&self.starts, &read.chunk_span(at)[0]);
-        if self.lenient || (may_be_absent(read.role) && single) { Ok(()) } else { Err(missing(read, at)) }
+        if self.lenient {
+            return Ok(());
+        }
+        let span = read.chunk_span(at)[0].clone();
+        let single = match &self.starts {
+            Some(starts) => single_entries(starts, &span),
+            None => {
+                let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+                absent.push((span, missing(read, at)));
+                true
+            }
+        };
+        if may_be_absent(read.role) && single { Ok(()) } else { Err(missing(read, at)) }
     }
 }
 
