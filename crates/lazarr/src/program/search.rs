@@ -397,13 +397,12 @@ impl Sink for Search {
             return Ok(());
         }
         let span = read.chunk_span(at)[0].clone();
-        let single = match &self.starts {
-            Some(starts) => single_entries(starts, &span),
-            None => {
-                let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-                absent.push((span, missing(read, at)));
-                true
-            }
+        let single = if let Some(starts) = &self.starts {
+            single_entries(starts, &span)
+        } else {
+            let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+            absent.push((span, missing(read, at)));
+            true
         };
         if may_be_absent(read.role) && single { Ok(()) } else { Err(missing(read, at)) }
     }

@@ -89,9 +89,9 @@ fn reads_take_few_round_trips() {
     // As sharded, and without shards.
     let most = |name: &str| match name {
         "a column of obs" | "obs" | "head of obs" | "rows of a dense matrix" => (2, 1),
-        "rows of X" | "scattered rows of X" | "everything" => (3, 2),
-        // Indices are searched before values are read; starts are.
-        "a gene of X" | "mean and variance" => (4, 3),
+        // Indices are searched before values are read; starts come beside them.
+        "rows of X" | "scattered rows of X" | "a gene of X" | "everything" => (3, 2),
+        "mean and variance" => (4, 3),
         // Categories and codes, and then rows of all elements; of obsp columns, too.
         "rows of a predicate" => (5, 4),
         "counts of a column" => (4, 2),
