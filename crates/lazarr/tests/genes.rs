@@ -97,7 +97,7 @@ fn columns_are_the_same_from_near_and_from_afar() {
     for seed in 0..600 {
         let mut rng = Rng::new(seed);
         let w = matrix(&mut rng);
-        let columns: Vec<i64> = (0..1 + rng.below(4)).map(|_| rng.below(COLUMNS) as i64).collect();
+        let columns: Vec<i64> = (0..=rng.below(4)).map(|_| rng.below(COLUMNS) as i64).collect();
         let near = read(Arc::new(w.store()), &columns, 1 << 28);
         let far = read(Arc::new(Far(w.store())), &columns, 1 << 28);
         match (near, far) {
