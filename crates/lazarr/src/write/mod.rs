@@ -24,6 +24,7 @@ mod element;
 mod encode;
 mod job;
 mod manifest;
+mod out;
 mod source;
 
 use std::path::Path;

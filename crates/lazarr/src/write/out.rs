@@ -1,0 +1,345 @@
+//! An element under way: the arrays that its blocks go to.
+
+use lazarr_format::anndata::{NullableKind, SparseFormat};
+use lazarr_format::encode::{ArraySpec, Facts, IndexWidth, Role};
+use lazarr_format::{Code, DataType, Error, Result};
+use serde_json::{Map, Value as Json, json};
+
+use super::array::ArrayOut;
+use super::cast;
+use super::element::{Attributes, encoding, join, not_written, rows_of, write_value};
+use super::job::Job;
+use crate::program::index_width;
+use crate::value::{Dense, SparseMatrix, Strings, Value};
+
+/// What is known of an element before it comes.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub(super) role: Role,
+    /// Rows (columns, of csc).
+    pub(super) rows: Option<u64>,
+    /// Stored values of a sparse matrix; never too small.
+    pub(super) stored: Option<u64>,
+    /// Stored values of a row, on the average.
+    pub(super) per_row: f64,
+}
+
+impl Known {
+    pub(super) fn new(role: Role, rows: Option<u64>) -> Self {
+        Self { role, rows, stored: None, per_row: 1.0 }
+    }
+}
+
+pub(super) fn facts(role: Role, shape: &[u64], item: usize) -> Facts<'_> {
+    Facts { role, shape, item, per_row: 1.0 }
+}
+
+/// An array by the layout, and the type that its items are cast to.
+pub(super) fn spec(
+    job: &Job<'_>,
+    path: &str,
+    dtype: &DataType,
+    shape: &[u64],
+    role: Role,
+    attributes: Attributes,
+    per_row: Option<f64>,
+) -> Result<(ArraySpec, Option<DataType>)> {
+    // Text takes about so much.
+    let item = dtype.item_size().unwrap_or(16);
+    let facts = Facts { per_row: per_row.unwrap_or(1.0), ..facts(role, shape, item) };
+    let mut cutting = job.layout.cut(path, &facts)?;
+    let to = match &cutting.dtype {
+        Some(name) => {
+            let to = cast::named(name).map_err(|e| e.element(path))?;
+            (dtype.is_numeric() && to != *dtype).then_some(to)
+        }
+        None => None,
+    };
+    // Structs are never in shards: zarr-python does not read them there.
+    if matches!(dtype, DataType::Struct(_)) {
+        cutting.shard = None;
+    }
+    let spec = ArraySpec {
+        path: path.to_owned(),
+        shape: shape.to_vec(),
+        dtype: to.clone().unwrap_or_else(|| dtype.clone()),
+        inner: cutting.inner,
+        shard: cutting.shard,
+        codecs: cutting.codecs,
+        attributes,
+    };
+    Ok((spec, to))
+}
+
+/// An element under way.
+pub(super) enum Out<'j> {
+    Dense(DenseOut<'j>),
+    Strings(ArrayOut<'j>),
+    Sparse(Box<SparseOut<'j>>),
+    Categorical { codes: DenseOut<'j> },
+    Nullable { values: Box<Out<'j>>, mask: DenseOut<'j> },
+}
+
+pub(super) struct DenseOut<'j> {
+    job: &'j Job<'j>,
+    array: ArrayOut<'j>,
+    dtype: DataType,
+    rest: Vec<u64>,
+    to: Option<DataType>,
+}
+
+pub(super) struct SparseOut<'j> {
+    job: &'j Job<'j>,
+    path: String,
+    format: SparseFormat,
+    minor: u64,
+    major: u64,
+    data: DenseOut<'j>,
+    indices: (ArrayOut<'j>, DataType),
+    indptr: (ArrayOut<'j>, DataType),
+    stored: u64,
+}
+
+fn changed(what: &str) -> Error {
+    Error::new(Code::NotWritten, format!("a block of rows has another {what} than those before"))
+        .help("All blocks of an element are of one kind, type and width")
+}
+
+impl<'j> DenseOut<'j> {
+    fn open(
+        job: &'j Job<'j>,
+        path: &str,
+        dtype: &DataType,
+        shape: &[u64],
+        role: Role,
+        attributes: Attributes,
+        per_row: Option<f64>,
+    ) -> Result<Self> {
+        let (spec, to) = spec(job, path, dtype, shape, role, attributes, per_row)?;
+        let array = ArrayOut::new(job, spec)?;
+        Ok(Self { job, array, dtype: dtype.clone(), rest: shape[1..].to_vec(), to })
+    }
+
+    fn push(&mut self, dense: &Dense) -> Result<()> {
+        if dense.dtype != self.dtype {
+            return Err(changed("type").expected(self.dtype.to_string()).found(dense.dtype.to_string()));
+        }
+        if dense.shape.get(1..) != Some(&self.rest[..]) {
+            return Err(changed("width"));
+        }
+        if self.rest.contains(&0) {
+            self.array.push_empty_rows(dense.shape.first().copied().unwrap_or(0));
+        }
+        self.push_bytes(dense.data.as_slice())
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        match &self.to {
+            None => self.array.push(bytes),
+            Some(to) => self.array.push(cast::cast(&self.dtype, to, bytes, &self.job.budget)?.as_slice()),
+        }
+    }
+}
+
+impl<'j> Out<'j> {
+    pub(super) fn open(job: &'j Job<'j>, path: &str, first: &Value, known: Known) -> Result<Self> {
+        let with_rows = |shape: &[u64]| {
+            let rest = shape.get(1..).unwrap_or_default();
+            [&[known.rows.unwrap_or(u64::MAX)][..], rest].concat()
+        };
+        match first {
+            Value::Dense(d) if !d.shape.is_empty() => {
+                let kind = if matches!(d.dtype, DataType::Struct(_)) { "rec-array" } else { "array" };
+                let role = role_of(known.role, d.shape.len());
+                let shape = with_rows(&d.shape);
+                let out =
+                    DenseOut::open(job, path, &d.dtype, &shape, role, encoding(kind, "0.2.0", &[]), None)?;
+                Ok(Self::Dense(out))
+            }
+            Value::Strings(s) if !s.shape().is_empty() => {
+                let (dtype, kind) =
+                    if s.is_utf8() { (DataType::String, "string-array") } else { (DataType::Bytes, "array") };
+                let shape = with_rows(s.shape());
+                let spec = spec(job, path, &dtype, &shape, known.role, encoding(kind, "0.2.0", &[]), None)?.0;
+                Ok(Self::Strings(ArrayOut::new(job, spec)?))
+            }
+            Value::Sparse(s) => Ok(Self::Sparse(Box::new(SparseOut::open(job, path, s, known)?))),
+            Value::Categorical { codes, categories, ordered } => {
+                let more = [("ordered", Json::from(*ordered))];
+                job.group(path, encoding("categorical", "0.2.0", &more));
+                write_value(job, &join(path, "categories")?, categories, Role::Other)?;
+                let count = rows_of(categories);
+                let width = if count <= 1 << 7 {
+                    1
+                } else if count <= 1 << 15 {
+                    2
+                } else if count <= 1 << 31 {
+                    4
+                } else {
+                    8
+                };
+                let path = join(path, "codes")?;
+                let (mut spec, _) = spec(
+                    job,
+                    &path,
+                    &DataType::Int(width),
+                    &with_rows(&codes.shape),
+                    Role::Column,
+                    encoding("array", "0.2.0", &[]),
+                    None,
+                )?;
+                spec.dtype = DataType::Int(width);
+                let to = (codes.dtype != spec.dtype).then(|| spec.dtype.clone());
+                let array = ArrayOut::new(job, spec)?;
+                let codes = DenseOut { job, array, dtype: codes.dtype.clone(), rest: Vec::new(), to };
+                Ok(Self::Categorical { codes })
+            }
+            Value::Nullable { values, mask, kind } => {
+                let (name, more) = match kind {
+                    NullableKind::Integer => ("nullable-integer", None),
+                    NullableKind::Boolean => ("nullable-boolean", None),
+                    NullableKind::String { nan } => {
+                        ("nullable-string-array", Some(if *nan { "NaN" } else { "NA" }))
+                    }
+                };
+                let more: Vec<_> = more.into_iter().map(|na| ("na-value", Json::from(na))).collect();
+                job.group(path, encoding(name, "0.1.0", &more));
+                let values = Self::open(job, &join(path, "values")?, values, known)?;
+                let dtype = DataType::Bool;
+                let path = join(path, "mask")?;
+                let shape = with_rows(&mask.shape);
+                let (mut spec, _) =
+                    spec(job, &path, &dtype, &shape, Role::Column, encoding("array", "0.2.0", &[]), None)?;
+                spec.dtype = dtype;
+                let array = ArrayOut::new(job, spec)?;
+                let mask = DenseOut {
+                    job,
+                    array,
+                    dtype: mask.dtype.clone(),
+                    rest: mask.shape[1..].to_vec(),
+                    to: None,
+                };
+                Ok(Self::Nullable { values: Box::new(values), mask })
+            }
+            _ => Err(not_written("this cannot be written in blocks of rows", "Write it whole")),
+        }
+    }
+
+    pub(super) fn push(&mut self, value: &Value) -> Result<()> {
+        match (self, value) {
+            (Self::Dense(out), Value::Dense(d)) => out.push(d),
+            (Self::Strings(out), Value::Strings(s)) => push_strings(out, s),
+            (Self::Sparse(out), Value::Sparse(s)) => out.push(s),
+            (Self::Categorical { codes: out }, Value::Categorical { codes, .. }) => out.push(codes),
+            (Self::Nullable { values: out, mask: mask_out }, Value::Nullable { values, mask, .. }) => {
+                out.push(values)?;
+                mask_out.push(mask)
+            }
+            _ => Err(changed("kind")),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        match self {
+            Self::Dense(out) | Self::Categorical { codes: out } => out.array.finish().map(|_| ()),
+            Self::Strings(out) => out.finish().map(|_| ()),
+            Self::Sparse(out) => out.finish(),
+            Self::Nullable { values, mask } => {
+                values.finish()?;
+                mask.array.finish().map(|_| ())
+            }
+        }
+    }
+}
+
+fn role_of(role: Role, rank: usize) -> Role {
+    match role {
+        Role::Other if rank > 1 => Role::Dense,
+        other => other,
+    }
+}
+
+fn push_strings(out: &mut ArrayOut<'_>, s: &Strings) -> Result<()> {
+    out.push_items((0..s.len()).map(|i| s.get(i).unwrap_or_default()))?;
+    out.count_rows(s.shape().first().copied().unwrap_or(0));
+    Ok(())
+}
+
+impl<'j> SparseOut<'j> {
+    fn open(job: &'j Job<'j>, path: &str, first: &SparseMatrix, known: Known) -> Result<Self> {
+        let major_axis = first.format.major_axis();
+        let minor = first.shape[1 - major_axis];
+        let stored = known.stored.unwrap_or(u64::MAX);
+        let rows = known.rows.unwrap_or(u64::MAX);
+        let smallest = |most: u64| {
+            DataType::UInt(match most {
+                0..=0xff => 1,
+                0x100..=0xffff => 2,
+                0x1_0000..=0xffff_ffff => 4,
+                _ => 8,
+            })
+        };
+        let (index_type, start_type) = match job.layout.indices {
+            IndexWidth::Smallest => (smallest(minor.saturating_sub(1)), smallest(stored)),
+            IndexWidth::Scipy => {
+                let width = DataType::Int(index_width(rows, minor, stored));
+                (width.clone(), width)
+            }
+        };
+        let array =
+            |name: &str, dtype: &DataType, role: Role, len: u64, per_row: f64| -> Result<ArrayOut<'j>> {
+                let (mut spec, _) =
+                    spec(job, &join(path, name)?, dtype, &[len], role, Map::new(), Some(per_row))?;
+                spec.dtype = dtype.clone();
+                ArrayOut::new(job, spec)
+            };
+        let indices = array("indices", &index_type, Role::Indices, stored, known.per_row)?;
+        let mut indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
+        indptr.push(&vec![0; start_type.item_size().unwrap_or(8)])?;
+        let at = join(path, "data")?;
+        let data =
+            DenseOut::open(job, &at, &first.dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
+        Ok(Self {
+            job,
+            path: path.to_owned(),
+            format: first.format,
+            minor,
+            major: 0,
+            data,
+            indices: (indices, index_type),
+            indptr: (indptr, start_type),
+            stored: 0,
+        })
+    }
+
+    fn push(&mut self, block: &SparseMatrix) -> Result<()> {
+        let major_axis = self.format.major_axis();
+        if block.format != self.format || block.shape[1 - major_axis] != self.minor {
+            return Err(changed("width"));
+        }
+        if block.dtype != self.data.dtype {
+            return Err(changed("type").expected(self.data.dtype.to_string()).found(block.dtype.to_string()));
+        }
+        let (budget, width) = (&self.job.budget, block.index_width);
+        self.data.push_bytes(block.data.as_slice())?;
+        let indices = cast::indices(block.indices.as_slice(), width, 0, &self.indices.1, budget)?;
+        self.indices.0.push(indices.as_slice())?;
+        drop(indices);
+        let starts = block.indptr.as_slice().get(usize::from(width)..).unwrap_or_default();
+        let starts = cast::indices(starts, width, self.stored, &self.indptr.1, budget)?;
+        self.indptr.0.push(starts.as_slice())?;
+        self.stored += (block.indices.len() / usize::from(width.max(1))) as u64;
+        self.major += block.shape[major_axis];
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        let mut shape = [self.minor; 2];
+        shape[self.format.major_axis()] = self.major;
+        let kind = format!("{}_matrix", self.format.name());
+        self.job.group(&self.path, encoding(&kind, "0.1.0", &[("shape", json!(shape))]));
+        self.data.array.finish()?;
+        self.indices.0.finish()?;
+        self.indptr.0.finish().map(|_| ())
+    }
+}
