@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 from stores import write
 
 import lazarr as lz
@@ -171,3 +172,29 @@ def test_what_cannot_be_is_refused(large):
         x.mean_var(ddof=-1)
     with pytest.raises(TypeError):
         x.plan(verb="sum")
+
+
+def test_rows_that_lie_over_many_results(tmp_path, seed):
+    """Some results at a time: rows of hundreds of values in any order, a few that have none."""
+    rng = np.random.default_rng([seed, 79])
+    x = sp.random(90, 9000, 0.12, format="csr", dtype=np.float64, random_state=rng)
+    x.data -= 0.3
+    x = sp.vstack([x[:40], sp.csr_matrix((3, 9000)), x[40:]], format="csr")
+    for row in range(0, x.shape[0], 2):  # as anndata leaves them after some operations
+        a, b = x.indptr[row : row + 2]
+        order = rng.permutation(b - a)
+        x.indices[a:b], x.data[a:b] = x.indices[a:b][order], x.data[a:b][order]
+    path = str(tmp_path / "s.zarr")
+    ad.AnnData(x).write_zarr(path)
+    lazy = lz.open(path).X
+    check(lazy.mean_var(axis=0), expected(x, 0))
+    check(lazy[5:70].mean_var(axis=0), expected(x[5:70], 0))
+    # An index outside of the matrix is found whichever results are at hand.
+    group = zarr.open_group(path, mode="r+")
+    for bad in (9000, -1, 2**30):
+        at = int(rng.integers(x.nnz))
+        before = group["X/indices"][at]
+        group["X/indices"][at] = bad
+        with pytest.raises(lz.LazarrError, match="outside of the matrix"):
+            lz.open(path).X.mean_var(axis=0)
+        group["X/indices"][at] = before

@@ -9,7 +9,7 @@ use lazarr::{Code, Kind, Options, Session};
 use lazarr_testkit::{Fault, Layout, Sample, Server, Spec};
 
 use super::operations::{OPERATIONS, Operation};
-use super::{open, sample};
+use super::{PATIENT, open, sample};
 
 /// A session that opened well, and then: one fault, one operation, one seed. What went wrong, if anything did.
 fn one(
@@ -33,7 +33,9 @@ fn one(
     }
     let begun = Instant::now();
     let options = Options { zarr_format: Some(3), ..Options::default() };
-    let opened = open(&server, &[], options);
+    // Who gives up before the first answer comes has seen nothing of what is replaced then: no fault of his.
+    let words = if fault == Fault::Replace { &PATIENT[..] } else { &[] };
+    let opened = open(&server, words, options);
     if name != "open" {
         if let Err(e) = opened {
             return failed(format!("does not open: {e}"));
