@@ -14,7 +14,7 @@ from ._sources import from_blocks, source_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Written", "repair", "write"]
+__all__ = ["Written", "repair", "write", "write_source"]
 
 
 class Written(NamedTuple):
@@ -87,9 +87,22 @@ def write(
     left_out = [drop] if isinstance(drop, str) else list(drop)
     if left_out:
         source = ("without", source, left_out)
+    return write_source(source, os.fspath(path), made, overwrite=overwrite, sync=sync, progress=progress)
+
+
+def write_source(
+    source: Any,
+    path: str,
+    layout: Layout,
+    *,
+    overwrite: bool,
+    sync: bool = True,
+    progress: Callable[[str, int], object] | None = None,
+) -> Written:
+    """Writes what :func:`source_of` makes."""
     memory_limit, threads, meter = call()
     done = _lazarr.write(
-        source, os.fspath(path), made.to_json(), overwrite, sync, progress, memory_limit, threads, meter
+        source, path, layout.to_json(), overwrite, sync, progress, memory_limit, threads, meter
     )
     return Written(*done)
 

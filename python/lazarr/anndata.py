@@ -13,21 +13,28 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 import lazarr
 
 from . import _convert
 from ._anndata import AnnData
+from ._dispatched import Collected, Group, IOSpec, place_of
 from ._element import Element, dask_module
 from ._errors import missing_package, type_error
 from ._frame import Column, DataFrame
+from ._layout import layout_of
 from ._mapping import Mapping, Raw
 from ._matrix import DenseElement, SparseElement, StringsElement
 from ._namespace import register
+from ._write import write_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Mapping as Settings
+
+    from ._layout import Layout
 
 __all__ = [
     "IOSpec",
@@ -38,6 +45,7 @@ __all__ = [
     "read_lazy",
     "read_zarr",
     "sparse_dataset",
+    "write_dispatched",
 ]
 
 register()
@@ -289,13 +297,6 @@ def sparse_dataset(group: Any) -> SparseDataset:
     return SparseDataset(lazy)
 
 
-class IOSpec(NamedTuple):
-    """The encoding of an element."""
-
-    encoding_type: str
-    encoding_version: str
-
-
 def read_dispatched(elem: Any, callback: Callable[..., Any]) -> Any:
     """As ``anndata.experimental.read_dispatched``: a callback reads each element, or does not.
 
@@ -340,3 +341,52 @@ def _read(lazy: Any, callback: Callable[..., Any]) -> Any:
 def _parts(lazy: AnnData) -> list[str]:
     known = ("X", "obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns", "raw")
     return [name for name in known if lazy._has(name)]
+
+
+def write_dispatched(
+    store: Any,
+    key: str,
+    elem: Any,
+    callback: Callable[..., Any],
+    *,
+    dataset_kwargs: Settings[str, Any] = MappingProxyType({}),
+    layout: Layout | str | None = None,
+) -> None:
+    """As ``anndata.experimental.write_dispatched``: a callback says how each element is written, or not.
+
+    The callbacks are called first, and then all is written at once, as :func:`lazarr.write` does: whoever
+    opens the store sees the old one or the new one, whole.
+
+    Parameters
+    ----------
+    store
+        A path, or a group of zarr in a store on the disk. A store that is there is replaced, as with anndata.
+    key
+        ``"/"``: the whole.
+    elem
+        What is written: an ``anndata.AnnData``, as a rule; lazy elements are read as they are written.
+    callback
+        Called as ``callback(write, store, key, elem, dataset_kwargs=..., iospec=...)`` for each element, from
+        the whole to its parts. ``write(store, key, elem, dataset_kwargs=...)`` writes it, changed or not,
+        and calls for what is in it. Columns with categories or missing values are one element.
+    dataset_kwargs
+        ``chunks``, ``shards``, ``compressors`` (or ``compressor``), as zarr-python takes them.
+    layout
+        What holds where those say nothing: as of :func:`lazarr.write`.
+
+    Examples
+    --------
+    >>> def rows_in_blocks(write, store, key, elem, *, dataset_kwargs, iospec):  # doctest: +SKIP
+    ...     if key == "counts":
+    ...         dataset_kwargs = {**dataset_kwargs, "chunks": (100_000,)}
+    ...     write(store, key, elem, dataset_kwargs=dataset_kwargs)
+    """
+    if key.strip("/"):
+        msg = f"key={key!r}: the whole is written, key='/'"
+        raise type_error(msg)
+    place = place_of(store)
+    collected = Collected(callback)
+    collected.visit(Group(""), "/", elem, dataset_kwargs)
+    version = getattr(getattr(store, "metadata", None), "zarr_format", None)
+    base = layout_of(layout, version)
+    write_source(collected.source(), place, collected.layout(base), overwrite=True)
