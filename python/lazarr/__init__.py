@@ -50,6 +50,7 @@ from ._lazarr import Predicate, __version__
 from ._limits import Limits
 from ._mapping import Mapping, Raw
 from ._matrix import DenseElement, SparseElement, StringsElement
+from ._optimize import Card, Optimized, optimize
 from ._plan import Amount, Plan
 from ._store import Store
 from ._write import Written, repair, write
@@ -63,6 +64,7 @@ __all__ = [
     "AnnData",
     "AwkwardElement",
     "BrokenElement",
+    "Card",
     "Column",
     "DataFrame",
     "DenseElement",
@@ -79,6 +81,7 @@ __all__ = [
     "MemoryLimitError",
     "NotConsolidated",
     "NotFoundError",
+    "Optimized",
     "Plan",
     "Predicate",
     "Raw",
@@ -96,6 +99,7 @@ __all__ = [
     "measure",
     "open",
     "open_async",
+    "optimize",
     "options",
     "repair",
     "write",

@@ -106,9 +106,10 @@ class Collected:
         return self._source("", self._root)
 
     def _source(self, path: str, node: Any) -> Any:
-        if self._groups.get(path) is not node:
+        found = self._groups.get(path)
+        if found is None or found is not node:
             return node
-        kind, children = node
+        kind, children = found
         inside = [(name, self._source(_join(path, name), child)) for name, child in children.items()]
         if kind == "dataframe":
             index = next(iter(children), None)

@@ -380,6 +380,7 @@ def write(
     overwrite: bool,
     sync: bool,
     progress: Callable[[str, int], object] | None,
+    choose: Callable[[str, str, list[int | None], str], str | None] | None,
     memory_limit: int | None,
     threads: int | None,
     meter: Meter | None,
@@ -391,6 +392,11 @@ def preset(name: str, zarr_format: int) -> str:
 
 def presets() -> list[tuple[str, str]]:
     """The names of presets, and what each is for."""
+
+def card(
+    object: LazyAnnData, memory_limit: int | None, threads: int | None, meter: Meter | None
+) -> tuple[list[tuple[str, float]], tuple[int, int] | None]:
+    """Measures what reading an object takes: seconds by what was read; bytes and files where it is on the disk."""
 
 def repair(path: str, clear: bool) -> list[tuple[str, str, bool]]:
     """What dead writers have left: store, leftover, whether it is being written now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -14,7 +15,21 @@ from ._sources import from_blocks, source_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    Choose = Callable[[str, str, tuple[int | None, ...], str], Mapping[str, Any] | None]
+
 __all__ = ["Written", "repair", "write", "write_source"]
+
+
+def _spoken(choose: Choose | None) -> Callable[[str, str, list[int | None], str], str | None] | None:
+    """A choice whose answers are JSON."""
+    if choose is None:
+        return None
+
+    def answer(path: str, role: str, shape: list[int | None], dtype: str) -> str | None:
+        settings = choose(path, role, tuple(shape), dtype)
+        return None if settings is None else json.dumps(dict(settings))
+
+    return answer
 
 
 class Written(NamedTuple):
@@ -37,6 +52,7 @@ def write(
     overwrite: bool = False,
     replace: Mapping[str, Any] | None = None,
     drop: Iterable[str] = (),
+    choose: Choose | None = None,
     sync: bool = True,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
@@ -65,6 +81,10 @@ def write(
         Values for paths: ``{"obsm/X_new": array}``. They stand in the place of what is there, or beside it.
     drop
         Paths that are left out: ``["layers/raw", "uns"]``.
+    choose
+        Says for each array what holds beyond the layout: called as ``choose(path, role, shape, dtype)``, it
+        gives the settings of a rule (``{"chunk": {"items": 4096}}``, see :class:`Layout`) or None. The first
+        length of a shape is None where it is not known yet.
     sync
         False: do not wait for the disk. Faster, and not safe from a loss of power.
     progress
@@ -87,7 +107,9 @@ def write(
     left_out = [drop] if isinstance(drop, str) else list(drop)
     if left_out:
         source = ("without", source, left_out)
-    return write_source(source, os.fspath(path), made, overwrite=overwrite, sync=sync, progress=progress)
+    return write_source(
+        source, os.fspath(path), made, overwrite=overwrite, choose=choose, sync=sync, progress=progress
+    )
 
 
 def write_source(
@@ -96,13 +118,23 @@ def write_source(
     layout: Layout,
     *,
     overwrite: bool,
+    choose: Choose | None = None,
     sync: bool = True,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
     """Writes what :func:`source_of` makes."""
     memory_limit, threads, meter = call()
     done = _lazarr.write(
-        source, path, layout.to_json(), overwrite, sync, progress, memory_limit, threads, meter
+        source,
+        path,
+        layout.to_json(),
+        overwrite,
+        sync,
+        progress,
+        _spoken(choose),
+        memory_limit,
+        threads,
+        meter,
     )
     return Written(*done)
 

@@ -70,5 +70,6 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(write::preset, m)?)?;
     m.add_function(wrap_pyfunction!(write::presets, m)?)?;
     m.add_function(wrap_pyfunction!(write::repair, m)?)?;
+    m.add_function(wrap_pyfunction!(write::card, m)?)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr::format::Field;
 use lazarr::format::anndata::{NullableKind, SparseFormat};
-use lazarr::format::encode::Layout;
+use lazarr::format::encode::{Facts, Layout, Rule};
 use lazarr::write::{Blocks, Group, Source, WriteOptions};
 use lazarr::{Budget, Buffer, Call, Code, DataType, Dense, Error, Ledger, SparseMatrix, Strings, Value};
 use pyo3::exceptions::PyTypeError;
@@ -229,6 +229,7 @@ pub(crate) fn write(
     overwrite: bool,
     sync: bool,
     progress: Option<Py<PyAny>>,
+    choose: Option<Py<PyAny>>,
     memory_limit: Option<u64>,
     threads: Option<usize>,
     meter: Option<&Meter>,
@@ -249,9 +250,25 @@ pub(crate) fn write(
             });
         }
     };
+    let choice = |path: &str, facts: &Facts<'_>, dtype: &DataType| {
+        let Some(choose) = &choose else { return Ok(None) };
+        let shape: Vec<Option<u64>> = facts.shape.iter().map(|&n| (n < u64::MAX).then_some(n)).collect();
+        let answer = Python::attach(|py| {
+            let answer = choose.call1(py, (path, facts.role.name(), shape, dtype.to_string()))?;
+            answer.extract::<Option<String>>(py).map_err(PyErr::from)
+        });
+        match answer {
+            Ok(rule) => rule.map(|json| Rule::from_json(&json)).transpose(),
+            Err(e) => {
+                raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                Err(Error::new(Code::Layout, "the choice of a layout failed").element(path))
+            }
+        }
+    };
     let written = run(py, &limits, |call| {
         let options = WriteOptions {
             layout,
+            choose: choose.is_some().then_some(&choice),
             overwrite,
             no_sync: !sync,
             progress: Some(&tell),
@@ -289,4 +306,21 @@ pub(crate) fn repair(path: &str, clear: bool) -> PyResult<Vec<(String, String, b
     let left = if clear { draft::repair(path) } else { draft::leftovers(path) }.or_raise()?;
     let text = |p: &std::path::Path| p.display().to_string();
     Ok(left.iter().map(|l| (text(&l.store), text(&l.path), l.busy)).collect())
+}
+
+/// What was measured on a store: seconds by what was read; bytes and files where it is on the disk.
+pub(crate) type Measured = (Vec<(&'static str, f64)>, Option<(u64, u64)>);
+
+/// Measures what reading an object takes.
+#[pyfunction]
+pub(crate) fn card(
+    py: Python<'_>,
+    object: &LazyAnnData,
+    memory_limit: Option<u64>,
+    threads: Option<usize>,
+    meter: Option<&Meter>,
+) -> PyResult<Measured> {
+    let limits = Limits::new(memory_limit, threads, meter);
+    let card = run(py, &limits, |call| lazarr::Card::measure(&object.0, call))?;
+    Ok((card.seconds, card.size))
 }

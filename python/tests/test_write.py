@@ -209,3 +209,53 @@ def test_what_has_no_form(tmp_path):
         with pytest.raises(lz.LazarrError):
             lz.write(bad, tmp_path / "a.zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_optimize_writes_and_measures_both(tmp_path, seed):
+    rng = np.random.default_rng([seed, 91])
+    x = sp.random(1500, 40, 0.2, format="csr", dtype=np.float32, random_state=rng)
+    adata = ad.AnnData(x)
+    adata.write_zarr(tmp_path / "a.zarr")
+    done = lz.optimize(tmp_path / "a.zarr", tmp_path / "b.zarr", "random")
+    assert (lz.open(tmp_path / "b.zarr").X.to_memory() != x).nnz == 0
+    assert set(done.before.seconds) == {"1,000 rows", "random rows", "one gene", "all of X"}
+    assert set(done.after.seconds) == set(done.before.seconds)
+    assert all(s > 0 for card in (done.before, done.after) for s in card.seconds.values())
+    files = [p for p in (tmp_path / "b.zarr").rglob("*") if p.is_file()]
+    assert (done.after.files, done.after.bytes) == (len(files), sum(p.stat().st_size for p in files))
+    assert "all of X" in str(done)
+    assert "all of X" in done._repr_html_()
+    with pytest.raises(TypeError, match="whole AnnData"):
+        lz.optimize(lz.open(tmp_path / "a.zarr").X, tmp_path / "c.zarr")
+
+
+def test_a_function_chooses_for_single_arrays(tmp_path, seed):
+    rng = np.random.default_rng([seed, 92])
+    adata = ad.AnnData(sp.random(50, 20, 0.3, format="csr", random_state=rng))
+    adata.obsm["wide"] = rng.random((50, 30))
+    asked = {}
+
+    def choose(path, role, shape, dtype):
+        asked[path] = (role, shape, dtype)
+        return {"chunk": {"shape": [9, 7]}, "codec": "zstd:2", "shard": "none"} if role == "dense" else None
+
+    lz.write(adata, tmp_path / "s.zarr", choose=choose)
+    group = zarr.open_group(tmp_path / "s.zarr", mode="r")
+    assert group["obsm/wide"].chunks == (9, 7)
+    assert asked["obsm/wide"] == ("dense", (50, 30), "float64")
+    assert {path: asked[path][0] for path in ("X/data", "X/indices", "X/indptr", "obs/_index")} == {
+        "X/data": "data",
+        "X/indices": "indices",
+        "X/indptr": "indptr",
+        "obs/_index": "column",
+    }
+    np.testing.assert_array_equal(ad.read_zarr(tmp_path / "s.zarr").obsm["wide"], adata.obsm["wide"])
+
+    def fails(path, role, shape, dtype):
+        raise ZeroDivisionError(path)
+
+    with pytest.raises(ZeroDivisionError):
+        lz.write(adata, tmp_path / "t.zarr", choose=fails)
+    with pytest.raises(lz.LazarrError, match="layout"):
+        lz.write(adata, tmp_path / "t.zarr", choose=lambda *_: {"chunks": 3})
+    assert not (tmp_path / "t.zarr").exists()

@@ -23,6 +23,20 @@ pub enum Role {
     Other,
 }
 
+impl Role {
+    /// As layouts name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Indices => "indices",
+            Self::Indptr => "indptr",
+            Self::Column => "column",
+            Self::Dense => "dense",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A length along the first axis, or a shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -131,6 +145,15 @@ const MOST_BYTES: u64 = 1 << 30;
 /// No shard has more inner chunks: its index would be larger than what is read by it.
 const MOST_INNER: u64 = 1 << 22;
 
+impl Rule {
+    /// From JSON; `path` may be left out, for who sets it.
+    ///
+    /// Errors: `Layout`.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| bad(&e))
+    }
+}
+
 impl Layout {
     /// From JSON.
     pub fn from_json(text: &str) -> Result<Self> {
@@ -142,6 +165,16 @@ impl Layout {
     /// As JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The same with one more rule.
+    ///
+    /// Errors: `Layout` where the rule cannot hold.
+    pub fn with(&self, rule: Rule) -> Result<Self> {
+        let mut layout = self.clone();
+        layout.rules.push(rule);
+        layout.check()?;
+        Ok(layout)
     }
 
     /// Adds a rule, as JSON.

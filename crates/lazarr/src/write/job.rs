@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lazarr_format::Result;
-use lazarr_format::encode::{ArraySpec, Layout, MANIFEST, Nodes};
+use lazarr_format::encode::{ArraySpec, Cutting, Facts, Layout, MANIFEST, Nodes, Rule};
+use lazarr_format::{DataType, Result};
 use lazarr_store::Meter;
 use lazarr_store::draft::Draft;
 use serde_json::{Map, Value, json};
@@ -48,6 +48,15 @@ impl<'j> Job<'j> {
 
     pub(super) fn zarr_format(&self) -> u8 {
         self.layout.zarr_format
+    }
+
+    /// How an array is written.
+    pub(super) fn cut(&self, path: &str, facts: &Facts<'_>, dtype: &DataType) -> Result<Cutting> {
+        let chosen = self.options.choose.map(|choose| choose(path, facts, dtype)).transpose()?.flatten();
+        match chosen {
+            Some(rule) => self.layout.with(Rule { path: path.to_owned(), ..rule })?.cut(path, facts),
+            None => self.layout.cut(path, facts),
+        }
     }
 
     /// Bytes of a block: beside it stand what reading it takes, and its chunks, raw and encoded.

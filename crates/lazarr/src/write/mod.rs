@@ -29,8 +29,8 @@ mod source;
 
 use std::path::Path;
 
-use lazarr_format::encode::{IndexWidth, Layout};
-use lazarr_format::{Code, Error, Result};
+use lazarr_format::encode::{Facts, IndexWidth, Layout, Rule};
+use lazarr_format::{Code, DataType, Error, Result};
 use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
 use lazarr_store::{redacted, scheme};
 
@@ -42,11 +42,16 @@ pub use source::{Blocks, Group, Source};
 /// Is told which element is written, and how many rows of it are.
 pub type Tell<'a> = &'a (dyn Fn(&str, u64) + Sync);
 
+/// Says what holds for one array, beyond the layout: by its path, what is known of it, and the type of its items.
+pub type Choose<'a> = &'a (dyn Fn(&str, &Facts<'_>, &DataType) -> Result<Option<Rule>> + Sync);
+
 /// How a store is written.
 #[derive(Clone)]
 pub struct WriteOptions<'a> {
     /// How arrays are cut and compressed.
     pub layout: Layout,
+    /// What holds for single arrays; it wins over the layout. The path of its rule is that of the array.
+    pub choose: Option<Choose<'a>>,
     /// Replace what is there.
     pub overwrite: bool,
     /// Do not wait for the disk: fast, and not safe from a loss of power.
@@ -68,6 +73,7 @@ impl Default for WriteOptions<'_> {
                 indices: IndexWidth::default(),
                 rules: Vec::new(),
             }),
+            choose: None,
             overwrite: false,
             no_sync: false,
             progress: None,

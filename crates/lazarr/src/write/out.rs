@@ -47,7 +47,7 @@ pub(super) fn spec(
     // Text takes about so much.
     let item = dtype.item_size().unwrap_or(16);
     let facts = Facts { per_row: per_row.unwrap_or(1.0), ..facts(role, shape, item) };
-    let mut cutting = job.layout.cut(path, &facts)?;
+    let mut cutting = job.cut(path, &facts, dtype)?;
     let to = match &cutting.dtype {
         Some(name) => {
             let to = cast::named(name).map_err(|e| e.element(path))?;
