@@ -255,7 +255,7 @@ pub(crate) fn write(
         let shape: Vec<Option<u64>> = facts.shape.iter().map(|&n| (n < u64::MAX).then_some(n)).collect();
         let answer = Python::attach(|py| {
             let answer = choose.call1(py, (path, facts.role.name(), shape, dtype.to_string()))?;
-            answer.extract::<Option<String>>(py).map_err(PyErr::from)
+            answer.extract::<Option<String>>(py)
         });
         match answer {
             Ok(rule) => rule.map(|json| Rule::from_json(&json)).transpose(),
