@@ -146,6 +146,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         ("bench/cluster.py",),
         recorded=True,
     ),
+    "writing": Campaign(
+        "X of 200,000 cells into shards, half of its cells, transposed: beside anndata, zarrs and the floor",
+        8,
+        ("bench/writing.py",),
+        recorded=True,
+    ),
     "bench": Campaign("lazarr beside its peers on 20,000 cells, two layouts", 15, ("bench/run.py",)),
     "bench-full": Campaign(
         "lazarr beside its peers on 200,000 cells; all layouts",

@@ -27,6 +27,9 @@ class Layout:
         ``"indptr"``, ``"column"``, ``"dense"``,
         ``"other"``), which narrows the rule to arrays of one purpose.
         Rows of a sparse matrix are as many stored values as these have on the average.
+        ``format`` (``"csr"``, ``"csc"``, ``"dense"``) is what matrices of numbers are stored as; with
+        ``role="data"`` only those that are sparse, with ``role="dense"`` those that are dense. Rows become
+        columns within the memory limit, by way of a temporary file where they do not fit.
     zarr_format
         3, or 2, which has no shards.
     indices
@@ -37,6 +40,7 @@ class Layout:
     >>> layout = lz.Layout.preset("rows").with_rule(  # doctest: +SKIP
     ...     "obsm/X_pca", chunk={"rows": 512}, codec="zstd:5"
     ... )
+    >>> by_gene = lz.Layout.preset("rows").with_rule("X", format="csc")  # doctest: +SKIP
     """
 
     PRESETS: ClassVar[dict[str, str]] = dict(_lazarr.presets())

@@ -14,6 +14,8 @@ import zarr
 import zarr.codecs as zc
 from anndata._core.index import _subset
 
+import lazarr as lz
+
 
 @_subset.register(sp.csr_matrix)
 @_subset.register(sp.csc_matrix)
@@ -329,3 +331,11 @@ def in_memory(item, labels):
         step = None if item.step is None else int(item.step)
         return np.arange(len(labels))[slice(item.start, item.stop, step)]
     return item
+
+
+def as_it_is(preset: str, zarr_format: int = 3) -> lz.Layout:
+    """A preset that leaves matrices in the format that they have."""
+    layout = lz.Layout.preset(preset, zarr_format=zarr_format)
+    return lz.Layout(
+        [{k: v for k, v in rule.items() if k != "format"} for rule in layout.rules], zarr_format=zarr_format
+    )

@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from stores import as_it_is
 from test_corpus import CORPUS, ITEMS, _digest
 
 import lazarr as lz
@@ -24,6 +25,6 @@ def test_digest_stays(name, inner, truth, tmp_path):
     for preset in presets:
         for zarr_format in (2, 3) if ALL else (2 + number % 2,):
             out = tmp_path / f"{preset}{zarr_format}.zarr"
-            lz.write(source, out, layout=preset, zarr_format=zarr_format, sync=False)
+            lz.write(source, out, layout=as_it_is(preset, zarr_format), sync=False)
             found = digest.digest(lz.open(out).to_memory())
             assert digest.compare(expected, found, strict_dtype=False) == [], (preset, zarr_format)

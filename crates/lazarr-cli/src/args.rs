@@ -33,6 +33,7 @@ pub(crate) enum Verb {
     Du(Du),
     Check(Check),
     Write(Write),
+    Transpose(Transpose),
     Optimize(Optimize),
     Repair(Repair),
     Completions(Completions),
@@ -271,6 +272,42 @@ pub(crate) struct Write {
     /// Leave an element out; several times for several.
     #[arg(long, value_name = "ELEMENT")]
     pub(crate) drop: Vec<String>,
+    /// Replace a store that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Leave out elements that cannot be read.
+    #[arg(long)]
+    pub(crate) skip_broken: bool,
+}
+
+/// What a matrix is stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// Compressed rows: for reading cells.
+    Csr,
+    /// Compressed columns: for reading genes.
+    Csc,
+    /// Every value.
+    Dense,
+}
+
+/// Write the store anew with X and layers by genes instead of by cells (csr as csc), or the other way; within --memory
+#[derive(Args)]
+pub(crate) struct Transpose {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The store that is made: a path.
+    pub(crate) output: String,
+    /// A matrix: `X`, `layers/counts`; several times for several. By default X and all layers.
+    #[arg(long, value_name = "ELEMENT")]
+    pub(crate) element: Vec<String>,
+    /// What they become. By default csr becomes csc, and csc csr; what is dense stays so.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Option<Form>,
+    /// How arrays are cut and compressed: a preset (rows, genes, both, random, archive, viewer), or a file with a layout as
+    /// JSON.
+    #[arg(long, value_name = "NAME|FILE", default_value = "rows")]
+    pub(crate) layout: String,
     /// Replace a store that is there.
     #[arg(long)]
     pub(crate) force: bool,

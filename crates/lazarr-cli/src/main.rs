@@ -22,6 +22,7 @@ mod repair;
 mod selection;
 mod store;
 mod table;
+mod transpose;
 mod tree;
 mod write;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Du(args) => du::run(args, &mut out),
         Verb::Check(args) => check::run(args, &mut out),
         Verb::Write(args) => write::run(args, &mut out),
+        Verb::Transpose(args) => transpose::run(args, &mut out),
         Verb::Optimize(args) => optimize::run(args, &mut out),
         Verb::Repair(args) => repair::run(args, &mut out),
         Verb::Completions(args) => completions::run(args, &mut out),

@@ -36,9 +36,13 @@ pub(crate) fn run(args: &Write, out: &mut Out<'_>) -> Result<(), Failure> {
             "arrays": written.arrays,
         }));
     }
+    said(&args.output, &written, out)
+}
+
+/// What was written, in a line.
+pub(crate) fn said(output: &str, written: &Written, out: &mut Out<'_>) -> Result<(), Failure> {
     out.line(&format!(
-        "{}: {} in {} files, {} arrays",
-        args.output,
+        "{output}: {} in {} files, {} arrays",
         human_bytes(written.bytes),
         human_count(written.files),
         human_count(written.arrays),

@@ -22,6 +22,7 @@ mod concat;
 mod counts;
 mod discover;
 mod exec;
+mod forms;
 mod inventory;
 mod lazy;
 mod ledger;

@@ -121,6 +121,29 @@ fn optimising_measures_both() {
 }
 
 #[test]
+fn transposing_there_and_back() {
+    let store = Store::cells();
+    store.remove("uns/odd");
+    // Without the line that says what it is.
+    let head =
+        |path: &str| run(&store, &["head", path, "X"]).split_once('\n').map(|(_, values)| values.to_owned());
+    let said = run(&store, &["transpose", "STORE", "STORE.out"]);
+    assert!(said.starts_with("X: csc\nSTORE.out: "), "{said}");
+    assert!(run(&store, &["tree", "STORE.out", "X"]).contains("csc_matrix"));
+    assert_eq!(head("STORE.out"), head("STORE"));
+    let dense = ["transpose", "STORE", "STORE.out", "--force", "--element", "X", "--to", "dense", "--json"];
+    let card = run_json(&store, &dense);
+    assert_eq!((&card["schema"], &card["formats"]["X"]), (&"lazarr-transpose/1".into(), &"dense".into()));
+    for (element, to) in [("obs", "csr"), ("layers/none", "csr")] {
+        let said = run(&store, &["transpose", "STORE", "STORE.new", "--element", element, "--to", to]);
+        assert!(said.contains("error: ") && said.contains(element), "{said}");
+    }
+    let said = run(&store, &["transpose", "STORE.out", "STORE.new"]);
+    assert!(said.contains("csr or csc"), "{said}");
+    assert!(!fs::exists(format!("{}.new", store.path())).unwrap());
+}
+
+#[test]
 fn repair_clears_what_a_dead_writer_left() {
     let store = Store::cells();
     // Not `run`: repairing takes neither threads nor memory.

@@ -55,14 +55,28 @@ pub enum Size {
     None,
 }
 
+/// What a matrix is stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatrixFormat {
+    /// Compressed rows: for reading cells.
+    Csr,
+    /// Compressed columns: for reading genes.
+    Csc,
+    /// Every value.
+    Dense,
+}
+
 /// What holds for the arrays at some paths. What is not set is left to the rules before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rule {
     /// A path of arrays or of what they are in: `X`, `X/data`, `obs/*`, `layers/**`. `*` is any name, `**` any path.
     pub path: String,
-    /// Only arrays that are for this.
+    /// Only arrays that are for this. Of a `format`: `data` means matrices that are sparse, `dense` those that are dense.
     pub role: Option<Role>,
+    /// What matrices of numbers are stored as, where that is not what they are.
+    pub format: Option<MatrixFormat>,
     /// The inner chunk: what is decoded at once.
     pub chunk: Option<Size>,
     /// The shard: what is one file. Zarr v3 alone.
@@ -201,6 +215,14 @@ impl Layout {
                     .element(&*rule.path)
                     .expected("1 or more"));
             }
+            if rule.format.is_some() && !matches!(rule.role, None | Some(Role::Data | Role::Dense)) {
+                return Err(Error::new(
+                    Code::Layout,
+                    "a format is that of a matrix, and not of one of its arrays",
+                )
+                .element(&*rule.path)
+                .expected("no role, \"data\" (what is sparse) or \"dense\" (what is dense)"));
+            }
             if rule.chunk == Some(Size::None) {
                 return Err(Error::new(Code::Layout, "an array cannot be without chunks")
                     .element(&*rule.path)
@@ -208,6 +230,22 @@ impl Layout {
             }
         }
         Ok(())
+    }
+
+    /// What the matrix at a path is stored as, by what it is: sparse or dense. `None`: as it is.
+    ///
+    /// ```
+    /// use lazarr_format::encode::{Layout, MatrixFormat};
+    /// let mut layout = Layout::preset("rows", 3)?;
+    /// layout.add(r#"{"path": "X", "format": "csc"}"#)?;
+    /// assert_eq!(layout.format("X", true), Some(MatrixFormat::Csc));
+    /// assert_eq!(layout.format("obsp/distances", true), None);
+    /// # Ok::<(), lazarr_format::Error>(())
+    /// ```
+    pub fn format(&self, path: &str, sparse: bool) -> Option<MatrixFormat> {
+        let role = if sparse { Role::Data } else { Role::Dense };
+        let mut rules = self.rules.iter().rev().filter(|r| r.role.is_none_or(|r| r == role));
+        rules.find(|r| r.format.is_some() && matches(&r.path, path))?.format
     }
 
     /// How the array at a path is written.

@@ -27,7 +27,7 @@ mod tests;
 mod vlen;
 
 pub use codec::{Codecs, Compressor, Encoder, Shuffle};
-pub use layout::{Cutting, Facts, IndexWidth, Layout, Role, Rule, Size};
+pub use layout::{Cutting, Facts, IndexWidth, Layout, MatrixFormat, Role, Rule, Size};
 pub use nodes::Nodes;
 pub use presets::PRESETS;
 pub use shard::ShardBuilder;

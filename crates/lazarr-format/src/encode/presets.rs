@@ -1,16 +1,16 @@
 //! Layouts for what people do. The figures behind them are in the guide.
 
-use super::{Compressor, IndexWidth, Layout, Role, Rule, Shuffle, Size};
+use super::{Compressor, IndexWidth, Layout, MatrixFormat, Role, Rule, Shuffle, Size};
 use crate::{Code, Error, Result};
 
 /// The names of the presets, and what each is for.
 pub const PRESETS: [(&str, &str); 6] = [
     ("rows", "reading rows, contiguous or filtered, and whole matrices: the default"),
-    ("genes", "reading single genes"),
+    ("genes", "reading single genes: sparse X and layers are csc"),
     ("both", "rows and genes"),
     ("random", "random rows: training"),
     ("archive", "the smallest files"),
-    ("viewer", "a browser, over a network: genes, embeddings, tables"),
+    ("viewer", "a browser, over a network: genes, embeddings, tables; sparse X and layers are csc"),
 ];
 
 const KI: u64 = 1 << 10;
@@ -26,6 +26,8 @@ struct Choice {
     starts: u64,
     /// Rows of an inner chunk of a table.
     column: u64,
+    /// Sparse matrices of cells × genes are csc.
+    by_gene: bool,
     codec: Compressor,
     /// Bytes of a shard, before compression.
     shard: u64,
@@ -43,13 +45,13 @@ impl Layout {
             dense: Size::Bytes(256 * KI),
             starts: 64 * KI,
             column: 128 * KI,
+            by_gene: false,
             codec: blosc("lz4", 5),
             shard: 256 * MI,
         };
         let choice = match name {
             "rows" => base,
-            // Single genes are looked for in all indices: large chunks, so that little is spent beside decoding.
-            "genes" => Choice { sparse: 32 * KI, dense: Size::Shape(vec![4 * KI, 16]), ..base },
+            "genes" => Choice { dense: Size::Shape(vec![4 * KI, 16]), by_gene: true, ..base },
             "both" => Choice { sparse: 4 * KI, dense: Size::Shape(vec![256, 256]), ..base },
             "random" => Choice {
                 sparse: 2 * KI,
@@ -69,6 +71,7 @@ impl Layout {
                 sparse: 8 * KI,
                 dense: Size::Shape(vec![16 * KI, 8]),
                 column: 64 * KI,
+                by_gene: true,
                 codec: blosc("zstd", 5),
                 shard: 32 * MI,
                 ..base
@@ -117,6 +120,10 @@ impl Choice {
         ];
         for path in ["X", "layers/*", "raw/X"] {
             rules.push(at(path, Some(Role::Dense), dense.clone()));
+            if self.by_gene {
+                let format = Some(MatrixFormat::Csc);
+                rules.push(Rule { path: path.to_owned(), role: Some(Role::Data), format, ..Rule::default() });
+            }
         }
         // Embeddings go by rows, never by columns.
         for path in ["obsm/*", "varm/*"] {

@@ -18,7 +18,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::fault::{Fault, Op, write_error};
 use super::lock::Lock;
 use super::recover::{self, Names};
-use super::{Draft, ValueWriter};
+use super::{Draft, Scratch, ValueWriter};
 
 /// How a local store is written.
 #[derive(Debug, Clone, Default)]
@@ -145,6 +145,10 @@ impl Draft for LocalDraft {
 
     fn room(&self) -> Option<u64> {
         room(&self.names.folder)
+    }
+
+    fn scratch(&self) -> Result<Scratch> {
+        Scratch::begin(&self.root, &self.options.fault)
     }
 
     fn publish(&mut self) -> Result<()> {

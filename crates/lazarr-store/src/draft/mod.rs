@@ -9,6 +9,7 @@ mod local;
 mod lock;
 mod memory;
 mod recover;
+mod scratch;
 
 use std::fmt::Debug;
 
@@ -18,6 +19,7 @@ pub use fault::{Fault, Op};
 pub use local::{DraftOptions, LocalDraft};
 pub use memory::MemoryDraft;
 pub use recover::{Left, leftovers, recover, repair};
+pub use scratch::Scratch;
 
 /// A store that is being written. Keys are as in [`Store`](crate::Store).
 pub trait Draft: Send + Sync + Debug {
@@ -34,6 +36,11 @@ pub trait Draft: Send + Sync + Debug {
     /// Bytes that can still be written; `None` where nobody knows.
     fn room(&self) -> Option<u64> {
         None
+    }
+
+    /// Room on a disk for what does not fit into memory meanwhile: by default in the system's folder for such files.
+    fn scratch(&self) -> Result<Scratch> {
+        Scratch::begin(&std::env::temp_dir(), &Fault::default())
     }
 
     /// Puts the whole where the store is to be. Everything was written before.

@@ -176,6 +176,14 @@ impl Concat {
         self.parts.iter().map(|part| part.len).sum()
     }
 
+    /// The type of an array.
+    pub(crate) fn dense_type(&self) -> Option<&DataType> {
+        match &self.kind {
+            Kind::Dense { dtype, .. } => Some(dtype),
+            _ => None,
+        }
+    }
+
     /// Stored values of all parts of a sparse matrix; never too small. `None` of anything else.
     pub(crate) fn stored(&self) -> Option<u64> {
         matches!(self.kind, Kind::Sparse { .. }).then_some(())?;

@@ -9,6 +9,7 @@ use super::body::Kind;
 use super::cast::cast;
 use super::categories::Union;
 use crate::buffer::Buffer;
+use crate::forms::sparse_of;
 use crate::program::{Cx, index_width, texts};
 use crate::rearrange::{NONE, SparseOut, StringsOut, int, spread, to_csr};
 use crate::resolve::spelled;
@@ -127,39 +128,14 @@ fn dense(pieces: Vec<Piece>, dtype: &DataType, fill: &[u8], shape: &[u64], cx: &
 fn csr(value: Value, dtype: &DataType, cx: &Cx) -> Result<SparseMatrix> {
     let matrix = match value {
         Value::Sparse(m) => to_csr(m, cx)?,
-        Value::Dense(d) => sparse_of(&d, cx)?,
+        Value::Dense(d) => {
+            let &[rows, columns] = d.shape.as_slice() else { return Err(odd()) };
+            sparse_of(&d.dtype, [rows, columns], d.data.as_slice(), &cx.budget)?
+        }
         _ => return Err(odd()),
     };
     let data = cast(matrix.data, &matrix.dtype, dtype, cx)?;
     Ok(SparseMatrix { dtype: dtype.clone(), data, ..matrix })
-}
-
-/// The items of an array that are not zero.
-fn sparse_of(d: &Dense, cx: &Cx) -> Result<SparseMatrix> {
-    let &[rows, columns] = d.shape.as_slice() else { return Err(odd()) };
-    let item = d.dtype.item_size().unwrap_or(1).max(1);
-    // Zero of either sign is none.
-    let sign = |k: usize| {
-        matches!(d.dtype, DataType::Float(_) | DataType::Complex(_)) && {
-            let part = if matches!(d.dtype, DataType::Complex(_)) { item / 2 } else { item };
-            k % part == part - 1
-        }
-    };
-    let some = |x: &[u8]| x.iter().enumerate().any(|(k, b)| if sign(k) { b & 0x7f != 0 } else { *b != 0 });
-    let nnz = d.data.as_slice().chunks_exact(item).filter(|x| some(x)).count() as u64;
-    let mut out = SparseOut::new([rows, columns], &d.dtype, nnz, index_width(rows, columns, nnz), cx)?;
-    let mut items = d.data.as_slice().chunks_exact(item);
-    for _ in 0..rows {
-        for column in 0..columns {
-            let x = items.next().ok_or_else(odd)?;
-            if some(x) {
-                out.values(x);
-                out.index(column);
-            }
-        }
-        out.end();
-    }
-    Ok(out.finish())
 }
 
 fn sparse(pieces: Vec<Piece>, dtype: &DataType, shape: &[u64], cx: &Cx) -> Result<SparseMatrix> {

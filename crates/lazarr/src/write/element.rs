@@ -1,7 +1,7 @@
 //! Each encoding of the format: its group, its attributes, the blocks that it comes in.
 
 use lazarr_format::anndata::Body;
-use lazarr_format::encode::{ArraySpec, Role};
+use lazarr_format::encode::{ArraySpec, IndexWidth, MatrixFormat, Role};
 use lazarr_format::{Code, DataType, Error, Result};
 use serde_json::{Map, Value as Json};
 
@@ -9,6 +9,7 @@ use super::array::ArrayOut;
 use super::job::Job;
 use super::out::{Known, Out, facts, spec};
 use super::source::{Group, Source};
+use super::turn;
 use crate::concat::{Concat, concat_of};
 use crate::lazy::Lazy;
 use crate::value::{Table, Value};
@@ -136,7 +137,10 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
         }
         Body::Sparse(sparse) => {
             let major = sparse.format.major_axis();
-            let mut stream = lazy.stream_along(major, job.call, None, Some(job.block_bytes()))?;
+            let dtype = Some(&sparse.data.dtype);
+            let turns = turn::target(job, path, Some(sparse.format), dtype).is_some();
+            let bytes = if turns { job.turn_bytes() } else { job.block_bytes() };
+            let mut stream = lazy.stream_along(major, job.call, None, Some(bytes))?;
             let rows = stream.len();
             // Rows may come several times.
             let once = lazy.axes().iter().all(|a| a.index().is_some_and(lazarr_plan::Index::is_monotone));
@@ -161,10 +165,33 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
                 known.stored = Some(if once { stored.min(most) } else { most });
                 known.per_row = stored as f64 / element.shape().map_or(1, |s| s[0]).max(1) as f64;
             }
+            if let Some(stored) = counted(job, path, lazy)? {
+                known.stored = Some(stored);
+            }
             let mut next = |_| Ok(stream.next(job.call)?.map(|b| b.value));
             drain(job, path, lazy, known, &mut next)
         }
     }
+}
+
+/// The items of a dense matrix that are not zero, where it becomes csr and only they say how wide indices are.
+fn counted(job: &Job<'_>, path: &str, lazy: &Lazy) -> Result<Option<u64>> {
+    let element = lazy.element();
+    let dtype = match concat_of(element) {
+        Some(concat) => concat.dense_type().cloned(),
+        None => element.arrays().first().filter(|a| a.shape.len() == 2).map(|a| a.dtype.clone()),
+    };
+    let items = lazy.axes().iter().map(|a| a.count().unwrap_or(a.axis().len)).fold(1, u64::saturating_mul);
+    let narrow = job.layout.indices == IndexWidth::Scipy && i32::try_from(items).is_ok();
+    if narrow || turn::target(job, path, None, dtype.as_ref()) != Some(MatrixFormat::Csr) {
+        return Ok(None);
+    }
+    let mut stream = lazy.stream(job.call, None, Some(job.block_bytes()))?;
+    let mut stored = 0;
+    while let Some(block) = stream.next(job.call)? {
+        stored += turn::stored_of(&block.value);
+    }
+    Ok(Some(stored))
 }
 
 /// All blocks of an element; at least one, if without rows.
@@ -269,6 +296,11 @@ pub(super) fn write_value(job: &Job<'_>, path: &str, value: &Value, role: Role) 
                 let stored = (s.indices.len() / usize::from(s.index_width.max(1))) as u64;
                 known.stored = Some(stored);
                 known.per_row = stored as f64 / rows.max(1) as f64;
+            }
+            if let Value::Dense(d) = other
+                && turn::target(job, path, None, Some(&d.dtype)) == Some(MatrixFormat::Csr)
+            {
+                known.stored = Some(turn::stored_of(other));
             }
             let mut out = Out::open(job, path, other, known)?;
             out.push(other)?;

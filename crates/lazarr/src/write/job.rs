@@ -64,6 +64,11 @@ impl<'j> Job<'j> {
         BLOCK.min(self.budget.limit() / 8).max(1)
     }
 
+    /// Bytes of a block whose rows become columns: the larger it is, the longer is what it has of each.
+    pub(super) fn turn_bytes(&self) -> u64 {
+        (4 * BLOCK).min(self.budget.limit() / 8).max(1)
+    }
+
     /// Bytes that are encoded at a time.
     pub(super) fn batch_bytes(&self) -> u64 {
         (8 << 20u64).min(self.budget.limit() / 16).max(1)

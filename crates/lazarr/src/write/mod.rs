@@ -26,6 +26,7 @@ mod job;
 mod manifest;
 mod out;
 mod source;
+mod turn;
 
 use std::path::Path;
 

@@ -9,8 +9,9 @@ use super::array::ArrayOut;
 use super::cast;
 use super::element::{Attributes, encoding, join, not_written, rows_of, write_value};
 use super::job::Job;
+use super::turn::{Turned, View};
 use crate::program::index_width;
-use crate::value::{Dense, SparseMatrix, Strings, Value};
+use crate::value::{Dense, Strings, Value};
 
 /// What is known of an element before it comes.
 #[derive(Clone, Copy)]
@@ -78,6 +79,7 @@ pub(super) enum Out<'j> {
     Sparse(Box<SparseOut<'j>>),
     Categorical { codes: DenseOut<'j> },
     Nullable { values: Box<Out<'j>>, mask: DenseOut<'j> },
+    Turned(Box<Turned<'j>>),
 }
 
 pub(super) struct DenseOut<'j> {
@@ -100,13 +102,13 @@ pub(super) struct SparseOut<'j> {
     stored: u64,
 }
 
-fn changed(what: &str) -> Error {
+pub(super) fn changed(what: &str) -> Error {
     Error::new(Code::NotWritten, format!("a block of rows has another {what} than those before"))
         .help("All blocks of an element are of one kind, type and width")
 }
 
 impl<'j> DenseOut<'j> {
-    fn open(
+    pub(super) fn open(
         job: &'j Job<'j>,
         path: &str,
         dtype: &DataType,
@@ -120,7 +122,7 @@ impl<'j> DenseOut<'j> {
         Ok(Self { job, array, dtype: dtype.clone(), rest: shape[1..].to_vec(), to })
     }
 
-    fn push(&mut self, dense: &Dense) -> Result<()> {
+    pub(super) fn push(&mut self, dense: &Dense) -> Result<()> {
         if dense.dtype != self.dtype {
             return Err(changed("type").expected(self.dtype.to_string()).found(dense.dtype.to_string()));
         }
@@ -131,6 +133,10 @@ impl<'j> DenseOut<'j> {
             self.array.push_empty_rows(dense.shape.first().copied().unwrap_or(0));
         }
         self.push_bytes(dense.data.as_slice())
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.array.finish().map(|_| ())
     }
 
     fn push_bytes(&mut self, bytes: &[u8]) -> Result<()> {
@@ -147,6 +153,9 @@ impl<'j> Out<'j> {
             let rest = shape.get(1..).unwrap_or_default();
             [&[known.rows.unwrap_or(u64::MAX)][..], rest].concat()
         };
+        if let Some(turned) = Turned::of(job, path, first, known)? {
+            return Ok(Self::Turned(Box::new(turned)));
+        }
         match first {
             Value::Dense(d) if !d.shape.is_empty() => {
                 let kind = if matches!(d.dtype, DataType::Struct(_)) { "rec-array" } else { "array" };
@@ -163,7 +172,11 @@ impl<'j> Out<'j> {
                 let spec = spec(job, path, &dtype, &shape, known.role, encoding(kind, "0.2.0", &[]), None)?.0;
                 Ok(Self::Strings(ArrayOut::new(job, spec)?))
             }
-            Value::Sparse(s) => Ok(Self::Sparse(Box::new(SparseOut::open(job, path, s, known)?))),
+            Value::Sparse(s) => {
+                let minor = s.shape[1 - s.format.major_axis()];
+                let out = SparseOut::open(job, path, s.format, minor, &s.dtype, known)?;
+                Ok(Self::Sparse(Box::new(out)))
+            }
             Value::Categorical { codes, categories, ordered } => {
                 let more = [("ordered", Json::from(*ordered))];
                 job.group(path, encoding("categorical", "0.2.0", &more));
@@ -229,7 +242,8 @@ impl<'j> Out<'j> {
         match (self, value) {
             (Self::Dense(out), Value::Dense(d)) => out.push(d),
             (Self::Strings(out), Value::Strings(s)) => push_strings(out, s),
-            (Self::Sparse(out), Value::Sparse(s)) => out.push(s),
+            (Self::Sparse(out), Value::Sparse(s)) => out.push(&View::of(s)),
+            (Self::Turned(out), value) => out.push(value),
             (Self::Categorical { codes: out }, Value::Categorical { codes, .. }) => out.push(codes),
             (Self::Nullable { values: out, mask: mask_out }, Value::Nullable { values, mask, .. }) => {
                 out.push(values)?;
@@ -241,9 +255,10 @@ impl<'j> Out<'j> {
 
     pub(super) fn finish(self) -> Result<()> {
         match self {
-            Self::Dense(out) | Self::Categorical { codes: out } => out.array.finish().map(|_| ()),
+            Self::Dense(out) | Self::Categorical { codes: out } => out.finish(),
             Self::Strings(out) => out.finish().map(|_| ()),
             Self::Sparse(out) => out.finish(),
+            Self::Turned(out) => out.finish(),
             Self::Nullable { values, mask } => {
                 values.finish()?;
                 mask.array.finish().map(|_| ())
@@ -266,9 +281,14 @@ fn push_strings(out: &mut ArrayOut<'_>, s: &Strings) -> Result<()> {
 }
 
 impl<'j> SparseOut<'j> {
-    fn open(job: &'j Job<'j>, path: &str, first: &SparseMatrix, known: Known) -> Result<Self> {
-        let major_axis = first.format.major_axis();
-        let minor = first.shape[1 - major_axis];
+    pub(super) fn open(
+        job: &'j Job<'j>,
+        path: &str,
+        format: SparseFormat,
+        minor: u64,
+        dtype: &DataType,
+        known: Known,
+    ) -> Result<Self> {
         let stored = known.stored.unwrap_or(u64::MAX);
         let rows = known.rows.unwrap_or(u64::MAX);
         let smallest = |most: u64| {
@@ -297,12 +317,11 @@ impl<'j> SparseOut<'j> {
         let mut indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
         indptr.push(&vec![0; start_type.item_size().unwrap_or(8)])?;
         let at = join(path, "data")?;
-        let data =
-            DenseOut::open(job, &at, &first.dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
+        let data = DenseOut::open(job, &at, dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
         Ok(Self {
             job,
             path: path.to_owned(),
-            format: first.format,
+            format,
             minor,
             major: 0,
             data,
@@ -312,28 +331,40 @@ impl<'j> SparseOut<'j> {
         })
     }
 
-    fn push(&mut self, block: &SparseMatrix) -> Result<()> {
-        let major_axis = self.format.major_axis();
-        if block.format != self.format || block.shape[1 - major_axis] != self.minor {
+    /// The next rows (columns, of csc).
+    pub(super) fn push(&mut self, block: &View<'_>) -> Result<()> {
+        if block.format != self.format || block.minor != self.minor {
             return Err(changed("width"));
         }
-        if block.dtype != self.data.dtype {
+        if *block.dtype != self.data.dtype {
             return Err(changed("type").expected(self.data.dtype.to_string()).found(block.dtype.to_string()));
         }
-        let (budget, width) = (&self.job.budget, block.index_width);
-        self.data.push_bytes(block.data.as_slice())?;
-        let indices = cast::indices(block.indices.as_slice(), width, 0, &self.indices.1, budget)?;
-        self.indices.0.push(indices.as_slice())?;
-        drop(indices);
-        let starts = block.indptr.as_slice().get(usize::from(width)..).unwrap_or_default();
-        let starts = cast::indices(starts, width, self.stored, &self.indptr.1, budget)?;
-        self.indptr.0.push(starts.as_slice())?;
-        self.stored += (block.indices.len() / usize::from(width.max(1))) as u64;
-        self.major += block.shape[major_axis];
+        let size = block.dtype.item_size().unwrap_or(1) as u64 + u64::from(block.width);
+        let most = (self.job.block_bytes() / size).max(1);
+        let mut from = 0;
+        while let Some((end, part)) = block.part(from, most, most) {
+            self.push_part(&part)?;
+            from = end;
+        }
         Ok(())
     }
 
-    fn finish(self) -> Result<()> {
+    fn push_part(&mut self, part: &View<'_>) -> Result<()> {
+        let budget = &self.job.budget;
+        self.data.push_bytes(part.data)?;
+        let indices = cast::indices(part.indices, part.width, 0, &self.indices.1, budget)?;
+        self.indices.0.push(indices.as_slice())?;
+        drop(indices);
+        let starts = part.starts.get(usize::from(part.start_width)..).unwrap_or_default();
+        let base = self.stored.wrapping_sub(part.base());
+        let starts = cast::indices(starts, part.start_width, base, &self.indptr.1, budget)?;
+        self.indptr.0.push(starts.as_slice())?;
+        self.stored += part.stored();
+        self.major += part.major();
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
         let mut shape = [self.minor; 2];
         shape[self.format.major_axis()] = self.major;
         let kind = format!("{}_matrix", self.format.name());
