@@ -69,7 +69,9 @@ pub(crate) fn other(common: &Common, path: &str) -> Common {
 
 fn line(d: &Difference) -> String {
     match d.what {
-        "only in the first" | "only in the second" => format!("{}: {} ({}{})", d.element, d.what, d.first, d.second),
+        "only in the first" | "only in the second" => {
+            format!("{}: {} ({}{})", d.element, d.what, d.first, d.second)
+        }
         "values" => {
             let at: Vec<String> = d.at.iter().map(u64::to_string).collect();
             let (n, s) = (human_count(d.count), if d.count == 1 { " differs" } else { "s differ" });

@@ -1,8 +1,8 @@
 //! The `lazarr` command: what is in a store, what reading it would cost, what it looks like, whether it is whole; its
 //! parts as files of other kinds; the store anew, in another layout. Thin over the engine.
 
-mod args;
 mod append;
+mod args;
 mod axis;
 mod cell;
 mod check;

@@ -19,13 +19,17 @@ impl LocalDraft {
     pub fn edit(path: &Path, options: DraftOptions) -> Result<Self> {
         if !fs::metadata(path).is_ok_and(|m| m.is_dir()) {
             let what = format!("there is no store at `{}` that could be changed", path.display());
-            return Err(Error::new(Code::StoreNotFound, what).help("Write it first: lz.write, `lazarr write`"));
+            return Err(
+                Error::new(Code::StoreNotFound, what).help("Write it first: lz.write, `lazarr write`")
+            );
         }
         let mut draft = Self::begin(path, DraftOptions { overwrite: true, ..options })?;
         let above = draft.store().parent().unwrap_or(Path::new("/"));
         if [".zgroup", "zarr.json"].iter().any(|name| above.join(name).is_file()) {
             let what = format!("`{}` is a part of another store", path.display());
-            return Err(Error::new(Code::NotWritten, what).help("Name the whole store, and the part by its path"));
+            return Err(
+                Error::new(Code::NotWritten, what).help("Name the whole store, and the part by its path")
+            );
         }
         draft.edits = true;
         let store = draft.store().to_owned();
@@ -53,7 +57,9 @@ impl LocalDraft {
                 })?;
             } else {
                 let what = format!("`{}` is a link, or no file", old.display());
-                return Err(Error::new(Code::NotWritten, what).help("Write the store anew: lz.write, `lazarr write`"));
+                return Err(
+                    Error::new(Code::NotWritten, what).help("Write the store anew: lz.write, `lazarr write`")
+                );
             }
         }
         Ok(())

@@ -59,7 +59,10 @@ impl<'b> Found<'b> {
             ) => self.categorical((a, ca), (b, cb), from[0]),
             (Value::Sparse(_), _) | (_, Value::Sparse(_)) => self.matrices(a, b, from)?,
             (Value::Null, Value::Null) => {}
-            (Value::Awkward { form, length, buffers, .. }, Value::Awkward { form: f, length: l, buffers: other, .. }) => {
+            (
+                Value::Awkward { form, length, buffers, .. },
+                Value::Awkward { form: f, length: l, buffers: other, .. },
+            ) => {
                 if (form, length, buffers.len()) != (f, l, other.len()) {
                     self.differs(Vec::new, || (form.clone(), f.clone()));
                 }
@@ -126,7 +129,8 @@ impl<'b> Found<'b> {
             self.differs(Vec::new, Default::default);
             return Ok(());
         };
-        let _charge = self.budget.charge((na + nb).saturating_mul(size_of::<Entry>() as u64), "what is compared")?;
+        let _charge =
+            self.budget.charge((na + nb).saturating_mul(size_of::<Entry>() as u64), "what is compared")?;
         let (x, y) = (entries(a, from), entries(b, from));
         let (mut i, mut j) = (0, 0);
         while i < x.len() || j < y.len() {

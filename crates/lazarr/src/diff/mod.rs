@@ -56,7 +56,12 @@ pub struct DiffOptions {
 /// }
 /// # Ok::<(), lazarr::Error>(())
 /// ```
-pub fn diff(a: &Arc<Session>, b: &Arc<Session>, options: DiffOptions, call: &Call<'_>) -> Result<Vec<Difference>> {
+pub fn diff(
+    a: &Arc<Session>,
+    b: &Arc<Session>,
+    options: DiffOptions,
+    call: &Call<'_>,
+) -> Result<Vec<Difference>> {
     let limit = call.memory_limit.unwrap_or_else(default_limit);
     let budget = Budget::new(Ledger::process(), limit, call.meter.clone().unwrap_or_default());
     let mut walk = Walk { strict: options.strict, call, budget, found: Vec::new() };
@@ -109,7 +114,14 @@ impl Walk<'_> {
         self.found.push(Difference { element, what, first, second, at: Vec::new(), count: 0 });
     }
 
-    fn pair(&mut self, a: &Arc<Session>, b: &Arc<Session>, path: &str, x: &Element, y: &Element) -> Result<()> {
+    fn pair(
+        &mut self,
+        a: &Arc<Session>,
+        b: &Arc<Session>,
+        path: &str,
+        x: &Element,
+        y: &Element,
+    ) -> Result<()> {
         let (left, right) = (kind(x, self.strict), kind(y, self.strict));
         if let (Body::Broken(e), _) | (_, Body::Broken(e)) = (&x.body, &y.body) {
             self.say(path, "unreadable", left, format!("{right}: {e}"));
@@ -126,14 +138,22 @@ impl Walk<'_> {
         whole.map_err(|e| e.element(path))
     }
 
-    fn children(&mut self, a: &Arc<Session>, b: &Arc<Session>, path: &str, x: &Element, y: &Element) -> Result<()> {
+    fn children(
+        &mut self,
+        a: &Arc<Session>,
+        b: &Arc<Session>,
+        path: &str,
+        x: &Element,
+        y: &Element,
+    ) -> Result<()> {
         // The index of a table has a name of its own in each.
         let names = |e: &Element| -> Vec<(String, Element)> {
             let index = match &e.body {
                 Body::DataFrame(f) if !self.strict => Some(f.index_key.clone()),
                 _ => None,
             };
-            let of = |(n, e): (String, Element)| (if Some(&n) == index.as_ref() { "_index".into() } else { n }, e);
+            let of =
+                |(n, e): (String, Element)| (if Some(&n) == index.as_ref() { "_index".into() } else { n }, e);
             e.children().into_iter().map(of).collect()
         };
         let (left, right) = (names(x), names(y));
@@ -150,7 +170,8 @@ impl Walk<'_> {
         for (name, child) in right.iter().filter(|(n, e)| !is_empty(e) && !left.iter().any(|(m, _)| m == n)) {
             self.say(&join(name), "only in the second", String::new(), kind(child, true));
         }
-        let list = |all: &[(String, Element)]| all.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>().join(", ");
+        let list =
+            |all: &[(String, Element)]| all.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>().join(", ");
         if self.strict && matches!(x.body, Body::DataFrame(_)) && left.len() == right.len() {
             let (l, r) = (list(&left), list(&right));
             if l != r {

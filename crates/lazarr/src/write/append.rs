@@ -58,7 +58,9 @@ pub fn append(
     for path in &drop {
         edit.take_out(path, false)?;
     }
-    let gone = |path: &str| drop.iter().any(|d| path == *d || path.strip_prefix(d).is_some_and(|r| r.starts_with('/')));
+    let gone = |path: &str| {
+        drop.iter().any(|d| path == *d || path.strip_prefix(d).is_some_and(|r| r.starts_with('/')))
+    };
     same_genes(&old, new, "var", call)?;
     let with_raw = old.object().raw.is_some() && !gone("raw") && !gone("raw/X");
     if with_raw {
@@ -81,7 +83,11 @@ pub fn append(
     for array in grows.iter().flat_map(|g| g.old.arrays()) {
         let mut known = Old::new(&array, edit.documents.array(&array.path)?.as_ref());
         if known.cutting.is_some() && !array.shape.is_empty() {
-            known.stays = without(&session.io, &array, known.start() / array.chunk_shape.first().copied().unwrap_or(1).max(1))?;
+            known.stays = without(
+                &session.io,
+                &array,
+                known.start() / array.chunk_shape.first().copied().unwrap_or(1).max(1),
+            )?;
         }
         job.old.insert(array.path.clone(), known);
     }
@@ -119,7 +125,8 @@ fn same_genes(old: &LazyAnnData, new: &[LazyAnnData], table: &str, call: &Call<'
         if mine == theirs {
             continue;
         }
-        let first = mine.iter().zip(&theirs).position(|(a, b)| a != b).unwrap_or(mine.len().min(theirs.len()));
+        let first =
+            mine.iter().zip(&theirs).position(|(a, b)| a != b).unwrap_or(mine.len().min(theirs.len()));
         let word = |all: &[String]| match all.get(first) {
             Some(name) => format!("`{name}` at {first}, {} in all", all.len()),
             None => format!("{} genes", all.len()),
@@ -171,7 +178,13 @@ fn growing(
     Ok(out)
 }
 
-fn leaves(old: &Element, all: &Lazy, path: &str, gone: &dyn Fn(&str) -> bool, out: &mut Vec<Grow>) -> Result<()> {
+fn leaves(
+    old: &Element,
+    all: &Lazy,
+    path: &str,
+    gone: &dyn Fn(&str) -> bool,
+    out: &mut Vec<Grow>,
+) -> Result<()> {
     if let Body::Broken(why) = &all.element().body {
         return Err(why.again().element(path));
     }
@@ -243,7 +256,9 @@ impl Grow {
         let path = &*self.old.path;
         let from = i64::try_from(row).map_err(|e| Error::new(Code::Internal, "too many rows").source(e))?;
         let tail = self.all.select(0, Step::Slice(Some(from), None, None))?;
-        if matches!(&self.old.body, Body::Sparse(s) if s.format == SparseFormat::Csc) || tail.shape().is_empty() {
+        if matches!(&self.old.body, Body::Sparse(s) if s.format == SparseFormat::Csc)
+            || tail.shape().is_empty()
+        {
             return Ok(Some(false));
         }
         let mut stream = tail.stream(job.call, None, Some(job.block_bytes()))?;
@@ -298,7 +313,8 @@ impl Grow {
         match Lazy::new(session, &element).select(0, slice)?.collect(call)? {
             Value::Dense(Dense { data, dtype, .. }) => match dtype.item_size() {
                 Some(size @ (4 | 8)) => Ok((data, size as u8)),
-                _ => Err(Error::new(Code::NotWritten, "row starts of this type cannot go on").found(dtype.to_string())),
+                _ => Err(Error::new(Code::NotWritten, "row starts of this type cannot go on")
+                    .found(dtype.to_string())),
             },
             _ => Err(Error::new(Code::Internal, "row starts are no array")),
         }
@@ -312,7 +328,8 @@ impl Grow {
                 (4, &[a, b, c, d]) => i64::from(i32::from_ne_bytes([a, b, c, d])),
                 (_, bytes) => bytes.try_into().map_or(-1, i64::from_ne_bytes),
             };
-            u64::try_from(int).map_err(|_| Error::new(Code::SparseIndptr, "a row starts before the first value"))
+            u64::try_from(int)
+                .map_err(|_| Error::new(Code::SparseIndptr, "a row starts before the first value"))
         };
         let wide = matches!(sparse.indptr.dtype.item_size(), Some(4 | 8)) && sparse.indptr.dtype.is_integer();
         if value == 0 || !wide {

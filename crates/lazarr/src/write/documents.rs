@@ -18,9 +18,9 @@ pub(super) struct Documents {
 
 fn parse(path: &Path) -> Result<Option<Json>> {
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|e| Error::new(Code::MetadataJson, format!("`{}` is no JSON", path.display())).source(e)),
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
+            Error::new(Code::MetadataJson, format!("`{}` is no JSON", path.display())).source(e)
+        }),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::new(Code::StoreIo, format!("`{}` cannot be read", path.display())).source(e)),
     }
@@ -60,9 +60,10 @@ impl Documents {
     /// Whether a node is there.
     pub(super) fn has(&self, path: &str) -> bool {
         let names: &[&str] = if self.zarr_format == 2 { &[".zarray", ".zgroup"] } else { &["zarr.json"] };
-        names.iter().map(|name| Self::key(path, name)).any(|key| {
-            self.changed.iter().any(|(k, _)| *k == key) || self.root.join(key).is_file()
-        })
+        names
+            .iter()
+            .map(|name| Self::key(path, name))
+            .any(|key| self.changed.iter().any(|(k, _)| *k == key) || self.root.join(key).is_file())
     }
 
     /// The attributes of a node, as they stand.
@@ -167,7 +168,11 @@ impl Documents {
             all.insert(place.to_owned(), document);
         }
         let Some(all) = self.consolidated else { return Ok(()) };
-        let (key, field) = if self.zarr_format == 2 { (".zmetadata", None) } else { ("zarr.json", Some("consolidated_metadata")) };
+        let (key, field) = if self.zarr_format == 2 {
+            (".zmetadata", None)
+        } else {
+            ("zarr.json", Some("consolidated_metadata"))
+        };
         let Some(mut document) = parse(&self.root.join(key))? else {
             return Err(Error::new(Code::StoreChanged, "the consolidated metadata is gone"));
         };

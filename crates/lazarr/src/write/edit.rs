@@ -142,7 +142,12 @@ impl Edit {
                 break;
             }
             if !self.documents.has(&at) {
-                if k > 0 && self.session.element(&above).is_ok_and(|e| e.children().is_empty() && e.shape().is_some()) {
+                if k > 0
+                    && self
+                        .session
+                        .element(&above)
+                        .is_ok_and(|e| e.children().is_empty() && e.shape().is_some())
+                {
                     return Err(Error::new(Code::NotWritten, "only a group has parts").element(above));
                 }
                 self.documents.group(&at, encoding("dict", "0.1.0", &[]));
@@ -157,15 +162,24 @@ impl Edit {
         }
         let above = self.session.element(parent).ok();
         let table = matches!(&above, Some(Element { body: Body::DataFrame(_), .. }));
-        let group = matches!(&above, None | Some(Element { body: Body::AnnData(_) | Body::Dict(_) | Body::Raw(_) | Body::DataFrame(_), .. }));
+        let group = matches!(
+            &above,
+            None | Some(Element {
+                body: Body::AnnData(_) | Body::Dict(_) | Body::Raw(_) | Body::DataFrame(_),
+                ..
+            })
+        );
         if !group {
-            return Err(Error::new(Code::NotWritten, "only a mapping or a table takes other parts").element(parent));
+            return Err(
+                Error::new(Code::NotWritten, "only a mapping or a table takes other parts").element(parent)
+            );
         }
         if there {
             self.take_out(path, true)?;
         }
         if table {
-            let index = matches!(&above, Some(Element { body: Body::DataFrame(f), .. }) if f.index_key == name);
+            let index =
+                matches!(&above, Some(Element { body: Body::DataFrame(f), .. }) if f.index_key == name);
             self.columns(parent, &|order| {
                 if !index && !order.iter().any(|n| n.as_str() == Some(name)) {
                     order.push(name.into());

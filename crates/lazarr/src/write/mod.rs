@@ -40,9 +40,9 @@ use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
 use lazarr_store::{redacted, scheme};
 
 use crate::call::Call;
-use job::Job;
 pub use append::append;
 pub use edit::write_into;
+use job::Job;
 pub use manifest::{Manifest, check_manifest};
 pub use source::{Blocks, Group, Source};
 

@@ -112,7 +112,8 @@ fn v2(document: &Json) -> Option<Codecs> {
 
 fn v3(document: &Json) -> Option<Codecs> {
     let keys = document.get("chunk_key_encoding")?;
-    let separator = keys.get("configuration").and_then(|c| c.get("separator")).and_then(Json::as_str).unwrap_or("/");
+    let separator =
+        keys.get("configuration").and_then(|c| c.get("separator")).and_then(Json::as_str).unwrap_or("/");
     let more = document.get("storage_transformers").and_then(Json::as_array).is_some_and(|t| !t.is_empty());
     if word(keys, "name") != Some("default") || separator != "/" || more || cfg!(target_endian = "big") {
         return None;

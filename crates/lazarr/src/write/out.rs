@@ -363,8 +363,7 @@ impl<'j> SparseOut<'j> {
                 ArrayOut::new(job, spec)
             };
         let indices = array("indices", &index_type, Role::Indices, stored, known.per_row)?;
-        let mut indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
-        indptr.push(&vec![0; start_type.item_size().unwrap_or(8)])?;
+        let indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
         let at = join(path, "data")?;
         let data = DenseOut::open(job, &at, dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
         Ok(Self {
@@ -399,6 +398,7 @@ impl<'j> SparseOut<'j> {
     }
 
     fn push_part(&mut self, part: &View<'_>) -> Result<()> {
+        self.first_start()?;
         let budget = &self.job.budget;
         self.data.push_bytes(part.data)?;
         let indices = cast::indices(part.indices, part.width, 0, &self.indices.1, budget)?;
@@ -413,7 +413,17 @@ impl<'j> SparseOut<'j> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<()> {
+    /// The first row starts at 0; one that goes on has it.
+    fn first_start(&mut self) -> Result<()> {
+        let (indptr, dtype) = &mut self.indptr;
+        if indptr.rows() > 0 {
+            return Ok(());
+        }
+        indptr.push(&[0; 8][..dtype.item_size().unwrap_or(8).min(8)])
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.first_start()?;
         let mut shape = [self.minor; 2];
         shape[self.format.major_axis()] = self.major;
         let kind = format!("{}_matrix", self.format.name());
