@@ -93,7 +93,7 @@ fn sample(spec: &Spec, to: &Path) {
 #[test]
 fn appending_is_concatenating() {
     let _alone = common::alone();
-    let seeds = std::env::var("LAZARR_WRITES").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
+    let seeds = std::env::var("LAZARR_WRITES").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     for seed in 0..seeds {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);

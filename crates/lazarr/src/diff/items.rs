@@ -246,7 +246,7 @@ fn float(bytes: &[u8]) -> Option<f64> {
 /// Whether all bits but the sign are unset.
 fn is_zero(dtype: &DataType, bytes: &[u8]) -> bool {
     match dtype {
-        DataType::Float(2) => bytes.try_into().is_ok_and(|b| u16::from_ne_bytes(b) & 0x7fff == 0),
+        DataType::Float(2) => bytes.try_into().is_ok_and(|b| u16::from_ne_bytes(b) << 1 == 0),
         DataType::Float(_) => float(bytes) == Some(0.0),
         _ => bytes.iter().all(|b| *b == 0),
     }

@@ -4,6 +4,8 @@
 //! stream, of the other by the same positions. NaN is equal to NaN, categoricals are what their codes stand for, sparse
 //! matrices what is not zero in them, however it is stored.
 
+#![allow(clippy::many_single_char_names, reason = "of everything there are two: a and b, x and y")]
+
 mod items;
 
 use std::sync::Arc;
