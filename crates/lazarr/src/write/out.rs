@@ -284,6 +284,8 @@ impl Out<'_> {
         Ok(match self {
             Self::Dense(out) | Self::Categorical { codes: out } => out.array.go_on(row)?,
             Self::Strings(out) => out.go_on(row)?,
+            // What changes its format is another matrix.
+            Self::Turned(_) => false,
             Self::Nullable { values, mask } => values.go_on(row, stored, starts)? && mask.array.go_on(row)?,
             Self::Sparse(out) => {
                 (out.stored, out.major) = (stored, row);
