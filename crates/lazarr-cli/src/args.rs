@@ -35,6 +35,9 @@ pub(crate) enum Verb {
     Write(Write),
     Transpose(Transpose),
     Optimize(Optimize),
+    Concat(Concat),
+    Append(Append),
+    Diff(Diff),
     Repair(Repair),
     Completions(Completions),
 }
@@ -329,6 +332,76 @@ pub(crate) struct Optimize {
     /// Replace a store that is there.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Which genes, layers and columns there are.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Joined {
+    /// Those that all stores have.
+    Inner,
+    /// Those that any store has.
+    Outer,
+}
+
+/// Write the cells of several stores, one below the other, to one: as anndata.concat would, never in memory as a whole
+#[derive(Args)]
+pub(crate) struct Concat {
+    // The path of these is the store that is made.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The stores that are joined, in order.
+    #[arg(required = true)]
+    pub(crate) parts: Vec<String>,
+    /// Which genes, layers and columns there are.
+    #[arg(long, value_name = "HOW", default_value = "inner")]
+    pub(crate) join: Joined,
+    /// A column of obs that says of which store a cell is.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) label: Option<String>,
+    /// The names of the stores, separated by commas. By default 0, 1, ….
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) keys: Vec<String>,
+    /// What stands between the name of a cell and the key of its store; without it names stay as they are.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) index_unique: Option<String>,
+    /// What stands in a matrix where a store has no such gene. By default NaN, and 0 in what is sparse.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub(crate) fill_value: Option<f64>,
+    /// A preset (rows, genes, both, random, archive, viewer), or a file with a layout as JSON.
+    #[arg(long, value_name = "NAME|FILE", default_value = "rows")]
+    pub(crate) layout: String,
+    /// The version of Zarr, 2 or 3. By default what the layout says, 3.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub(crate) zarr_format: Option<u8>,
+    /// Replace a store that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Append the cells of other stores, which have the same genes, to a store: only the last chunks of it are written anew
+#[derive(Args)]
+pub(crate) struct Append {
+    // The path of these is the store that grows.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The stores whose cells are appended, in order.
+    #[arg(required = true)]
+    pub(crate) parts: Vec<String>,
+    /// Take an element out of the store that would have to grow, and cannot: `obsp/distances`; several times for several.
+    #[arg(long, value_name = "ELEMENT")]
+    pub(crate) drop: Vec<String>,
+}
+
+/// What two stores say that is not the same: values, not layouts. Exit code 0 where they are equal, 1 where they differ
+#[derive(Args)]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The other store.
+    pub(crate) other: String,
+    /// Categories and their codes, csr or csc or dense, and the order of columns count too.
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 /// Clear what writers that were killed have left beside a store, or beside every store in a folder.

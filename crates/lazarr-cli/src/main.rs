@@ -1,11 +1,14 @@
 //! The `lazarr` command: what is in a store, what reading it would cost, what it looks like, whether it is whole; its
 //! parts as files of other kinds; the store anew, in another layout. Thin over the engine.
 
+mod append;
 mod args;
 mod axis;
 mod cell;
 mod check;
 mod completions;
+mod concat;
+mod diff;
 mod du;
 mod exit;
 mod explain;
@@ -55,6 +58,9 @@ fn main() -> ExitCode {
         Verb::Write(args) => write::run(args, &mut out),
         Verb::Transpose(args) => transpose::run(args, &mut out),
         Verb::Optimize(args) => optimize::run(args, &mut out),
+        Verb::Concat(args) => concat::run(args, &mut out),
+        Verb::Append(args) => append::run(args, &mut out),
+        Verb::Diff(args) => diff::run(args, &mut out),
         Verb::Repair(args) => repair::run(args, &mut out),
         Verb::Completions(args) => completions::run(args, &mut out),
     };

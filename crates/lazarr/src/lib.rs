@@ -20,6 +20,7 @@ mod card;
 pub mod check;
 mod concat;
 mod counts;
+pub mod diff;
 mod discover;
 mod exec;
 mod forms;

@@ -40,9 +40,11 @@ pub struct DraftOptions {
 pub struct LocalDraft {
     names: Names,
     /// Where it is written.
-    root: PathBuf,
-    options: DraftOptions,
+    pub(super) root: PathBuf,
+    pub(super) options: DraftOptions,
     made: Mutex<BTreeSet<PathBuf>>,
+    /// It began as the old store, file by file: a file that is made takes the place of what has its name.
+    pub(super) edits: bool,
     published: bool,
     // Last: given back when all is done.
     _lock: Lock,
@@ -74,7 +76,7 @@ impl LocalDraft {
         let root = names.draft(RandomState::new().hash_one(std::process::id()));
         fault.run(Op::MakeDir, &root, || fs::create_dir(&root))?;
         let made = Mutex::new(BTreeSet::from([root.clone()]));
-        Ok(Self { names, root, options, made, published: false, _lock: lock })
+        Ok(Self { names, root, options, made, edits: false, published: false, _lock: lock })
     }
 
     /// Where it is written.
@@ -82,7 +84,12 @@ impl LocalDraft {
         &self.root
     }
 
-    fn make_folder(&self, folder: &Path) -> Result<()> {
+    /// The store that this becomes.
+    pub(super) fn store(&self) -> &Path {
+        &self.names.store
+    }
+
+    pub(super) fn make_folder(&self, folder: &Path) -> Result<()> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if made.contains(folder) {
             return Ok(());
@@ -90,6 +97,15 @@ impl LocalDraft {
         self.options.fault.run(Op::MakeDir, folder, || fs::create_dir_all(folder))?;
         made.extend(folder.ancestors().take_while(|a| a.starts_with(&self.root)).map(Path::to_path_buf));
         Ok(())
+    }
+
+    fn place(&self, key: &str) -> Result<PathBuf> {
+        let path = Path::new(key);
+        let plain = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        if !plain || key.is_empty() || key.contains('\0') {
+            return Err(Error::new(Code::StoreEscape, "the key leads out of the store").key(key));
+        }
+        Ok(self.root.join(path))
     }
 
     fn sync_folder(&self, folder: &Path) -> Result<()> {
@@ -129,18 +145,26 @@ fn room(folder: &Path) -> Option<u64> {
 
 impl Draft for LocalDraft {
     fn create(&self, key: &str) -> Result<Box<dyn ValueWriter>> {
-        let path = Path::new(key);
-        let plain = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        if !plain || key.is_empty() || key.contains('\0') {
-            return Err(Error::new(Code::StoreEscape, "the key leads out of the store").key(key));
-        }
-        let path = self.root.join(path);
+        let path = self.place(key)?;
         if let Some(folder) = path.parent() {
             self.make_folder(folder)?;
         }
         let fault = self.options.fault.clone();
+        // Its bytes belong to the old store too: the name is taken away, never the bytes.
+        if self.edits && fs::symlink_metadata(&path).is_ok() {
+            fault.run(Op::Remove, &path, || fs::remove_file(&path))?;
+        }
         let file = fault.run(Op::Create, &path, || File::create_new(&path))?;
         Ok(Box::new(Value { path, file, fault, sync: !self.options.no_sync }))
+    }
+
+    fn clear(&self, key: &str) -> Result<()> {
+        let path = self.place(key)?;
+        if !self.edits || fs::symlink_metadata(&path).is_err() {
+            return Ok(());
+        }
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).retain(|f| !f.starts_with(&path));
+        remove_all(&path, &self.options.fault)
     }
 
     fn room(&self) -> Option<u64> {

@@ -4,6 +4,7 @@
 //! puts the whole there at once; a draft that is dropped before is taken away. [`LocalDraft`] is a directory beside the
 //! store, [`MemoryDraft`] a map.
 
+mod edit;
 mod fault;
 mod local;
 mod lock;
@@ -31,6 +32,11 @@ pub trait Draft: Send + Sync + Debug {
         let mut value = self.create(key)?;
         value.write(bytes)?;
         value.finish()
+    }
+
+    /// Takes away what an edited store has under this key and below it. A new store has nothing.
+    fn clear(&self, _key: &str) -> Result<()> {
+        Ok(())
     }
 
     /// Bytes that can still be written; `None` where nobody knows.

@@ -145,7 +145,7 @@ impl Member {
     }
 }
 
-fn names_of(table: &Lazy, call: &Call<'_>) -> Result<Vec<String>> {
+pub(crate) fn names_of(table: &Lazy, call: &Call<'_>) -> Result<Vec<String>> {
     let names = table.names()?;
     let value = names.collect(call)?;
     match &value {

@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use lazarr_format::encode::{ArraySpec, Encoder, ShardBuilder, vlen};
+use lazarr_format::encode::{ArraySpec, Encoder, MANIFEST, ShardBuilder, vlen};
 use lazarr_format::{Code, Error, Result};
 use lazarr_store::draft::ValueWriter;
 
 use super::encode;
 use super::job::Job;
 use super::manifest::Tally;
+use super::old::Old;
 use crate::ledger::Charge;
 
 /// An array under way. Rows (items of the first axis) are pushed; the last axes are whole.
@@ -31,6 +32,10 @@ pub(super) struct ArrayOut<'j> {
     encoders: Vec<Encoder>,
     shards: HashMap<Vec<u64>, Shard>,
     tally: Tally,
+    /// Of the files of an old array that stay.
+    before: Tally,
+    /// Rows that come and are there already.
+    skip: u64,
 }
 
 #[derive(Default)]
@@ -80,6 +85,8 @@ impl<'j> ArrayOut<'j> {
             encoders,
             shards: HashMap::new(),
             tally: Tally::default(),
+            before: Tally::default(),
+            skip: 0,
             spec,
         })
     }
@@ -100,6 +107,38 @@ impl<'j> ArrayOut<'j> {
         Ok(())
     }
 
+    /// The next row that comes is this one, of an array that the store has: files of rows before stay. False where the array
+    /// cannot go on and rows before are needed; without any, it is written anew.
+    pub(super) fn go_on(&mut self, at: u64) -> Result<bool> {
+        let Some(old) = self.job.old.get(&self.spec.path) else { return Ok(at == 0) };
+        let start = old.start();
+        if old.continues(&self.spec) && at <= start {
+            let strip = self.strip_rows();
+            self.pending = Pending::default();
+            self.spec.shape[0] = start;
+            (self.strips, self.skip, self.before) = (start / strip, start - at, old.stays);
+            self.job.goes_on(&self.spec.path);
+            return Ok(true);
+        }
+        for (name, value) in old.attributes.iter().filter(|(name, _)| *name != MANIFEST) {
+            self.spec.attributes.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        if at == 0 {
+            self.job.clear(&self.spec.path)?;
+        }
+        Ok(at == 0)
+    }
+
+    /// Where files of the old array end that stay; 0 where none does.
+    pub(super) fn begins(&self) -> u64 {
+        self.job.old.get(&self.spec.path).filter(|old| old.continues(&self.spec)).map_or(0, Old::start)
+    }
+
+    /// Rows that are there so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.spec.shape.first().copied().unwrap_or(0)
+    }
+
     fn strip_rows(&self) -> u64 {
         self.spec.inner.first().copied().unwrap_or(1).max(1)
     }
@@ -111,6 +150,9 @@ impl<'j> ArrayOut<'j> {
         if row == 0 || bytes.is_empty() {
             return Ok(());
         }
+        let there = self.skip.min((bytes.len() / row) as u64);
+        self.skip -= there;
+        let bytes = bytes.get(there as usize * row..).unwrap_or_default();
         self.spec.shape[0] += (bytes.len() / row) as u64;
         let strip = usize::try_from(self.strip_rows()).unwrap_or(usize::MAX).saturating_mul(row);
         let mut rest = bytes;
@@ -139,14 +181,15 @@ impl<'j> ArrayOut<'j> {
     /// So many rows whose items have no bytes: of a matrix without columns.
     pub(super) fn push_empty_rows(&mut self, rows: u64) {
         if self.row == 0 {
-            self.spec.shape[0] += rows;
+            self.count_rows(rows);
         }
     }
 
     /// Items of varying length, whole rows of them.
     pub(super) fn push_items<'b>(&mut self, items: impl Iterator<Item = &'b [u8]>) -> Result<()> {
         let strip = self.strip_rows().saturating_mul(self.row.max(1));
-        for item in items {
+        let there = usize::try_from(self.skip.saturating_mul(self.row)).unwrap_or(usize::MAX);
+        for item in items.skip(there) {
             self.pending.bytes.extend_from_slice(item);
             self.pending.ends.push(self.pending.bytes.len());
             if self.pending.ends.len() as u64 == strip {
@@ -160,7 +203,9 @@ impl<'j> ArrayOut<'j> {
 
     /// Rows that have items of varying length came.
     pub(super) fn count_rows(&mut self, rows: u64) {
-        self.spec.shape[0] += rows;
+        let there = self.skip.min(rows);
+        self.skip -= there;
+        self.spec.shape[0] += rows - there;
     }
 
     /// What is pending is one chunk of text.
@@ -285,7 +330,7 @@ impl<'j> ArrayOut<'j> {
         }
         self.close()?;
         let rows = self.spec.shape.first().copied().unwrap_or(0);
-        self.job.array(self.spec, self.tally);
+        self.job.grown(self.spec, self.before, self.tally);
         Ok(rows)
     }
 }

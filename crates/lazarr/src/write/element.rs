@@ -41,7 +41,7 @@ pub(super) fn write(job: &Job<'_>, path: &str, source: Source<'_>) -> Result<()>
     write_as(job, path, source, Role::Other).map_err(|e| e.element(path))
 }
 
-fn write_as(job: &Job<'_>, path: &str, source: Source<'_>, role: Role) -> Result<()> {
+pub(super) fn write_as(job: &Job<'_>, path: &str, source: Source<'_>, role: Role) -> Result<()> {
     match source {
         Source::Value(value) => write_value(job, path, &value, role),
         Source::Lazy(lazy) => write_lazy(job, path, &lazy, role),

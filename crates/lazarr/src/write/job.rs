@@ -1,5 +1,6 @@
 //! One writing: what all its parts share.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lazarr_format::encode::{ArraySpec, Cutting, Facts, Layout, MANIFEST, Nodes, Rule};
@@ -9,6 +10,7 @@ use lazarr_store::draft::Draft;
 use serde_json::{Map, Value, json};
 
 use super::manifest::Tally;
+use super::old::Old;
 use super::{WriteOptions, Written};
 use crate::call::Call;
 use crate::ledger::{Budget, Ledger};
@@ -21,6 +23,10 @@ pub(super) struct Job<'j> {
     pub(super) call: &'j Call<'j>,
     pub(super) budget: Budget,
     pub(super) threads: usize,
+    /// Arrays of the store that grows, by path.
+    pub(super) old: HashMap<String, Old>,
+    /// Those of them that go on.
+    going: Mutex<HashSet<String>>,
     patience: Patience<'j>,
     options: &'j WriteOptions<'j>,
     /// The metadata so far, and what was written.
@@ -40,6 +46,8 @@ impl<'j> Job<'j> {
             call,
             budget: Budget::new(Ledger::process(), limit, meter),
             threads: call.threads.unwrap_or_else(cores).max(1),
+            old: HashMap::new(),
+            going: Mutex::default(),
             patience: Patience::new(call.interrupt),
             options,
             done: Mutex::new((Nodes::new(options.layout.zarr_format), Written::default())),
@@ -94,10 +102,17 @@ impl<'j> Job<'j> {
     }
 
     /// An array is written: its metadata, with what is known of its files.
-    pub(super) fn array(&self, mut spec: ArraySpec, tally: Tally) {
-        if !(spec.shape.is_empty() && tally.files == 0) {
+    pub(super) fn array(&self, spec: ArraySpec, tally: Tally) {
+        self.grown(spec, Tally::default(), tally);
+    }
+
+    /// The same of an array that had files before, which stay.
+    pub(super) fn grown(&self, mut spec: ArraySpec, before: Tally, tally: Tally) {
+        let mut all = before;
+        all.merge(tally);
+        if !(spec.shape.is_empty() && all.files == 0) {
             let manifest =
-                json!({"files": tally.files, "bytes": tally.bytes, "sum": format!("{:016x}", tally.sum)});
+                json!({"files": all.files, "bytes": all.bytes, "sum": format!("{:016x}", all.sum)});
             spec.attributes.insert(MANIFEST.to_owned(), manifest);
         }
         let (nodes, written) = &mut *self.done();
@@ -105,6 +120,27 @@ impl<'j> Job<'j> {
         written.files += tally.files;
         written.bytes += tally.bytes;
         written.arrays += 1;
+    }
+
+    pub(super) fn goes_on(&self, path: &str) {
+        self.going.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+    }
+
+    /// Whether an array went on where it had ended.
+    pub(super) fn went_on(&self, path: &str) -> bool {
+        self.going.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// An array of the store is written anew.
+    pub(super) fn clear(&self, path: &str) -> Result<()> {
+        self.going.lock().unwrap_or_else(PoisonError::into_inner).retain(|p| p != path);
+        self.draft.clear(path)
+    }
+
+    /// The documents of what was written, and how much that was.
+    pub(super) fn documents(&self) -> (Vec<(String, Vec<u8>)>, Written) {
+        let (nodes, written) = &*self.done();
+        (nodes.documents(), *written)
     }
 
     /// Writes all metadata.

@@ -58,9 +58,46 @@ const PIECE: u64 = 1 << 20;
 /// Errors: `MissingChunk` where a file is absent, `ChunkChecksum` where bytes differ.
 pub fn check_manifest(io: &Io, array: &ArrayMeta, next: &mut dyn FnMut(u64) -> Result<()>) -> Result<()> {
     let Some(Manifest(expected)) = Manifest::of(array) else { return Ok(()) };
+    let found = files(io, array, 0, expected, next)?;
+    if found != expected {
+        return Err(Error::new(
+            Code::ChunkChecksum,
+            "the files of the array are not those that were written",
+        )
+        .element(&*array.path)
+        .expected(format!("{} files, {} bytes, sum {:016x}", expected.files, expected.bytes, expected.sum))
+        .found(format!("{} files, {} bytes, sum {:016x}", found.files, found.bytes, found.sum))
+        .help("The store was damaged, or changed by another program since"));
+    }
+    Ok(())
+}
+
+/// What stays of an array's files where those from a row of the grid on are written anew; nothing is known of an array
+/// without a manifest.
+pub(super) fn without(io: &Io, array: &ArrayMeta, from: u64) -> Result<Tally> {
+    let Some(Manifest(all)) = Manifest::of(array) else { return Ok(Tally::default()) };
+    let gone = files(io, array, from, all, &mut |_| Ok(()))?;
+    Ok(Tally {
+        files: all.files.saturating_sub(gone.files),
+        bytes: all.bytes.saturating_sub(gone.bytes),
+        sum: all.sum.wrapping_sub(gone.sum),
+    })
+}
+
+/// The files from a row of the grid on.
+fn files(
+    io: &Io,
+    array: &ArrayMeta,
+    first: u64,
+    expected: Tally,
+    next: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Tally> {
     let mut found = Tally::default();
     let mut piece = Vec::new();
-    let grid = array.grid_shape();
+    let mut grid = array.grid_shape();
+    if let Some(rows) = grid.first_mut() {
+        *rows = rows.saturating_sub(first);
+    }
     let count = grid.iter().fold(1u64, |n, &m| n.saturating_mul(m));
     for i in 0..count {
         let mut at = vec![0; grid.len()];
@@ -68,6 +105,9 @@ pub fn check_manifest(io: &Io, array: &ArrayMeta, next: &mut dyn FnMut(u64) -> R
         for (place, &n) in at.iter_mut().zip(&grid).rev() {
             *place = rest % n.max(1);
             rest /= n.max(1);
+        }
+        if let Some(row) = at.first_mut() {
+            *row += first;
         }
         let key = array.chunk_key(&at);
         let Some(size) = io.size(&key, next)? else {
@@ -91,15 +131,5 @@ pub fn check_manifest(io: &Io, array: &ArrayMeta, next: &mut dyn FnMut(u64) -> R
         }
         found.add(array.keys.key(&at).as_str(), size, crc);
     }
-    if found != expected {
-        return Err(Error::new(
-            Code::ChunkChecksum,
-            "the files of the array are not those that were written",
-        )
-        .element(&*array.path)
-        .expected(format!("{} files, {} bytes, sum {:016x}", expected.files, expected.bytes, expected.sum))
-        .found(format!("{} files, {} bytes, sum {:016x}", found.files, found.bytes, found.sum))
-        .help("The store was damaged, or changed by another program since"));
-    }
-    Ok(())
+    Ok(found)
 }

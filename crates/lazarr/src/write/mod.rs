@@ -18,12 +18,16 @@
 //! # Ok::<(), lazarr::Error>(())
 //! ```
 
+mod append;
 mod array;
 mod cast;
+mod documents;
+mod edit;
 mod element;
 mod encode;
 mod job;
 mod manifest;
+mod old;
 mod out;
 mod source;
 mod turn;
@@ -36,6 +40,8 @@ use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
 use lazarr_store::{redacted, scheme};
 
 use crate::call::Call;
+pub use append::append;
+pub use edit::write_into;
 use job::Job;
 pub use manifest::{Manifest, check_manifest};
 pub use source::{Blocks, Group, Source};
@@ -100,15 +106,7 @@ pub struct Written {
 /// Errors: those of reading the source; `StoreExists`, `Locked`, `NoSpace`, `WriteIo`; `Layout` where the layout does not
 /// fit; `NotWritten` where something has no form in the format.
 pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
-    let place = match scheme(path).as_deref() {
-        None => path,
-        Some("file") => &path["file://".len()..],
-        Some(scheme) => {
-            return Err(Error::new(Code::StoreUrl, format!("`{scheme}://` stores cannot be written yet"))
-                .expected("a path, or file://")
-                .found(redacted(path)));
-        }
-    };
+    let place = local(path, "written")?;
     let draft = DraftOptions {
         overwrite: options.overwrite,
         // What is known to be needed in any case: no codec makes less of real data.
@@ -121,6 +119,17 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
     let written = write_to(source, &draft, options, call)?;
     draft.publish()?;
     Ok(written)
+}
+
+/// The path of a local store.
+fn local<'p>(path: &'p str, what: &str) -> Result<&'p str> {
+    match scheme(path).as_deref() {
+        None => Ok(path),
+        Some("file") => Ok(&path["file://".len()..]),
+        Some(scheme) => Err(Error::new(Code::StoreUrl, format!("`{scheme}://` stores cannot be {what} yet"))
+            .expected("a path, or file://")
+            .found(redacted(path))),
+    }
 }
 
 /// Writes into a draft, metadata last; publishing it is the caller's.

@@ -1,7 +1,7 @@
 //! An element under way: the arrays that its blocks go to.
 
 use lazarr_format::anndata::{NullableKind, SparseFormat};
-use lazarr_format::encode::{ArraySpec, Facts, IndexWidth, Role};
+use lazarr_format::encode::{ArraySpec, Cutting, Facts, IndexWidth, Role};
 use lazarr_format::{Code, DataType, Error, Result};
 use serde_json::{Map, Value as Json, json};
 
@@ -10,6 +10,7 @@ use super::cast;
 use super::element::{Attributes, encoding, join, not_written, rows_of, write_value};
 use super::job::Job;
 use super::turn::{Turned, View};
+use crate::buffer::Buffer;
 use crate::program::index_width;
 use crate::value::{Dense, Strings, Value};
 
@@ -49,6 +50,13 @@ pub(super) fn spec(
     let item = dtype.item_size().unwrap_or(16);
     let facts = Facts { per_row: per_row.unwrap_or(1.0), ..facts(role, shape, item) };
     let mut cutting = job.cut(path, &facts, dtype)?;
+    // What the store has stays as it is cut.
+    if let Some((inner, shard, codecs)) = job.old.get(path).and_then(|old| old.cutting.as_ref())
+        && inner.len() == shape.len()
+    {
+        let (inner, shard, codecs) = (inner.clone(), shard.clone(), codecs.clone());
+        cutting = Cutting { inner, shard, codecs, dtype: None };
+    }
     let to = match &cutting.dtype {
         Some(name) => {
             let to = cast::named(name).map_err(|e| e.element(path))?;
@@ -192,16 +200,18 @@ impl<'j> Out<'j> {
                     8
                 };
                 let path = join(path, "codes")?;
+                let need = DataType::Int(width);
+                let dtype = job.old.get(&path).and_then(|old| old.holds(&need)).unwrap_or(need);
                 let (mut spec, _) = spec(
                     job,
                     &path,
-                    &DataType::Int(width),
+                    &dtype,
                     &with_rows(&codes.shape),
                     Role::Column,
                     encoding("array", "0.2.0", &[]),
                     None,
                 )?;
-                spec.dtype = DataType::Int(width);
+                spec.dtype = dtype;
                 let to = (codes.dtype != spec.dtype).then(|| spec.dtype.clone());
                 let array = ArrayOut::new(job, spec)?;
                 let codes = DenseOut { job, array, dtype: codes.dtype.clone(), rest: Vec::new(), to };
@@ -267,6 +277,43 @@ impl<'j> Out<'j> {
     }
 }
 
+impl Out<'_> {
+    /// The next row that comes is this one, before which so many values are stored; `starts` reads row starts of the old
+    /// matrix. False where an array cannot go on from there.
+    pub(super) fn go_on(&mut self, row: u64, stored: u64, starts: Starts<'_>) -> Result<bool> {
+        Ok(match self {
+            Self::Dense(out) | Self::Categorical { codes: out } => out.array.go_on(row)?,
+            Self::Strings(out) => out.go_on(row)?,
+            // What changes its format is another matrix.
+            Self::Turned(_) => false,
+            Self::Nullable { values, mask } => values.go_on(row, stored, starts)? && mask.array.go_on(row)?,
+            Self::Sparse(out) => {
+                (out.stored, out.major) = (stored, row);
+                let (data, indices) = (&mut out.data.array, &mut out.indices.0);
+                if !(data.go_on(stored)? && indices.go_on(stored)?) {
+                    return Ok(false);
+                }
+                let (indptr, dtype) = &mut out.indptr;
+                // Its own files end elsewhere: what lies between comes from the old ones.
+                indptr.go_on(indptr.begins().min(row + 1))?;
+                while indptr.rows() < row + 1 {
+                    let at = indptr.rows();
+                    let (bytes, width) = starts(at, (row + 1).min(at + STARTS))?;
+                    let cast = cast::indices(bytes.as_slice(), width, 0, dtype, &out.job.budget)?;
+                    indptr.push(cast.as_slice())?;
+                }
+                true
+            }
+        })
+    }
+}
+
+/// So many row starts are taken over at a time.
+const STARTS: u64 = 1 << 16;
+
+/// Row starts of an old matrix, from one to another, and their width.
+pub(super) type Starts<'s> = &'s dyn Fn(u64, u64) -> Result<(Buffer, u8)>;
+
 fn role_of(role: Role, rank: usize) -> Role {
     match role {
         Role::Other if rank > 1 => Role::Dense,
@@ -306,6 +353,10 @@ impl<'j> SparseOut<'j> {
                 (width.clone(), width)
             }
         };
+        let kept = |name: &str, need: DataType| -> Result<DataType> {
+            Ok(job.old.get(&join(path, name)?).and_then(|old| old.holds(&need)).unwrap_or(need))
+        };
+        let (index_type, start_type) = (kept("indices", index_type)?, kept("indptr", start_type)?);
         let array =
             |name: &str, dtype: &DataType, role: Role, len: u64, per_row: f64| -> Result<ArrayOut<'j>> {
                 let (mut spec, _) =
@@ -314,8 +365,7 @@ impl<'j> SparseOut<'j> {
                 ArrayOut::new(job, spec)
             };
         let indices = array("indices", &index_type, Role::Indices, stored, known.per_row)?;
-        let mut indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
-        indptr.push(&vec![0; start_type.item_size().unwrap_or(8)])?;
+        let indptr = array("indptr", &start_type, Role::Indptr, rows.saturating_add(1), 1.0)?;
         let at = join(path, "data")?;
         let data = DenseOut::open(job, &at, dtype, &[stored], Role::Data, Map::new(), Some(known.per_row))?;
         Ok(Self {
@@ -350,6 +400,7 @@ impl<'j> SparseOut<'j> {
     }
 
     fn push_part(&mut self, part: &View<'_>) -> Result<()> {
+        self.first_start()?;
         let budget = &self.job.budget;
         self.data.push_bytes(part.data)?;
         let indices = cast::indices(part.indices, part.width, 0, &self.indices.1, budget)?;
@@ -364,7 +415,17 @@ impl<'j> SparseOut<'j> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<()> {
+    /// The first row starts at 0; one that goes on has it.
+    fn first_start(&mut self) -> Result<()> {
+        let (indptr, dtype) = &mut self.indptr;
+        if indptr.rows() > 0 {
+            return Ok(());
+        }
+        indptr.push(&[0; 8][..dtype.item_size().unwrap_or(8).min(8)])
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.first_start()?;
         let mut shape = [self.minor; 2];
         shape[self.format.major_axis()] = self.major;
         let kind = format!("{}_matrix", self.format.name());
