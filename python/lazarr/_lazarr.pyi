@@ -379,6 +379,7 @@ def write(
     layout: str,
     overwrite: bool,
     sync: bool,
+    storage: Sequence[tuple[str, str]],
     progress: Callable[[str, int], object] | None,
     memory_limit: int | None,
     threads: int | None,

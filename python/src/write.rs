@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lazarr::format::Field;
 use lazarr::format::anndata::{NullableKind, SparseFormat};
 use lazarr::format::encode::Layout;
+use lazarr::store::StoreOptions;
 use lazarr::write::{Blocks, Group, Source, WriteOptions};
 use lazarr::{Budget, Buffer, Call, Code, DataType, Dense, Error, Ledger, SparseMatrix, Strings, Value};
 use pyo3::exceptions::PyTypeError;
@@ -228,6 +229,7 @@ pub(crate) fn write(
     layout: String,
     overwrite: bool,
     sync: bool,
+    storage: Vec<(String, String)>,
     progress: Option<Py<PyAny>>,
     memory_limit: Option<u64>,
     threads: Option<usize>,
@@ -254,6 +256,7 @@ pub(crate) fn write(
             layout,
             overwrite,
             no_sync: !sync,
+            storage: StoreOptions::new(storage),
             progress: Some(&tell),
             ..WriteOptions::default()
         };

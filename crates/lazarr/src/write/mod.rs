@@ -31,8 +31,10 @@ use std::path::Path;
 
 use lazarr_format::encode::{IndexWidth, Layout};
 use lazarr_format::{Code, Error, Result};
+#[cfg(feature = "remote")]
+use lazarr_store::RemoteDraft;
 use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
-use lazarr_store::{redacted, scheme};
+use lazarr_store::{StoreOptions, redacted, scheme};
 
 use crate::call::Call;
 use job::Job;
@@ -51,6 +53,8 @@ pub struct WriteOptions<'a> {
     pub overwrite: bool,
     /// Do not wait for the disk: fast, and not safe from a loss of power.
     pub no_sync: bool,
+    /// What a store over a network is written with, as [`Options::storage`](crate::Options::storage) of reading.
+    pub storage: StoreOptions,
     /// Is told which element is written, and how many rows of it are.
     pub progress: Option<Tell<'a>>,
     /// For tests: what fails.
@@ -70,6 +74,7 @@ impl Default for WriteOptions<'_> {
             }),
             overwrite: false,
             no_sync: false,
+            storage: StoreOptions::default(),
             progress: None,
             fault: Fault::default(),
             no_exchange: false,
@@ -88,7 +93,8 @@ pub struct Written {
     pub arrays: u64,
 }
 
-/// Writes to a path of the local file system (also `file://`), whole or not at all.
+/// Writes to a path of the local file system (also `file://`), whole or not at all; or to an object store (`s3://`, `gs://`,
+/// `az://`), where the root's documents come last, and replacing a store is not atomic.
 ///
 /// Errors: those of reading the source; `StoreExists`, `Locked`, `NoSpace`, `WriteIo`; `Layout` where the layout does not
 /// fit; `NotWritten` where something has no form in the format.
@@ -96,11 +102,7 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
     let place = match scheme(path).as_deref() {
         None => path,
         Some("file") => &path["file://".len()..],
-        Some(scheme) => {
-            return Err(Error::new(Code::StoreUrl, format!("`{scheme}://` stores cannot be written yet"))
-                .expected("a path, or file://")
-                .found(redacted(path)));
-        }
+        Some(_) => return write_far(source, path, options, call),
     };
     let draft = DraftOptions {
         overwrite: options.overwrite,
@@ -114,6 +116,32 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
     let written = write_to(source, &draft, options, call)?;
     draft.publish()?;
     Ok(written)
+}
+
+#[cfg(feature = "remote")]
+fn write_far(source: Source<'_>, url: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
+    let shown = redacted(url);
+    let shown = shown.trim_end_matches('/');
+    let inside =
+        |name: &String| name.strip_prefix(shown).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if source.stores().iter().any(inside) {
+        return Err(Error::new(
+            Code::StoreExists,
+            format!("`{shown}` is what is read: it cannot be replaced meanwhile"),
+        )
+        .help("Write to another place"));
+    }
+    let mut draft = RemoteDraft::begin(url, &options.storage, options.overwrite)?;
+    let written = write_to(source, &draft, options, call)?;
+    draft.publish()?;
+    Ok(written)
+}
+
+#[cfg(not(feature = "remote"))]
+fn write_far(_: Source<'_>, url: &str, _: &WriteOptions<'_>, _: &Call<'_>) -> Result<Written> {
+    Err(Error::new(Code::StoreUrl, "this build writes no stores over a network (feature `remote`)")
+        .expected("a path, or file://")
+        .found(redacted(url)))
 }
 
 /// Writes into a draft, metadata last; publishing it is the caller's.
