@@ -373,19 +373,56 @@ def limits() -> list[tuple[str, int, int]]:
 
 def reset_peak() -> bool: ...
 def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes]: ...
+_How = tuple[
+    str,
+    bool,
+    bool,
+    Sequence[tuple[str, str]],
+    Callable[[str, int], object] | None,
+    Callable[[str, str, list[int | None], str], str | None] | None,
+]
+
 def write(
     source: Any,
     path: str,
-    layout: str,
-    overwrite: bool,
-    sync: bool,
-    progress: Callable[[str, int], object] | None,
-    choose: Callable[[str, str, list[int | None], str], str | None] | None,
+    how: _How,
     memory_limit: int | None,
     threads: int | None,
     meter: Meter | None,
 ) -> tuple[int, int, int]:
     """Write a source to a path: files, bytes, arrays."""
+
+def write_into(
+    path: str,
+    put: list[tuple[str, Any]],
+    drop: list[str],
+    how: _How,
+    memory_limit: int | None,
+    threads: int | None,
+    meter: Meter | None,
+) -> tuple[int, int, int]:
+    """Put sources into a store at paths, and take elements out."""
+
+def append(
+    path: str,
+    new: list[LazyAnnData],
+    drop: list[str],
+    how: _How,
+    memory_limit: int | None,
+    threads: int | None,
+    meter: Meter | None,
+) -> tuple[int, int, int]:
+    """Append the cells of objects to a store."""
+
+def diff(
+    first: Session,
+    second: Session,
+    strict: bool,
+    memory_limit: int | None,
+    threads: int | None,
+    meter: Meter | None,
+) -> list[tuple[str, str, str, str, list[int], int]]:
+    """What two stores say that is not the same."""
 
 def preset(name: str, zarr_format: int) -> str:
     """A preset, as the JSON of its layout."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import _lazarr
-from ._context import call
+from ._context import call, storage_words
 from ._layout import Layout, layout_of
 from ._sources import from_blocks, source_of
 
@@ -54,13 +54,15 @@ def write(
     drop: Iterable[str] = (),
     choose: Choose | None = None,
     sync: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
-    """Write anything to a local store, which anndata, zarr-python and lazarr read.
+    """Write anything to a store, which anndata, zarr-python and lazarr read.
 
-    It is read and written block by block, within the memory limit, on all threads. The store is written
+    It is read and written block by block, within the memory limit, on all threads. A local store is written
     beside its place and put there at once: whoever opens it sees the old one or the new one, whole, also
-    where the process or the machine dies meanwhile.
+    where the process or the machine dies meanwhile. In an object store the documents of the root come last:
+    a new store is there whole or not at all, but while one is replaced there is none.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def write(
         a mapping of these; an iterator of blocks of rows (matrices of scipy, arrays, what
         ``iter_rows`` gives).
     path
-        The store that is made: a path.
+        The store that is made: a path, or a URL (``s3://``, ``gs://``, ``az://``).
     layout
         The name of a preset (``"rows"``, ``"genes"``, ``"both"``, ``"random"``, ``"archive"``, ``"viewer"``),
         a :class:`Layout`, or a dictionary of one. Default: ``"rows"``.
@@ -87,6 +89,8 @@ def write(
         length of a shape is None where it is not known yet.
     sync
         False: do not wait for the disk. Faster, and not safe from a loss of power.
+    storage_options
+        Credentials, endpoints and timeouts of a store at a URL, as :func:`open` takes them.
     progress
         Called with the path of the element that is written, and how many of its rows are.
 
@@ -120,23 +124,12 @@ def write_source(
     overwrite: bool,
     choose: Choose | None = None,
     sync: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
     """Writes what :func:`source_of` makes."""
-    memory_limit, threads, meter = call()
-    done = _lazarr.write(
-        source,
-        path,
-        layout.to_json(),
-        overwrite,
-        sync,
-        progress,
-        _spoken(choose),
-        memory_limit,
-        threads,
-        meter,
-    )
-    return Written(*done)
+    how = (layout.to_json(), overwrite, sync, storage_words(storage_options), progress, _spoken(choose))
+    return Written(*_lazarr.write(source, path, how, *call()))
 
 
 def repair(path: str | os.PathLike[str], *, dry_run: bool = False) -> list[str]:

@@ -69,6 +69,9 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(write::write, m)?)?;
     m.add_function(wrap_pyfunction!(write::preset, m)?)?;
     m.add_function(wrap_pyfunction!(write::presets, m)?)?;
+    m.add_function(wrap_pyfunction!(write::write_into, m)?)?;
+    m.add_function(wrap_pyfunction!(write::append, m)?)?;
+    m.add_function(wrap_pyfunction!(write::diff, m)?)?;
     m.add_function(wrap_pyfunction!(write::repair, m)?)?;
     m.add_function(wrap_pyfunction!(write::card, m)?)?;
     Ok(())

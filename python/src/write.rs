@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lazarr::format::Field;
 use lazarr::format::anndata::{NullableKind, SparseFormat};
 use lazarr::format::encode::{Facts, Layout, Rule};
-use lazarr::write::{Blocks, Group, Source, WriteOptions};
+use lazarr::store::StoreOptions;
+use lazarr::write::{Blocks, Group, Source, WriteOptions, Written};
 use lazarr::{Budget, Buffer, Call, Code, DataType, Dense, Error, Ledger, SparseMatrix, Strings, Value};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -15,6 +16,7 @@ use crate::args::{Limits, Meter, run, with_items};
 use crate::error::OrRaise;
 use crate::lazy::Lazy;
 use crate::object::LazyAnnData;
+use crate::session::Session;
 
 /// What all parts of a source share: the ledger, and the first exception that a callback raised.
 #[derive(Clone)]
@@ -218,28 +220,25 @@ impl Blocks for PyBlocks {
     }
 }
 
-/// Writes a source to a path: files, bytes, arrays.
-#[pyfunction]
-#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value, reason = "the arguments of lazarr.write")]
-pub(crate) fn write(
+/// How something is written: the layout, whether to overwrite and to sync, options of the store, who is told, who chooses.
+pub(crate) type How = (String, bool, bool, Vec<(String, String)>, Option<Py<PyAny>>, Option<Py<PyAny>>);
+/// Files, bytes, arrays.
+type Done = (u64, u64, u64);
+
+/// Writes what `make` makes of what Python gave.
+fn writing<S: Send>(
     py: Python<'_>,
-    source: Bound<'_, PyAny>,
-    path: String,
-    layout: String,
-    overwrite: bool,
-    sync: bool,
-    progress: Option<Py<PyAny>>,
-    choose: Option<Py<PyAny>>,
-    memory_limit: Option<u64>,
-    threads: Option<usize>,
-    meter: Option<&Meter>,
-) -> PyResult<(u64, u64, u64)> {
-    let limits = Limits::new(memory_limit, threads, meter);
-    let limit = memory_limit.unwrap_or_else(lazarr::default_limit);
+    how: How,
+    limits: &Limits,
+    make: impl FnOnce(&Shared) -> PyResult<S>,
+    act: impl FnOnce(S, &WriteOptions<'_>, &Call<'_>) -> lazarr::Result<Written> + Send,
+) -> PyResult<Done> {
+    let (layout, overwrite, sync, storage, progress, choose) = how;
+    let limit = limits.memory.unwrap_or_else(lazarr::default_limit);
     let budget = Budget::new(Ledger::process(), limit, Arc::default());
     let shared = Shared { budget, raised: Arc::default() };
     let raised = shared.raised.clone();
-    let source = shared.source(&source)?;
+    let made = make(&shared)?;
     let layout = Layout::from_json(&layout).or_raise()?;
     let tell = |path: &str, rows: u64| {
         if let Some(progress) = &progress {
@@ -265,16 +264,17 @@ pub(crate) fn write(
             }
         }
     };
-    let written = run(py, &limits, |call| {
+    let written = run(py, limits, |call| {
         let options = WriteOptions {
             layout,
             choose: choose.is_some().then_some(&choice),
             overwrite,
             no_sync: !sync,
+            storage: StoreOptions::new(storage),
             progress: Some(&tell),
             ..WriteOptions::default()
         };
-        lazarr::write::write(source, &path, &options, call)
+        act(made, &options, call)
     });
     // What a callback raised says more.
     if written.is_err()
@@ -283,6 +283,98 @@ pub(crate) fn write(
         return Err(e);
     }
     written.map(|w| (w.files, w.bytes, w.arrays))
+}
+
+/// Writes a source to a path.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "as Python gives it")]
+pub(crate) fn write(
+    py: Python<'_>,
+    source: Bound<'_, PyAny>,
+    path: String,
+    how: How,
+    memory_limit: Option<u64>,
+    threads: Option<usize>,
+    meter: Option<&Meter>,
+) -> PyResult<Done> {
+    let limits = Limits::new(memory_limit, threads, meter);
+    let act = |source, options: &WriteOptions<'_>, call: &Call<'_>| {
+        lazarr::write::write(source, &path, options, call)
+    };
+    writing(py, how, &limits, |shared| shared.source(&source), act)
+}
+
+/// Puts sources into a store at paths, and takes elements out.
+#[pyfunction]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::needless_pass_by_value,
+    reason = "the arguments of lazarr.write_into"
+)]
+pub(crate) fn write_into(
+    py: Python<'_>,
+    path: String,
+    put: Vec<(String, Bound<'_, PyAny>)>,
+    drop: Vec<String>,
+    how: How,
+    memory_limit: Option<u64>,
+    threads: Option<usize>,
+    meter: Option<&Meter>,
+) -> PyResult<Done> {
+    let limits = Limits::new(memory_limit, threads, meter);
+    let make = |shared: &Shared| {
+        put.iter().map(|(at, source)| Ok((at.clone(), shared.source(source)?))).collect::<PyResult<Vec<_>>>()
+    };
+    let act = |put, options: &WriteOptions<'_>, call: &Call<'_>| {
+        lazarr::write::write_into(&path, put, &drop, options, call)
+    };
+    writing(py, how, &limits, make, act)
+}
+
+/// Appends the cells of objects to a store.
+#[pyfunction]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::needless_pass_by_value,
+    reason = "the arguments of lazarr.append"
+)]
+pub(crate) fn append(
+    py: Python<'_>,
+    path: String,
+    new: Vec<Bound<'_, LazyAnnData>>,
+    drop: Vec<String>,
+    how: How,
+    memory_limit: Option<u64>,
+    threads: Option<usize>,
+    meter: Option<&Meter>,
+) -> PyResult<Done> {
+    let limits = Limits::new(memory_limit, threads, meter);
+    let make = |_: &Shared| Ok(new.iter().map(|object| object.get().0.clone()).collect::<Vec<_>>());
+    let act = |new: Vec<lazarr::LazyAnnData>, options: &WriteOptions<'_>, call: &Call<'_>| {
+        lazarr::write::append(&path, &new, &drop, options, call)
+    };
+    writing(py, how, &limits, make, act)
+}
+
+/// One difference: the element, what differs, what the first and the second say, where first, and how often.
+type Difference = (String, &'static str, String, String, Vec<u64>, u64);
+
+/// What two stores say that is not the same.
+#[pyfunction]
+pub(crate) fn diff(
+    py: Python<'_>,
+    first: &Session,
+    second: &Session,
+    strict: bool,
+    memory_limit: Option<u64>,
+    threads: Option<usize>,
+    meter: Option<&Meter>,
+) -> PyResult<Vec<Difference>> {
+    use lazarr::diff::DiffOptions;
+    let limits = Limits::new(memory_limit, threads, meter);
+    let found =
+        run(py, &limits, |call| lazarr::diff::diff(&first.0, &second.0, DiffOptions { strict }, call))?;
+    Ok(found.into_iter().map(|d| (d.element, d.what, d.first, d.second, d.at, d.count)).collect())
 }
 
 /// A preset, as the JSON of its layout.

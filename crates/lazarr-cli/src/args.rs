@@ -262,7 +262,7 @@ pub(crate) struct Check {
 pub(crate) struct Write {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The store that is made: a path.
+    /// The store that is made: a path, or s3://, gs://, az://; --storage holds for it, too.
     pub(crate) output: String,
     #[command(flatten)]
     pub(crate) select: Select,
@@ -324,7 +324,7 @@ pub(crate) struct Transpose {
 pub(crate) struct Optimize {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The store that is made: a path.
+    /// The store that is made: a path, or s3://, gs://, az://; --storage holds for it, too.
     pub(crate) output: String,
     /// What it is for: rows, genes, both, random, archive, viewer.
     #[arg(long = "for", value_name = "PRESET", default_value = "rows")]

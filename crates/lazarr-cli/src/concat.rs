@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Concat, out: &mut Out<'_>) -> Result<(), Failure> {
     };
     let all = concat(&parts, &how, &call)?;
     let output = &args.common.path;
-    let done = written(Source::of_object(&all)?, output, layout, args.force, args.common.quiet, &call)?;
+    let done = written(Source::of_object(&all)?, output, layout, args.force, &args.common, &call)?;
     if args.common.json {
         return out.json(&json!({
             "schema": SCHEMA, "store": output, "files": done.files, "bytes": done.bytes, "arrays": done.arrays,

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Optimize, out: &mut Out<'_>) -> Result<(), Failure> {
     let call = Call { memory_limit: args.common.memory, threads: args.common.threads, ..call() };
     let before = measure(&store, &call)?;
     let start = Instant::now();
-    let done = written(whole(&store)?, &args.output, layout, args.force, args.common.quiet, &call)?;
+    let done = written(whole(&store)?, &args.output, layout, args.force, &args.common, &call)?;
     let took = start.elapsed().as_secs_f64();
     drop(store);
     let common = Common {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Optimize, out: &mut Out<'_>) -> Result<(), Failure> {
         memory: args.common.memory,
         threads: args.common.threads,
         limits: args.common.limits.clone(),
-        storage: Vec::new(),
+        storage: args.common.storage.clone(),
         follow_links: false,
         quiet: true,
     };

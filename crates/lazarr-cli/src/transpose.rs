@@ -18,9 +18,9 @@ pub(crate) fn run(args: &Transpose, out: &mut Out<'_>) -> Result<(), Failure> {
     let mut layout = layout(&args.layout, None)?;
     let store = Store::open(&args.common)?;
     let turned = add_rules(&store, args, &mut layout)?;
-    let Common { memory, threads, quiet, json, .. } = args.common;
+    let Common { memory, threads, json, .. } = args.common;
     let call = Call { memory_limit: memory, threads, skip_broken: args.skip_broken, ..call() };
-    let done = written(whole(&store)?, &args.output, layout, args.force, quiet, &call)?;
+    let done = written(whole(&store)?, &args.output, layout, args.force, &args.common, &call)?;
     if json {
         let turned: serde_json::Map<_, _> =
             turned.iter().map(|(path, format)| (path.clone(), json!(format))).collect();

@@ -2,11 +2,12 @@
 
 use lazarr::format::encode::{Layout, PRESETS};
 use lazarr::plan::{human_bytes, human_count};
+use lazarr::store::StoreOptions;
 use lazarr::write::{Source, WriteOptions, Written, write};
 use lazarr::{Call, Lazy};
 use serde_json::json;
 
-use crate::args::Write;
+use crate::args::{Common, Write};
 use crate::exit::Failure;
 use crate::out::Out;
 use crate::progress::Progress;
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &Write, out: &mut Out<'_>) -> Result<(), Failure> {
         skip_broken: args.skip_broken,
         ..call()
     };
-    let written = written(source, &args.output, layout, args.force, args.common.quiet, &call)?;
+    let written = written(source, &args.output, layout, args.force, &args.common, &call)?;
     if args.common.json {
         return out.json(&json!({
             "schema": SCHEMA, "store": args.output, "files": written.files, "bytes": written.bytes,
@@ -55,18 +56,20 @@ pub(crate) fn written(
     output: &str,
     layout: Layout,
     overwrite: bool,
-    quiet: bool,
+    common: &Common,
     call: &Call<'_>,
 ) -> Result<Written, Failure> {
     stop_on_ctrl_c();
-    let progress = Progress::new(quiet);
+    let progress = Progress::new(common.quiet);
     let line = std::sync::Mutex::new(progress);
     let tell = |path: &str, rows: u64| {
         if let Ok(line) = line.lock() {
             line.on(&if rows == 0 { path.to_owned() } else { format!("{path}: {} rows", human_count(rows)) });
         }
     };
-    let options = WriteOptions { layout, overwrite, progress: Some(&tell), ..WriteOptions::default() };
+    let storage = StoreOptions::new(common.storage.iter().cloned());
+    let options =
+        WriteOptions { layout, overwrite, storage, progress: Some(&tell), ..WriteOptions::default() };
     Ok(write(source, output, &options, call)?)
 }
 

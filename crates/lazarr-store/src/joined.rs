@@ -55,6 +55,10 @@ impl Store for JoinedStore {
         self.name.clone()
     }
 
+    fn names(&self) -> Vec<String> {
+        self.rest.iter().chain(self.mounts.iter().map(|m| &m.store)).flat_map(|store| store.names()).collect()
+    }
+
     fn get(
         &self,
         key: &str,

@@ -40,6 +40,8 @@ pub use joined::{JoinedStore, Mount};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};
+#[cfg(all(feature = "remote", unix))]
+pub use remote::RemoteDraft;
 #[cfg(feature = "remote")]
 pub use remote::RemoteStore;
 pub use store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};

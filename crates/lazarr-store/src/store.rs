@@ -35,6 +35,11 @@ pub trait Store: Send + Sync + Debug {
     /// The store as a person would name it; never with a secret.
     fn name(&self) -> String;
 
+    /// The names of all stores that this one reads.
+    fn names(&self) -> Vec<String> {
+        vec![self.name()]
+    }
+
     /// Reads bytes of a key to the end of `out`. `None` where there is no such key. A value that is shorter than the
     /// range asked for is an error of code `ChunkLength`.
     fn get(

@@ -7,6 +7,7 @@ use lazarr_format::{Code, Error, Result};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
 
@@ -20,8 +21,10 @@ use crate::store::Listing;
 /// A bucket, and the folder in it.
 #[derive(Clone)]
 pub(super) struct CloudSource {
-    store: Arc<dyn ObjectStore>,
-    folder: String,
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The same, for values that are written in parts.
+    pub(super) parts: Arc<dyn MultipartStore>,
+    pub(super) folder: String,
     /// What tells the bucket from others of its name: endpoint and account, wherever they were said. No credentials.
     place: Vec<String>,
     /// Whether the last bytes of a value can be asked for without its length.
@@ -66,7 +69,7 @@ impl CloudSource {
                 .help("Check the URL and storage_options; names are those of object_store and obstore")
         };
         let mut place = vec![base.clone()];
-        let (store, suffixes): (Arc<dyn ObjectStore>, bool) = match scheme {
+        let (store, parts, suffixes): (Arc<dyn ObjectStore>, Arc<dyn MultipartStore>, bool) = match scheme {
             "s3" | "s3a" => {
                 let mut builder = AmazonS3Builder::from_env().with_url(base);
                 for (key, value) in words::<AmazonS3ConfigKey>(options, scheme)? {
@@ -75,7 +78,8 @@ impl CloudSource {
                 let told = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
                 place.extend(told.iter().map(|key| builder.get_config_value(key).unwrap_or_default()));
                 let builder = builder.with_http_connector(connector).with_retry(once);
-                (Arc::new(builder.build().map_err(fails)?), true)
+                let store = Arc::new(builder.build().map_err(fails)?);
+                (store.clone(), store, true)
             }
             "gs" => {
                 let mut builder = GoogleCloudStorageBuilder::from_env().with_url(base);
@@ -84,7 +88,8 @@ impl CloudSource {
                 }
                 place.extend(builder.get_config_value(&GoogleConfigKey::BaseUrl));
                 let builder = builder.with_http_connector(connector).with_retry(once);
-                (Arc::new(builder.build().map_err(fails)?), true)
+                let store = Arc::new(builder.build().map_err(fails)?);
+                (store.clone(), store, true)
             }
             _ => {
                 let mut builder = MicrosoftAzureBuilder::from_env().with_url(base);
@@ -95,12 +100,13 @@ impl CloudSource {
                     [AzureConfigKey::AccountName, AzureConfigKey::Endpoint, AzureConfigKey::UseEmulator];
                 place.extend(told.iter().map(|key| builder.get_config_value(key).unwrap_or_default()));
                 let builder = builder.with_http_connector(connector).with_retry(once);
-                (Arc::new(builder.build().map_err(fails)?), false)
+                let store = Arc::new(builder.build().map_err(fails)?);
+                (store.clone(), store, false)
             }
         };
         let folder = folder.trim_matches('/').to_owned();
         place.push(folder.clone());
-        Ok(Self { store, folder, place, suffixes })
+        Ok(Self { store, parts, folder, place, suffixes })
     }
 
     /// What tells this store from others. Objects are the same for whoever may read them.
@@ -108,7 +114,14 @@ impl CloudSource {
         self.place.join("\n")
     }
 
-    fn path(&self, key: &str) -> Result<Path, Failure> {
+    /// Of any kind of store.
+    #[cfg(test)]
+    pub(super) fn of<S: ObjectStore + MultipartStore>(store: Arc<S>, folder: &str) -> Self {
+        let folder = folder.to_owned();
+        Self { store: store.clone(), parts: store, folder, place: Vec::new(), suffixes: true }
+    }
+
+    pub(super) fn path(&self, key: &str) -> Result<Path, Failure> {
         let whole = match (self.folder.as_str(), key) {
             ("", key) => key.to_owned(),
             (folder, "") => folder.to_owned(),
@@ -182,8 +195,11 @@ impl CloudSource {
     }
 }
 
+/// What is said of a failure that has no name.
+pub(super) const UNREADABLE: &str = "the object store cannot be read";
+
 /// What `object_store` says, as ours.
-fn failure(e: &object_store::Error, options: &StoreOptions) -> Failure {
+pub(super) fn failure(e: &object_store::Error, options: &StoreOptions) -> Failure {
     // Our own client's word, if it was that.
     let mut at: Option<&(dyn std::error::Error + 'static)> = Some(e);
     while let Some(error) = at {
@@ -211,7 +227,7 @@ fn failure(e: &object_store::Error, options: &StoreOptions) -> Failure {
         _ if found.contains("non-partial response") || found.contains("Requested ") => {
             Failure::new(Code::StoreAnswer, "the server sent other bytes than those asked for").found(found).again()
         }
-        _ => Failure::new(Code::StoreIo, "the object store cannot be read").found(found).help(
+        _ => Failure::new(Code::StoreIo, UNREADABLE).found(found).help(
             "Check the URL, the region, the endpoint and the credentials (storage_options); a public bucket needs \
              skip_signature=true",
         ),

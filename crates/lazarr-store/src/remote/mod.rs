@@ -7,14 +7,22 @@
 //! sends (Content-Range, ETag, lengths) is compared with what was asked for. Nothing that is not the value itself passes for
 //! it: not a web page, not other bytes, not silence.
 
+#[cfg(unix)]
+mod claim;
 mod client;
 mod cloud;
 mod disk;
+#[cfg(unix)]
+mod draft;
 mod failure;
 mod http;
+#[cfg(unix)]
+mod put;
 mod read;
 mod runtime;
 mod source;
+#[cfg(unix)]
+mod upload;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -32,6 +40,8 @@ use crate::address::{StoreOptions, redacted, scheme};
 use crate::store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 use cloud::CloudSource;
 use disk::Disk;
+#[cfg(unix)]
+pub use draft::RemoteDraft;
 use failure::Failure;
 use http::HttpSource;
 use read::Read;

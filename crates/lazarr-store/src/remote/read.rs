@@ -118,7 +118,16 @@ impl RemoteStore {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        self.repeat_for(key, 0, act).await
+    }
+
+    /// The same, where so many bytes go along.
+    pub(super) async fn repeat_for<T, F>(&self, key: &str, bytes: u64, act: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let mut tries = self.tries();
+        tries.deadline += for_bytes(bytes);
         loop {
             let failure = match tries.within(act()).await.and_then(|done| done) {
                 Ok(done) => {

@@ -36,8 +36,10 @@ use std::path::Path;
 
 use lazarr_format::encode::{Facts, IndexWidth, Layout, Rule};
 use lazarr_format::{Code, DataType, Error, Result};
+#[cfg(feature = "remote")]
+use lazarr_store::RemoteDraft;
 use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
-use lazarr_store::{redacted, scheme};
+use lazarr_store::{StoreOptions, redacted, scheme};
 
 use crate::call::Call;
 pub use append::append;
@@ -63,6 +65,8 @@ pub struct WriteOptions<'a> {
     pub overwrite: bool,
     /// Do not wait for the disk: fast, and not safe from a loss of power.
     pub no_sync: bool,
+    /// What a store over a network is written with, as [`Options::storage`](crate::Options::storage) of reading.
+    pub storage: StoreOptions,
     /// Is told which element is written, and how many rows of it are.
     pub progress: Option<Tell<'a>>,
     /// For tests: what fails.
@@ -83,6 +87,7 @@ impl Default for WriteOptions<'_> {
             choose: None,
             overwrite: false,
             no_sync: false,
+            storage: StoreOptions::default(),
             progress: None,
             fault: Fault::default(),
             no_exchange: false,
@@ -101,11 +106,15 @@ pub struct Written {
     pub arrays: u64,
 }
 
-/// Writes to a path of the local file system (also `file://`), whole or not at all.
+/// Writes to a path of the local file system (also `file://`), whole or not at all; or to an object store (`s3://`, `gs://`,
+/// `az://`), where the root's documents come last, and replacing a store is not atomic.
 ///
 /// Errors: those of reading the source; `StoreExists`, `Locked`, `NoSpace`, `WriteIo`; `Layout` where the layout does not
 /// fit; `NotWritten` where something has no form in the format.
 pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
+    if scheme(path).is_some_and(|scheme| scheme != "file") {
+        return write_far(source, path, options, call);
+    }
     let place = local(path, "written")?;
     let draft = DraftOptions {
         overwrite: options.overwrite,
@@ -130,6 +139,32 @@ fn local<'p>(path: &'p str, what: &str) -> Result<&'p str> {
             .expected("a path, or file://")
             .found(redacted(path))),
     }
+}
+
+#[cfg(feature = "remote")]
+fn write_far(source: Source<'_>, url: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
+    let shown = redacted(url);
+    let shown = shown.trim_end_matches('/');
+    let inside =
+        |name: &String| name.strip_prefix(shown).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if source.stores().iter().any(inside) {
+        return Err(Error::new(
+            Code::StoreExists,
+            format!("`{shown}` is what is read: it cannot be replaced meanwhile"),
+        )
+        .help("Write to another place"));
+    }
+    let mut draft = RemoteDraft::begin(url, &options.storage, options.overwrite)?;
+    let written = write_to(source, &draft, options, call)?;
+    draft.publish()?;
+    Ok(written)
+}
+
+#[cfg(not(feature = "remote"))]
+fn write_far(_: Source<'_>, url: &str, _: &WriteOptions<'_>, _: &Call<'_>) -> Result<Written> {
+    Err(Error::new(Code::StoreUrl, "this build writes no stores over a network (feature `remote`)")
+        .expected("a path, or file://")
+        .found(redacted(url)))
 }
 
 /// Writes into a draft, metadata last; publishing it is the caller's.

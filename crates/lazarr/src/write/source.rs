@@ -188,6 +188,21 @@ impl<'a> Source<'a> {
         children.iter_mut().try_for_each(|(name, child)| child.retain_in(&join(name), keep))
     }
 
+    /// The names of the stores that are read.
+    #[cfg(feature = "remote")]
+    pub(super) fn stores(&self) -> Vec<String> {
+        match self {
+            Self::Lazy(lazy) => lazy.session().io.store().names(),
+            Self::Value(_) | Self::Blocks(_) => Vec::new(),
+            Self::Group { children, .. } => {
+                let mut all: Vec<_> = children.iter().flat_map(|(_, child)| child.stores()).collect();
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+        }
+    }
+
     /// Bytes in memory, as far as they are known: of whole elements.
     pub(super) fn bytes(&self) -> u64 {
         match self {

@@ -1,0 +1,200 @@
+//! Drafts in a bucket in memory.
+
+use std::sync::Arc;
+
+use lazarr_format::Code;
+use object_store::memory::InMemory;
+
+use super::*;
+
+struct Bucket(Arc<InMemory>);
+
+impl Bucket {
+    fn new() -> Self {
+        Self(Arc::new(InMemory::new()))
+    }
+
+    fn cloud(&self) -> CloudSource {
+        CloudSource::of(self.0.clone(), "a/out.zarr")
+    }
+
+    fn begin(&self, overwrite: bool) -> Result<RemoteDraft> {
+        let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
+        RemoteDraft::over(RemoteStore::open("s3://bucket/a/out.zarr", &options)?, self.cloud(), overwrite)
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let cloud = self.cloud();
+        let all = async {
+            cloud
+                .keys(None, &|_| true, 1 << 20, &StoreOptions::default())
+                .await
+                .map_err(|f| f.into_error("", 1))
+        };
+        wait(all).unwrap().0.iter().map(|p| p.as_ref()["a/out.zarr/".len()..].to_owned()).collect()
+    }
+
+    fn value(&self, key: &str) -> Vec<u8> {
+        let cloud = self.cloud();
+        let get =
+            async { cloud.stated(key, &StoreOptions::default()).await.map_err(|f| f.into_error("", 1)) };
+        wait(get).unwrap().unwrap().bytes.to_vec()
+    }
+
+    fn put(&self, key: &str, bytes: &'static [u8]) {
+        let cloud = self.cloud();
+        let options = StoreOptions::default();
+        let put = async {
+            let done = cloud.put(key, bytes.into(), PutMode::Overwrite, &options).await;
+            done.map(drop).map_err(|f| f.into_error("", 1))
+        };
+        wait(put).unwrap();
+    }
+}
+
+fn code<T>(result: Result<T>) -> Code {
+    result.map(drop).unwrap_err().code()
+}
+
+#[test]
+fn root_last() {
+    let bucket = Bucket::new();
+    let mut draft = bucket.begin(false).unwrap();
+    draft.put("X/c/0", b"data").unwrap();
+    draft.put("X/zarr.json", b"{}").unwrap();
+    draft.put("zarr.json", b"{root}").unwrap();
+    wait(draft.far.drain()).unwrap();
+    assert_eq!(bucket.keys(), [LOCK, "X/c/0", "X/zarr.json"]);
+    draft.publish().unwrap();
+    drop(draft);
+    assert_eq!(bucket.keys(), ["X/c/0", "X/zarr.json", "zarr.json"]);
+    assert_eq!(bucket.value("zarr.json"), b"{root}");
+    assert_eq!(code(bucket.begin(false)), Code::StoreExists);
+    assert_eq!(bucket.keys(), ["X/c/0", "X/zarr.json", "zarr.json"]);
+}
+
+#[test]
+fn large_values_come_in_parts() {
+    let bucket = Bucket::new();
+    let mut draft = bucket.begin(false).unwrap();
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|i| (i % 251) as u8).collect();
+    let mut value = draft.create("c/0").unwrap();
+    for piece in bytes.chunks(3_000_001) {
+        value.write(piece).unwrap();
+    }
+    value.finish().unwrap();
+    let mut exact = draft.create("c/1").unwrap();
+    exact.write(&bytes[..8 << 20]).unwrap();
+    exact.finish().unwrap();
+    // One that is not ended leaves nothing.
+    let mut open = draft.create("c/2").unwrap();
+    open.write(&bytes).unwrap();
+    drop(open);
+    draft.put("zarr.json", b"{}").unwrap();
+    draft.publish().unwrap();
+    assert_eq!(bucket.value("c/0"), bytes);
+    assert_eq!(bucket.value("c/1"), bytes[..8 << 20]);
+    assert_eq!(bucket.keys(), ["c/0", "c/1", "zarr.json"]);
+}
+
+#[test]
+fn what_is_dropped_is_gone() {
+    let bucket = Bucket::new();
+    let draft = bucket.begin(false).unwrap();
+    draft.put("X/c/0", b"data").unwrap();
+    draft.put("X/zarr.json", b"{}").unwrap();
+    draft.put("zarr.json", b"{}").unwrap();
+    drop(draft);
+    assert!(bucket.keys().is_empty());
+}
+
+#[test]
+fn one_writer() {
+    let bucket = Bucket::new();
+    let mut first = bucket.begin(false).unwrap();
+    first.put("c/0", b"first").unwrap();
+    assert_eq!(code(bucket.begin(false)), Code::Locked);
+    assert_eq!(code(bucket.begin(true)), Code::Locked);
+    first.put("zarr.json", b"{}").unwrap();
+    first.publish().unwrap();
+    assert_eq!(bucket.value("c/0"), b"first");
+}
+
+#[test]
+fn taken_for_dead() {
+    let bucket = Bucket::new();
+    let mut first = bucket.begin(false).unwrap();
+    first.put("c/0", b"first").unwrap();
+    wait(first.far.drain()).unwrap();
+    // As after a writer that has ended: another takes over.
+    bucket.put(LOCK, b"left");
+    let mut second = bucket.begin(false).unwrap();
+    first.put("zarr.json", b"{first}").unwrap();
+    assert_eq!(code(first.publish()), Code::Locked);
+    second.put("c/1", b"second").unwrap();
+    wait(second.far.drain()).unwrap();
+    drop(first);
+    second.put("zarr.json", b"{second}").unwrap();
+    second.publish().unwrap();
+    assert_eq!(bucket.keys(), ["c/1", "zarr.json"]);
+}
+
+#[test]
+fn overwriting() {
+    let bucket = Bucket::new();
+    for key in [".zgroup", ".zattrs", ".zmetadata", "old/0", "c/0"] {
+        bucket.put(key, b"old");
+    }
+    // Nothing of the old one goes before something new comes.
+    drop(bucket.begin(true).unwrap());
+    assert_eq!(bucket.keys().len(), 5);
+    let mut draft = bucket.begin(true).unwrap();
+    draft.put("c/0", b"new").unwrap();
+    wait(draft.far.drain()).unwrap();
+    assert_eq!(bucket.keys(), [LOCK, "c/0", "old/0"]);
+    draft.put("zarr.json", b"{}").unwrap();
+    draft.publish().unwrap();
+    assert_eq!(bucket.keys(), ["c/0", "zarr.json"]);
+    assert_eq!(bucket.value("c/0"), b"new");
+    // One that failed: no store, and the next writer clears.
+    let draft = bucket.begin(true).unwrap();
+    draft.put("d/0", b"new").unwrap();
+    drop(draft);
+    assert_eq!(bucket.keys(), [LOCK, "c/0"]);
+    let mut draft = bucket.begin(false).unwrap();
+    draft.put("e/0", b"new").unwrap();
+    draft.put("zarr.json", b"{}").unwrap();
+    draft.publish().unwrap();
+    assert_eq!(bucket.keys(), ["e/0", "zarr.json"]);
+}
+
+#[test]
+fn other_things_stay() {
+    let bucket = Bucket::new();
+    bucket.put("thesis/final.pdf", b"years");
+    assert_eq!(code(bucket.begin(true)), Code::StoreExists);
+    assert_eq!(bucket.keys(), ["thesis/final.pdf"]);
+}
+
+#[test]
+fn a_root_that_came_meanwhile_wins() {
+    let bucket = Bucket::new();
+    let mut draft = bucket.begin(false).unwrap();
+    draft.put("c/0", b"data").unwrap();
+    bucket.put("zarr.json", b"{other}");
+    draft.put("zarr.json", b"{}").unwrap();
+    assert_eq!(code(draft.publish()), Code::StoreExists);
+    drop(draft);
+    assert_eq!(bucket.keys(), ["zarr.json"]);
+    assert_eq!(bucket.value("zarr.json"), b"{other}");
+}
+
+#[test]
+fn addresses() {
+    let options = StoreOptions::default();
+    for url in ["https://user:hush@host/out.zarr", "s3://bucket/out.zip", "ftp://host/x"] {
+        let error = RemoteDraft::begin(url, &options, false).unwrap_err();
+        assert_eq!(error.code(), Code::StoreUrl, "{url}");
+        assert!(!error.to_string().contains("hush"));
+    }
+}
