@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 import threading
 
 import anndata as ad
@@ -72,7 +68,9 @@ def url(request):
 
 def keys(bucket, url):
     prefix = url.removeprefix("s3://bucket/")
-    return sorted(o["path"].removeprefix(prefix + "/") for batch in obstore.list(bucket, prefix) for o in batch)
+    return sorted(
+        o["path"].removeprefix(prefix + "/") for batch in obstore.list(bucket, prefix) for o in batch
+    )
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -81,7 +79,8 @@ def test_whole(url, options, bucket, zarr_format):
     written = lz.write(whole, url, zarr_format=zarr_format, storage_options=options)
     assert written.files > 0
     same(lz.open(url, storage_options=options).to_memory(), whole)
-    store = zarr.storage.ObjectStore(bucket.__class__.from_url(url, config=bucket.config, client_options={"allow_http": True}))
+    inner = S3Store.from_url(url, config=bucket.config, client_options={"allow_http": True})
+    store = zarr.storage.ObjectStore(inner, read_only=True)
     same(ad.io.read_elem(zarr.open_group(store, mode="r")), whole)
     assert not [key for key in keys(bucket, url) if "lazarr" in key]
 
@@ -95,9 +94,9 @@ def test_selection(url, options, tmp_path):
     got = lz.open(url, storage_options=options)
     want = whole[whole.obs["cell type"] == "T"].copy()
     del want.layers["counts"]
-    same(got.to_memory(), chosen.to_memory()) if "counts" in got.layers else None
+    assert "counts" not in got.layers
     np.testing.assert_array_equal(got.X.to_memory().toarray(), want.X.toarray())
-    assert list(got.obs_names) == list(want.obs_names)
+    assert list(got.obs_names.to_memory()) == list(want.obs_names)
     # From afar to afar.
     there = url.replace(".zarr", "-again.zarr")
     lz.write(got, there, storage_options=options)
@@ -163,7 +162,9 @@ def test_two_writers(url, options, bucket):
     go.set()
     thread.join()
     assert not failed
-    np.testing.assert_array_equal(lz.open(url, storage_options=options).to_memory().toarray(), one.X.toarray())
+    np.testing.assert_array_equal(
+        lz.open(url, storage_options=options).to_memory().toarray(), one.X.toarray()
+    )
 
 
 def test_nothing_after_a_failure(url, options, bucket):
@@ -180,7 +181,7 @@ def test_nothing_after_a_failure(url, options, bucket):
 
 def test_addresses(tmp_path):
     for place in ("https://me:hush@localhost/x.zarr", "s3://bucket/x.zip", "ftp://localhost/x"):
-        with pytest.raises(lz.LazarrError, match="LZ0107|LZ0101|URL|written") as e:
+        with pytest.raises(lz.LazarrError, match="LZ0103") as e:
             lz.write(sample(5), place)
         assert "hush" not in str(e.value)
 
@@ -189,16 +190,3 @@ def test_refused(url, options):
     with pytest.raises(lz.LazarrError) as e:
         lz.write(sample(5), "s3://no-such-bucket/x.zarr", storage_options={**options, "max_retries": 0})
     assert "hush" not in str(e.value)
-
-
-def test_command(url, options, tmp_path):
-    program = shutil.which("lazarr", path=str(__import__("pathlib").Path(sys.executable).parent))
-    if program is None:
-        pytest.skip("the program lazarr is not installed")
-    lz.write(sample(), tmp_path / "whole.zarr")
-    words = [f"--storage={name}={str(value).lower() if value is True else value}" for name, value in options.items()]
-    done = subprocess.run(
-        [program, "write", str(tmp_path / "whole.zarr"), url, "--json", *words], capture_output=True, check=True
-    )
-    assert json.loads(done.stdout)["store"] == url
-    same(lz.open(url, storage_options=options).to_memory(), sample())

@@ -34,7 +34,7 @@ pub(super) struct Claim {
 fn locked(shown: &str) -> Error {
     Error::new(Code::Locked, format!("another process writes `{shown}`")).help(
         "Wait until it has ended, or write elsewhere. One that was killed counts as ended after 15 minutes, or when \
-         its `.lazarr-lock` is deleted",
+         the folder is deleted, with `.lazarr-lock` in it",
     )
 }
 

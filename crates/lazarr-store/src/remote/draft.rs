@@ -51,6 +51,9 @@ pub(super) struct Far {
     keys: Mutex<HashSet<u64>>,
 }
 
+/// Documents of the root, by their keys.
+type Documents = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A prefix of a bucket that becomes a store.
 pub struct RemoteDraft {
     far: Arc<Far>,
@@ -60,7 +63,7 @@ pub struct RemoteDraft {
     /// Whether values are put already.
     begun: Mutex<bool>,
     metadata: AtomicBool,
-    held: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    held: Documents,
     published: bool,
 }
 
@@ -296,8 +299,8 @@ impl Draft for RemoteDraft {
             return Err(Error::new(Code::StoreEscape, "the key is none of a store").key(key));
         }
         if ROOT.contains(&key) {
-            let (key, held) = (key.to_owned(), self.held.clone());
-            return Ok(Box::new(Held { key, bytes: Vec::new(), held }));
+            let (key, all) = (key.to_owned(), self.held.clone());
+            return Ok(Box::new(Held { key, bytes: Vec::new(), all }));
         }
         self.begin_once()?;
         let name = key.rsplit('/').next().unwrap_or(key);
@@ -369,7 +372,7 @@ impl fmt::Debug for RemoteDraft {
 struct Held {
     key: String,
     bytes: Vec<u8>,
-    held: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    all: Documents,
 }
 
 impl ValueWriter for Held {
@@ -379,7 +382,7 @@ impl ValueWriter for Held {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        guard(&self.held).push((self.key, self.bytes));
+        guard(&self.all).push((self.key, self.bytes));
         Ok(())
     }
 }

@@ -48,16 +48,15 @@ impl Value {
         let (far, key) = (self.far.clone(), self.key.clone());
         let path = far.cloud.path(&key).map_err(|failure| failure.into_error(&key, 1))?;
         let options = far.remote.options.clone();
-        let mut upload = match self.upload.take() {
-            Some(upload) => upload,
-            None => {
-                far.mark(&key);
-                let begin = || async {
-                    far.cloud.parts.create_multipart(&path).await.map_err(|e| unwritten(&e, &options))
-                };
-                let id = wait(far.remote.repeat(&key, begin))?;
-                Upload { id, parts: Vec::new(), done: Vec::new(), total: 0 }
-            }
+        let mut upload = if let Some(upload) = self.upload.take() {
+            upload
+        } else {
+            far.mark(&key);
+            let begin = || async {
+                far.cloud.parts.create_multipart(&path).await.map_err(|e| unwritten(&e, &options))
+            };
+            let id = wait(far.remote.repeat(&key, begin))?;
+            Upload { id, parts: Vec::new(), done: Vec::new(), total: 0 }
         };
         let (index, id, len) = (upload.done.len() + upload.parts.len(), upload.id.clone(), bytes.len());
         upload.total += len as u64;
