@@ -198,3 +198,14 @@ fn addresses() {
         assert!(!error.to_string().contains("hush"));
     }
 }
+
+#[test]
+fn of_many_at_once_one_begins() {
+    let bucket = Bucket::new();
+    let begun: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(|| bucket.begin(false))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(begun.iter().filter(|one| one.is_ok()).count(), 1);
+    assert!(begun.iter().flat_map(|one| one.as_ref().err()).all(|e| e.code() == Code::Locked));
+}
