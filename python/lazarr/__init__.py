@@ -28,6 +28,7 @@ from ._context import (
     parse_threads,
     storage_words,
 )
+from ._edit import Difference, append, diff, write_into
 from ._element import Element
 from ._errors import (
     InternalError,
@@ -68,6 +69,7 @@ __all__ = [
     "Column",
     "DataFrame",
     "DenseElement",
+    "Difference",
     "Element",
     "InternalError",
     "InvalidStoreError",
@@ -94,7 +96,9 @@ __all__ = [
     "UnsupportedError",
     "Written",
     "__version__",
+    "append",
     "concat",
+    "diff",
     "explain",
     "measure",
     "open",
@@ -103,6 +107,7 @@ __all__ = [
     "options",
     "repair",
     "write",
+    "write_into",
 ]
 
 if not _lazarr.OPTIMISED:

@@ -373,7 +373,8 @@ def limits() -> list[tuple[str, int, int]]:
 
 def reset_peak() -> bool: ...
 def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes]: ...
-_How = tuple[
+
+type _How = tuple[
     str,
     bool,
     bool,

@@ -112,7 +112,14 @@ def write(
     if left_out:
         source = ("without", source, left_out)
     return write_source(
-        source, os.fspath(path), made, overwrite=overwrite, choose=choose, sync=sync, progress=progress
+        source,
+        os.fspath(path),
+        made,
+        overwrite=overwrite,
+        choose=choose,
+        sync=sync,
+        storage_options=storage_options,
+        progress=progress,
     )
 
 
