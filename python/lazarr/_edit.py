@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import lazarr
 
@@ -60,7 +61,7 @@ def append(
     >>> lz.append("atlas.zarr", lz.open("run_17.zarr"), drop=["obsp"])  # doctest: +SKIP
     """
     objects = [_object(one) for one in (new if isinstance(new, list | tuple) else [new])]
-    how = (layout_of(None, None).to_json(), True, sync, [], progress, None)
+    how: Any = (layout_of(None, None).to_json(), True, sync, [], progress, None)
     natives = [one._native for one in objects]  # noqa: SLF001 - the private half
     return Written(*_lazarr.append(os.fspath(path), natives, _names(drop), how, *call()))
 
@@ -106,11 +107,12 @@ def write_into(
     >>> lz.write_into("atlas.zarr", {"obs/score": score}, drop=["obs/old_score"])  # doctest: +SKIP
     """
     sources = [(name.strip("/"), source_of(value, name.strip("/"))) for name, value in (put or {}).items()]
-    how = (layout_of(layout, None).to_json(), overwrite, sync, [], progress, None)
+    how: Any = (layout_of(layout, None).to_json(), overwrite, sync, [], progress, None)
     return Written(*_lazarr.write_into(os.fspath(path), sources, _names(drop), how, *call()))
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True)
+class Difference:
     """One thing that differs between two stores."""
 
     element: str

@@ -18,7 +18,10 @@ __all__ = [
     "Session",
     "Stop",
     "__version__",
+    "append",
+    "card",
     "codes",
+    "diff",
     "explain",
     "limits",
     "preset",
@@ -28,6 +31,7 @@ __all__ = [
     "resident",
     "strings",
     "write",
+    "write_into",
 ]
 
 __version__: str

@@ -15,12 +15,12 @@ from ._sources import from_blocks, source_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    Choose = Callable[[str, str, tuple[int | None, ...], str], Mapping[str, Any] | None]
+    _Choose = Callable[[str, str, tuple[int | None, ...], str], Mapping[str, Any] | None]
 
 __all__ = ["Written", "repair", "write", "write_source"]
 
 
-def _spoken(choose: Choose | None) -> Callable[[str, str, list[int | None], str], str | None] | None:
+def _spoken(choose: _Choose | None) -> Callable[[str, str, list[int | None], str], str | None] | None:
     """A choice whose answers are JSON."""
     if choose is None:
         return None
@@ -52,7 +52,7 @@ def write(
     overwrite: bool = False,
     replace: Mapping[str, Any] | None = None,
     drop: Iterable[str] = (),
-    choose: Choose | None = None,
+    choose: _Choose | None = None,
     sync: bool = True,
     storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
@@ -129,7 +129,7 @@ def write_source(
     layout: Layout,
     *,
     overwrite: bool,
-    choose: Choose | None = None,
+    choose: _Choose | None = None,
     sync: bool = True,
     storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
