@@ -91,7 +91,11 @@ fn a_layout_comes_from_a_file() {
         &store,
         &["write", "STORE", "STORE.new", "--drop", "uns/odd", "--drop", "obs/batch"],
     );
-    snapshot("write_to_a_network", &store, &["write", "STORE", "https://example.org/a.zarr", "--skip-broken"]);
+    snapshot(
+        "write_to_a_network",
+        &store,
+        &["write", "STORE", "https://example.org/a.zarr", "--skip-broken"],
+    );
     assert!(!fs::exists(format!("{}.new", store.path())).unwrap());
 }
 

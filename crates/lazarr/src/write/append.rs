@@ -1,6 +1,6 @@
 //! More cells of the same genes at the end of a store.
 //!
-//! What the store becomes is what [`concat`] makes of it and what is new; of that, each array takes the rows that its files
+//! What the store becomes is what [`concat()`] makes of it and what is new; of that, each array takes the rows that its files
 //! do not have. Files of whole chunks (shards) stay, and the last one that is not full is read and written anew.
 
 use lazarr_format::anndata::{Body, Element, Sparse, SparseFormat};
@@ -30,7 +30,7 @@ use crate::value::{Dense, Value};
 /// written. Arrays that cannot go on (another type is needed, a codec that is not written) are written anew, as they are cut.
 ///
 /// Errors: `Operation` where genes differ, an element is missing in what is new, ordered categories differ, or `obsp` has
-/// elements; those of [`concat`] and of [`write_into`](super::write_into).
+/// elements; those of [`concat()`] and of [`write_into`](super::write_into).
 ///
 /// ```no_run
 /// use lazarr::write::{WriteOptions, append};
