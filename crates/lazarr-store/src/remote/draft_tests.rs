@@ -207,5 +207,5 @@ fn of_many_at_once_one_begins() {
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(begun.iter().filter(|one| one.is_ok()).count(), 1);
-    assert!(begun.iter().flat_map(|one| one.as_ref().err()).all(|e| e.code() == Code::Locked));
+    assert!(begun.iter().filter_map(|one| one.as_ref().err()).all(|e| e.code() == Code::Locked));
 }
