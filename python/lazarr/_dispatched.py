@@ -70,7 +70,6 @@ class Collected:
         store: Group,
         k: str,
         elem: Any,
-        _writer: Any = None,
         *,
         dataset_kwargs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:

@@ -413,6 +413,6 @@ pub(crate) fn card(
     meter: Option<&Meter>,
 ) -> PyResult<Measured> {
     let limits = Limits::new(memory_limit, threads, meter);
-    let card = run(py, &limits, |call| lazarr::Card::measure(&object.0, call))?;
+    let card = run(py, &limits, |call| lazarr::Card::measure(object.0.session(), Some(&object.0), call))?;
     Ok((card.seconds, card.size))
 }

@@ -56,12 +56,8 @@ fn milliseconds(seconds: f64) -> String {
     format!("{:.1} ms", seconds * 1e3)
 }
 
-/// What can be measured of a store: nothing but its size where it is no whole object.
 fn measure(store: &Store, call: &Call<'_>) -> Result<Card, Failure> {
-    match &store.object {
-        Some(object) => Ok(Card::measure(object, call)?),
-        None => Ok(Card::default()),
-    }
+    Ok(Card::measure(&store.session, store.object.as_ref(), call)?)
 }
 
 fn json_of(card: &Card) -> Value {

@@ -9,6 +9,7 @@ use lazarr_plan::Index;
 use crate::axis::Step;
 use crate::call::Call;
 use crate::object::LazyAnnData;
+use crate::session::Session;
 
 /// Rows that are read together.
 const ROWS: u64 = 1000;
@@ -25,12 +26,14 @@ pub struct Card {
 }
 
 impl Card {
-    /// Measures on an object that is open: the best of three calls of each, after one that is not counted.
+    /// Measures on a store that is open, and on the object that it is: the best of three calls of each, after one that is not
+    /// counted.
     ///
     /// Errors: those of reading `X`; `Interrupted`.
-    pub fn measure(object: &LazyAnnData, call: &Call<'_>) -> Result<Self> {
+    pub fn measure(session: &Session, object: Option<&LazyAnnData>, call: &Call<'_>) -> Result<Self> {
         let mut seconds = Vec::new();
-        if let Ok(x) = object.get("X")
+        if let Some(object) = object
+            && let Ok(x) = object.get("X")
             && let [Some(n), Some(m)] = object.shape()
             && n > 0
             && m > 0
@@ -58,7 +61,7 @@ impl Card {
             };
             seconds.push(("all of X", best(&mut all)?));
         }
-        let url = object.session().url();
+        let url = session.url();
         Ok(Self { seconds, size: size_of(Path::new(url.strip_prefix("file://").unwrap_or(url))) })
     }
 }

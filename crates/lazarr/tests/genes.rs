@@ -8,44 +8,12 @@ use std::sync::Arc;
 
 use common::{index, rows_of};
 use lazarr::format::DataType;
-use lazarr::store::{ByteRange, Found, Listing, MemoryStore, Profile, Reserve, Store};
+use lazarr::store::{Profile, Store};
 use lazarr::{Call, Code, Lazy, Options, Result, Session, Value};
-use lazarr_testkit::{Array, Items, Layout, Rng, Writer};
+use lazarr_testkit::{Array, Far, Items, Layout, Rng, Writer};
 use serde_json::json;
 
 const COLUMNS: u64 = 7;
-
-/// A store that says that it is far.
-#[derive(Debug)]
-struct Far(MemoryStore);
-
-impl Store for Far {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn get(
-        &self,
-        key: &str,
-        range: &ByteRange,
-        reserve: Reserve<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Found>> {
-        self.0.get(key, range, reserve, out)
-    }
-
-    fn size(&self, key: &str, wait: Reserve<'_>) -> Result<Option<u64>> {
-        self.0.size(key, wait)
-    }
-
-    fn list(&self, prefix: &str, wait: Reserve<'_>) -> Result<Option<Listing>> {
-        self.0.list(prefix, wait)
-    }
-
-    fn profile(&self) -> Profile {
-        Profile::REMOTE
-    }
-}
 
 /// A csr matrix at the root, in chunks of 4 items, of which some may be absent.
 fn matrix(rng: &mut Rng) -> Writer {
@@ -99,7 +67,7 @@ fn columns_are_the_same_from_near_and_from_afar() {
         let w = matrix(&mut rng);
         let columns: Vec<i64> = (0..=rng.below(4)).map(|_| rng.below(COLUMNS) as i64).collect();
         let near = read(Arc::new(w.store()), &columns, 1 << 28);
-        let far = read(Arc::new(Far(w.store())), &columns, 1 << 28);
+        let far = read(Arc::new(Far(Arc::new(w.store()), Profile::REMOTE)), &columns, 1 << 28);
         match (near, far) {
             (Ok(near), Ok(far)) => {
                 assert_eq!(near, far, "seed {seed}, {columns:?}");

@@ -193,8 +193,8 @@ impl Layout {
 
     /// Adds a rule, as JSON.
     pub fn add(&mut self, rule: &str) -> Result<()> {
-        self.rules.push(serde_json::from_str(rule).map_err(|e| bad(&e))?);
-        self.check()
+        *self = self.with(Rule::from_json(rule)?)?;
+        Ok(())
     }
 
     fn check(&self) -> Result<()> {

@@ -44,6 +44,11 @@ pub trait Draft: Send + Sync + Debug {
         None
     }
 
+    /// Bytes of memory that each value under way may hold, and that all hold together when they are sent.
+    fn holds(&self) -> [u64; 2] {
+        [0, 0]
+    }
+
     /// Room on a disk for what does not fit into memory meanwhile: by default in the system's folder for such files.
     fn scratch(&self) -> Result<Scratch> {
         Scratch::begin(&std::env::temp_dir(), &Fault::default())

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::claim::{Claim, LOCK, RENEW};
 use super::cloud::CloudSource;
 use super::put::Put;
-use super::upload::Value;
+use super::upload::{PART, Value};
 use super::{RemoteStore, Source, runtime};
 use crate::address::{StoreOptions, archive, redacted, scheme};
 use crate::draft::{Draft, ValueWriter};
@@ -308,6 +308,10 @@ impl Draft for RemoteDraft {
             wait(self.far.drain())?;
         }
         Ok(Box::new(Value::new(self.far.clone(), key)))
+    }
+
+    fn holds(&self) -> [u64; 2] {
+        [PART as u64, IN_FLIGHT as u64]
     }
 
     fn publish(&mut self) -> Result<()> {

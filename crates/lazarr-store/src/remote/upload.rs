@@ -15,7 +15,7 @@ use super::put::unwritten;
 use crate::draft::ValueWriter;
 
 /// Bytes of a part; some stores want all parts but the last to be alike, S3 at least 5 MiB.
-const PART: usize = 8 << 20;
+pub(super) const PART: usize = 8 << 20;
 /// Either half of giving an upload up takes no longer.
 const ABORT: Duration = Duration::from_secs(5);
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use lazarr_format::anndata::SparseFormat;
 use lazarr_format::{DataType, Result};
 
+use crate::forms::stored_in;
 use crate::ledger::Budget;
 use crate::value::{Dense, SparseMatrix, Strings, Value};
 
@@ -243,11 +244,10 @@ fn float(bytes: &[u8]) -> Option<f64> {
     }
 }
 
-/// Whether all bits but the sign are unset.
+/// Whether an item is what a sparse matrix does not store: of numbers also zero with a sign.
 fn is_zero(dtype: &DataType, bytes: &[u8]) -> bool {
     match dtype {
-        DataType::Float(2) => bytes.try_into().is_ok_and(|b| u16::from_ne_bytes(b) << 1 == 0),
-        DataType::Float(_) => float(bytes) == Some(0.0),
+        DataType::Float(_) | DataType::Complex(_) => stored_in(dtype, bytes) == 0,
         _ => bytes.iter().all(|b| *b == 0),
     }
 }

@@ -66,12 +66,13 @@ pub fn diff(
 ) -> Result<Vec<Difference>> {
     let limit = call.memory_limit.unwrap_or_else(default_limit);
     let budget = Budget::new(Ledger::process(), limit, call.meter.clone().unwrap_or_default());
-    let mut walk = Walk { strict: options.strict, call, budget, found: Vec::new() };
-    walk.pair(a, b, "", a.root(), b.root())?;
+    let mut walk = Walk { sessions: [a, b], strict: options.strict, call, budget, found: Vec::new() };
+    walk.pair("", a.root(), b.root())?;
     Ok(walk.found)
 }
 
 struct Walk<'w> {
+    sessions: [&'w Arc<Session>; 2],
     strict: bool,
     call: &'w Call<'w>,
     budget: Budget,
@@ -116,14 +117,7 @@ impl Walk<'_> {
         self.found.push(Difference { element, what, first, second, at: Vec::new(), count: 0 });
     }
 
-    fn pair(
-        &mut self,
-        a: &Arc<Session>,
-        b: &Arc<Session>,
-        path: &str,
-        x: &Element,
-        y: &Element,
-    ) -> Result<()> {
+    fn pair(&mut self, path: &str, x: &Element, y: &Element) -> Result<()> {
         let (left, right) = (kind(x, self.strict), kind(y, self.strict));
         if let (Body::Broken(e), _) | (_, Body::Broken(e)) = (&x.body, &y.body) {
             self.say(path, "unreadable", left, format!("{right}: {e}"));
@@ -134,20 +128,14 @@ impl Walk<'_> {
             return Ok(());
         }
         if matches!(x.body, Body::AnnData(_) | Body::Raw(_) | Body::Dict(_) | Body::DataFrame(_)) {
-            return self.children(a, b, path, x, y);
+            return self.children(path, x, y);
         }
+        let [a, b] = self.sessions;
         let whole = self.values(&Lazy::new(a, x), &Lazy::new(b, y), path);
         whole.map_err(|e| e.element(path))
     }
 
-    fn children(
-        &mut self,
-        a: &Arc<Session>,
-        b: &Arc<Session>,
-        path: &str,
-        x: &Element,
-        y: &Element,
-    ) -> Result<()> {
+    fn children(&mut self, path: &str, x: &Element, y: &Element) -> Result<()> {
         // The index of a table has a name of its own in each.
         let names = |e: &Element| -> Vec<(String, Element)> {
             let index = match &e.body {
@@ -164,7 +152,7 @@ impl Walk<'_> {
         let is_empty = |e: &Element| matches!(&e.body, Body::Dict(c) if c.is_empty());
         for (name, child) in &left {
             match right.iter().find(|(n, _)| n == name) {
-                Some((_, other)) => self.pair(a, b, &join(name), child, other)?,
+                Some((_, other)) => self.pair(&join(name), child, other)?,
                 None if is_empty(child) => {}
                 None => self.say(&join(name), "only in the first", kind(child, true), String::new()),
             }

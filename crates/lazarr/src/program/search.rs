@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, DataType, Error, Result};
-use lazarr_plan::{ArrayRead, Index};
+use lazarr_plan::{ArrayRead, Index, Role};
 
 use super::rows::{RowStarts, Rows};
 use super::sparse::single_entries;
@@ -90,8 +90,8 @@ pub(super) struct Search {
     budget: Budget,
     lenient: bool,
     found: Mutex<(Vec<Found>, Charge)>,
-    /// Chunks that were absent before the rows were known, and what that is unless they may be.
-    absent: Mutex<Vec<(Range<u64>, Error)>>,
+    /// Chunks that were absent before the rows were known.
+    absent: Mutex<(Vec<u64>, Charge)>,
 }
 
 /// Why a search of a chunk ends early.
@@ -123,16 +123,17 @@ impl Search {
             budget: budget.clone(),
             lenient,
             found: Mutex::new((Vec::new(), budget.open())),
-            absent: Mutex::default(),
+            absent: Mutex::new((Vec::new(), budget.open())),
         })
     }
 
     /// Says where the rows begin, after all chunks were searched: what was found is counted for them.
     pub(super) fn settle(&mut self, starts: &RowStarts) -> Result<()> {
-        let absent = std::mem::take(&mut *self.absent.lock().unwrap_or_else(PoisonError::into_inner));
-        for (span, error) in absent {
-            if !single_entries(starts, &span) {
-                return Err(error);
+        let (absent, _) = &*self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = ArrayRead::new(&self.sparse.indices, Vec::new(), Role::Indices);
+        for &at in absent {
+            if !single_entries(starts, &read.chunk_span(&[at])[0]) {
+                return Err(missing(&read, &[at]));
             }
         }
         let (found, charge) = &mut *self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -278,8 +279,10 @@ impl Sink for Search {
         let single = if let Some(starts) = &self.starts {
             single_entries(starts, &span)
         } else {
-            let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-            absent.push((span, missing(read, at)));
+            let (absent, charge) = &mut *self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+            // Lists grow to twice their length.
+            charge.grow(16, "chunks of indices that are absent")?;
+            absent.push(at[0]);
             true
         };
         if may_be_absent(read.role) && single { Ok(()) } else { Err(missing(read, at)) }

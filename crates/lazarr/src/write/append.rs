@@ -51,7 +51,9 @@ pub fn append(
     if new.is_empty() {
         return Err(Error::new(Code::Operation, "there is nothing to append").expected("at least one object"));
     }
-    let mut edit = Edit::begin(path, 0, options)?;
+    let of = |n: &LazyAnnData| Ok(Source::of_object(n)?.bytes() / 64);
+    let expected = new.iter().map(of).sum::<Result<u64>>()?;
+    let mut edit = Edit::begin(path, expected, options)?;
     let session = edit.session.clone();
     let old = LazyAnnData::new(&session, session.root())?;
     let drop: Vec<&str> = drop.iter().map(|p| p.trim_matches('/')).collect();

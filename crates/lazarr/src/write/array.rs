@@ -25,7 +25,7 @@ pub(super) struct ArrayOut<'j> {
     /// Rows that do not fill a strip of chunks yet.
     pending: Pending,
     charge: Charge,
-    /// Of the indices of shards that are open.
+    /// Of what shards that are open hold.
     index_charge: Charge,
     /// Strips of chunks that are written.
     strips: u64,
@@ -288,7 +288,9 @@ impl<'j> ArrayOut<'j> {
         if !self.shards.contains_key(&shard) {
             let key = self.spec.key(&shard, self.job.zarr_format());
             let entries = per.iter().fold(1u64, |n, &p| n.saturating_mul(p));
-            self.index_charge.grow(16 * entries, "the index of a shard")?;
+            let held = self.job.draft.holds()[0];
+            self.index_charge
+                .grow(16 * entries + held, "a shard under way: its index, and what is not sent")?;
             let writer = self.job.draft.create(&key)?;
             let new = Shard { key, writer, index: ShardBuilder::new(entries), bytes: 0, crc: 0 };
             self.shards.insert(shard.clone(), new);

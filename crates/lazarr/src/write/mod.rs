@@ -175,6 +175,7 @@ pub fn write_to(
     call: &Call<'_>,
 ) -> Result<Written> {
     let job = Job::new(draft, options, call);
+    let _sent = job.budget.charge(draft.holds()[1], "values on their way")?;
     element::write(&job, "", source)?;
     job.finish()
 }

@@ -5,6 +5,7 @@ use lazarr_format::{Code, Error, Result};
 use super::view::View;
 use crate::buffer::Buffer;
 use crate::ledger::Budget;
+use crate::write::encode::apart;
 
 /// Stored values by column: where columns start, the row of each (counted from the first), the values.
 pub(super) struct Dealt {
@@ -105,20 +106,8 @@ fn deal_items<I: Int, const N: usize>(
         first = end;
     }
     let values = view.data.as_chunks::<N>().0;
-    let result = std::thread::scope(|scope| {
-        let mut shares = shares.into_iter();
-        let own = shares.next();
-        let others: Vec<_> = shares.map(|share| scope.spawn(|| share.take(view, indices, values))).collect();
-        let mut result = own.map_or(Ok(()), |share| share.take(view, indices, values));
-        for other in others {
-            let done = other
-                .join()
-                .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a thread ended unexpectedly")));
-            result = result.and(done);
-        }
-        result
-    });
-    result.map(|()| Dealt { starts, rows, data })
+    apart(shares, &|share: Share<'_, N>| share.take(view, indices, values))?;
+    Ok(Dealt { starts, rows, data })
 }
 
 /// Columns that one thread deals out to.

@@ -13,6 +13,7 @@ use super::view::View;
 use crate::buffer::Buffer;
 use crate::ledger::{Budget, Charge};
 use crate::program::index_width;
+use crate::write::encode::apart;
 use crate::write::job::Job;
 
 /// Between two bands somebody may end it.
@@ -213,21 +214,8 @@ impl<'j> Runs<'j> {
         }
         let budget = &self.job.budget;
         let piece = (budget.limit() / 64 / threads).clamp(4 << 10, 1 << 20);
-        std::thread::scope(|scope| {
-            let mut shares = shares.into_iter();
-            let own = shares.next();
-            let take = |mut share: Share<'_>| -> Result<()> {
-                self.laid.iter().try_for_each(|run| share.take(run, self, piece, budget))
-            };
-            let others: Vec<_> = shares.map(|share| scope.spawn(move || take(share))).collect();
-            let mut result = own.map_or(Ok(()), take);
-            for other in others {
-                let done = other
-                    .join()
-                    .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a thread ended unexpectedly")));
-                result = result.and(done);
-            }
-            result
+        apart(shares, &|mut share: Share<'_>| {
+            self.laid.iter().try_for_each(|run| share.take(run, self, piece, budget))
         })
     }
 }
