@@ -175,7 +175,7 @@ def test_what_cannot_be_is_refused(large):
 
 
 def test_rows_that_lie_over_many_results(tmp_path, seed):
-    """Some results at a time: rows of hundreds of values in any order, a few that have none."""
+    """Rows of hundreds of values in any order, a few that have none."""
     rng = np.random.default_rng([seed, 79])
     x = sp.random(90, 9000, 0.12, format="csr", dtype=np.float64, random_state=rng)
     x.data -= 0.3
@@ -189,7 +189,7 @@ def test_rows_that_lie_over_many_results(tmp_path, seed):
     lazy = lz.open(path).X
     check(lazy.mean_var(axis=0), expected(x, 0))
     check(lazy[5:70].mean_var(axis=0), expected(x[5:70], 0))
-    # An index outside of the matrix is found whichever results are at hand.
+    # An index outside of the matrix is found.
     group = zarr.open_group(path, mode="r+")
     for bad in (9000, -1, 2**30):
         at = int(rng.integers(x.nnz))

@@ -1,19 +1,17 @@
 //! The sums under way: chunks of all arrays of a lane come in, and lanes are added up in their order.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lazarr_format::{Code, Error, Result};
 use lazarr_plan::{ArrayRead, Role, Run};
-use smallvec::{SmallVec, smallvec};
 
 use super::kernel::{self, Centred, Form, Items, Plain};
 use crate::exec::lanes::{Met, Partial, Reduce};
 use crate::exec::sink::{may_be_absent, missing};
 use crate::ledger::{Budget, Charge};
-use crate::program::rows::{RowStarts, Rows};
+use crate::program::rows::RowStarts;
 use crate::program::sparse::single_entries;
 
 /// Where a value goes.
@@ -52,11 +50,6 @@ pub(super) struct Total {
     pub(super) sums: Vec<f64>,
     pub(super) charge: Charge,
 }
-
-/// So many results lie near the core at a time.
-const NEAR: usize = 1 << 11;
-/// So many values of a row are added at a time, about, at least.
-const SEGMENT: u64 = 96;
 
 /// What sums are charged as.
 const SUMS: &str = "the sums of a reduction";
@@ -165,27 +158,8 @@ impl Summing {
             let mut result = Ok(());
             match (self.kind, weights) {
                 (Kind::Columns, None) => {
-                    let (mut parts, most) = in_turns(rows, from..to, sums.len() / W);
-                    let last = sums.len() / W;
-                    let mut bound = 0;
-                    loop {
-                        bound = (bound + most).min(last);
-                        for (a, b) in &mut parts {
-                            let added = kernel::scatter::<W, F>(
-                                &mut sums[..bound * W],
-                                values(*a, *b),
-                                indices(*a, *b),
-                            );
-                            match added {
-                                Ok(()) => *a = *b,
-                                Err(at) if bound < last => *a += at as u64,
-                                Err(at) => return Err(outside(at, *a)),
-                            }
-                        }
-                        if bound == last {
-                            break;
-                        }
-                    }
+                    result = kernel::scatter::<W, F>(sums, values(from, to), indices(from, to))
+                        .map_err(|at| outside(at, from));
                 }
                 (kind, Some(weights)) => rows.each(from, to, |row, a, b| {
                     let row = (rows.first + row) as usize;
@@ -256,20 +230,6 @@ impl Summing {
             .expected(format!("0 to {}", minor.saturating_sub(1)))
             .found(format!("{index} at item {place}"))
     }
-}
-
-/// Values of neighbouring rows on their way into so many results: the stretches that are walked side by side, and how many
-/// results they go to before the next. A row's results lie all over; of all rows, some results at a time stay near.
-fn in_turns(rows: Rows<'_>, span: Range<u64>, results: usize) -> (SmallVec<[(u64, u64); 128]>, usize) {
-    let values = span.end - span.start;
-    let count = (rows.row_of(span.end - 1, None) - rows.row_of(span.start, None) + 1) as u64;
-    let turns = ((values / count / SEGMENT) as usize).min(results / NEAR);
-    if turns < 2 || count < 2 {
-        return (smallvec![(span.start, span.end)], results);
-    }
-    let mut parts = SmallVec::new();
-    rows.each(span.start, span.end, |_, a, b| parts.push((a, b)));
-    (parts, results.div_ceil(turns))
 }
 
 /// Booleans must be 0 or 1, as wherever they are read.
