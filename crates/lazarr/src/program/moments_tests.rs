@@ -3,7 +3,7 @@
 
 use lazarr_format::DataType;
 
-use super::kernel::{Centred, Items, Plain, fold, scatter, weigh};
+use super::kernel::{Centred, Items, Plain, fold, scatter, scatter_rows, weigh, worth_tiles};
 
 fn items<'a>(dtype: &'a DataType, bytes: &'a [u8]) -> Items<'a> {
     Items { dtype, bytes }
@@ -59,6 +59,66 @@ fn indices_outside_of_the_matrix_are_found() {
     let one = items(&DataType::UInt(1), &[1]);
     assert_eq!(scatter::<2, Plain>(&mut [0.0; 8], one, items(&DataType::Int(8), &far)), Err(0));
     assert_eq!(items(&DataType::Int(8), &(-3i64).to_ne_bytes()).integer(0), -3);
+}
+
+/// Some 300 values of each of 40 rows, among 9,000 columns; `shuffled` not in order.
+fn rows(shuffled: bool) -> (Vec<u8>, Vec<u8>, Vec<[u64; 2]>) {
+    let (mut values, mut indices, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    for row in 0..40u32 {
+        let mut columns: Vec<u32> = (0..300 - row).map(|i| (i * 29 + row * 13) % 9_000).collect();
+        columns.sort_unstable();
+        if shuffled {
+            columns.reverse();
+            columns.swap(3, 200);
+        }
+        let from = (indices.len() / 4) as u64;
+        indices.extend(columns.iter().flat_map(|c| c.to_ne_bytes()));
+        values.extend(columns.iter().flat_map(|c| (*c as f32 * 0.37 + row as f32).to_ne_bytes()));
+        rows.push([from, (indices.len() / 4) as u64]);
+    }
+    (values, indices, rows)
+}
+
+#[test]
+fn tile_by_tile_is_the_same_as_row_by_row() {
+    assert!(worth_tiles::<2>(9_000, 40 * 280, 40) && !worth_tiles::<2>(9_000, 40 * 40, 40));
+    for shuffled in [false, true] {
+        let (values, indices, mut rows) = rows(shuffled);
+        let values = items(&DataType::Float(4), &values);
+        let indices = items(&DataType::Int(4), &indices);
+        let (mut plain, mut tiled) = (vec![0.0; 18_000], vec![0.0; 18_000]);
+        scatter::<2, Plain>(&mut plain, values, indices).expect("all are inside");
+        scatter_rows::<2, Plain>(&mut tiled, values, indices, &mut rows).expect("all are inside");
+        if !shuffled {
+            assert_eq!(plain, tiled);
+        }
+        for (plain, tiled) in plain.iter().zip(&tiled) {
+            assert!((plain - tiled).abs() <= 1e-12 * plain.abs(), "{plain} {tiled}");
+        }
+        assert!(rows.iter().all(|[from, to]| from == to));
+    }
+}
+
+#[test]
+fn tiles_find_an_index_outside_where_it_is() {
+    let (values, mut indices, rows) = rows(false);
+    for (at, wrong) in [(0usize, -1i32), (5_000, 9_000), (7_000, i32::MIN)] {
+        let right: [u8; 4] = indices[4 * at..4 * at + 4].try_into().expect("four bytes");
+        indices[4 * at..4 * at + 4].copy_from_slice(&wrong.to_ne_bytes());
+        let (values, items_of) = (items(&DataType::Float(4), &values), items(&DataType::Int(4), &indices));
+        let found = scatter_rows::<2, Plain>(&mut vec![0.0; 18_000], values, items_of, &mut rows.clone());
+        assert_eq!(found, Err(at));
+        indices[4 * at..4 * at + 4].copy_from_slice(&right);
+    }
+    assert_eq!(
+        scatter_rows::<2, Plain>(
+            &mut [],
+            items(&DataType::UInt(1), &[1]),
+            items(&DataType::UInt(1), &[0]),
+            &mut [[0, 1]]
+        ),
+        Err(0)
+    );
 }
 
 #[test]

@@ -444,6 +444,11 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// How many rows this stretch begins in, ends in and has between, of which some may have no stored values.
+    pub(crate) fn count(self, from: u64, to: u64) -> u64 {
+        if from >= to { 0 } else { (self.row_of(to - 1, None) - self.row_of(from, None) + 1) as u64 }
+    }
+
     /// Calls `f(row, start, end)` for each row that has stored values in this stretch, and for these; rows are counted
     /// from the first.
     pub(crate) fn each(self, from: u64, to: u64, mut f: impl FnMut(u64, u64, u64)) {

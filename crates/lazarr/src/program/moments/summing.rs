@@ -11,7 +11,7 @@ use super::kernel::{self, Centred, Form, Items, Plain};
 use crate::exec::lanes::{Met, Partial, Reduce};
 use crate::exec::sink::{may_be_absent, missing};
 use crate::ledger::{Budget, Charge};
-use crate::program::rows::RowStarts;
+use crate::program::rows::{RowStarts, Rows};
 use crate::program::sparse::single_entries;
 
 /// Where a value goes.
@@ -53,6 +53,9 @@ pub(super) struct Total {
 
 /// What sums are charged as.
 const SUMS: &str = "the sums of a reduction";
+
+/// So many rows at most are added up side by side.
+const ROWS: usize = 256;
 
 /// How long a thread sleeps until it looks whether to stop.
 const NAP: Duration = Duration::from_millis(20);
@@ -158,8 +161,9 @@ impl Summing {
             let mut result = Ok(());
             match (self.kind, weights) {
                 (Kind::Columns, None) => {
-                    result = kernel::scatter::<W, F>(sums, values(from, to), indices(from, to))
-                        .map_err(|at| outside(at, from));
+                    let stretch = (rows, from, to);
+                    let added = columns::<W, F>(sums, values(from, to), indices(from, to), stretch);
+                    result = added.map_err(|at| outside(at, from));
                 }
                 (kind, Some(weights)) => rows.each(from, to, |row, a, b| {
                     let row = (rows.first + row) as usize;
@@ -230,6 +234,34 @@ impl Summing {
             .expected(format!("0 to {}", minor.saturating_sub(1)))
             .found(format!("{index} at item {place}"))
     }
+}
+
+/// Adds the values of rows by their indices.
+fn columns<const W: usize, F: Form>(
+    sums: &mut [f64],
+    values: Items<'_>,
+    indices: Items<'_>,
+    (rows, from, to): (Rows<'_>, u64, u64),
+) -> Result<(), usize> {
+    if !kernel::worth_tiles::<W>(sums.len() / W, to - from, rows.count(from, to)) {
+        return kernel::scatter::<W, F>(sums, values, indices);
+    }
+    let mut result = Ok(());
+    let mut group = Vec::with_capacity(ROWS);
+    let mut add = |group: &mut Vec<[u64; 2]>| {
+        if result.is_ok() {
+            result = kernel::scatter_rows::<W, F>(sums, values, indices, group);
+        }
+        group.clear();
+    };
+    rows.each(from, to, |_, a, b| {
+        group.push([a - from, b - from]);
+        if group.len() == ROWS {
+            add(&mut group);
+        }
+    });
+    add(&mut group);
+    result
 }
 
 /// Booleans must be 0 or 1, as wherever they are read.
