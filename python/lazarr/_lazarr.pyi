@@ -23,6 +23,7 @@ __all__ = [
     "codes",
     "diff",
     "explain",
+    "is_clearing",
     "limits",
     "preset",
     "presets",
@@ -365,6 +366,9 @@ class LazyAnnData:
 
 def resident() -> tuple[int, int] | None:
     """Bytes of this process in memory now, and the peak."""
+
+def is_clearing() -> bool:
+    """Whether interrupted writes to buckets are still clearing up what they have put there."""
 
 def codes() -> list[tuple[str, str]]:
     """The number and the title of every error code."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
     _Choose = Callable[[str, str, tuple[int | None, ...], str], Mapping[str, Any] | None]
 
 __all__ = ["Written", "repair", "write", "write_source"]
+
+
+@atexit.register
+def _wait_for_clearing() -> None:
+    # A write to a bucket that was interrupted takes away what it has put there, beside. Ctrl-C leaves it.
+    with contextlib.suppress(KeyboardInterrupt):
+        while _lazarr.is_clearing():
+            time.sleep(0.02)
 
 
 def _spoken(choose: _Choose | None) -> Callable[[str, str, list[int | None], str], str | None] | None:

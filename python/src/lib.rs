@@ -74,5 +74,6 @@ fn _lazarr(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(write::diff, m)?)?;
     m.add_function(wrap_pyfunction!(write::repair, m)?)?;
     m.add_function(wrap_pyfunction!(write::card, m)?)?;
+    m.add_function(wrap_pyfunction!(write::is_clearing, m)?)?;
     Ok(())
 }

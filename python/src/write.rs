@@ -285,6 +285,12 @@ fn writing<S: Send>(
     written.map(|w| (w.files, w.bytes, w.arrays))
 }
 
+/// Whether interrupted writes to buckets are still clearing up.
+#[pyfunction]
+pub(crate) fn is_clearing() -> bool {
+    lazarr::write::is_clearing()
+}
+
 /// Writes a source to a path.
 #[pyfunction]
 #[allow(clippy::needless_pass_by_value, reason = "as Python gives it")]

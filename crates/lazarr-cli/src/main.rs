@@ -65,7 +65,9 @@ fn main() -> ExitCode {
         Verb::Completions(args) => completions::run(args, &mut out),
     };
     // What was printed before something failed is printed.
-    match result.and(out.finish()) {
+    let done = result.and(out.finish());
+    store::wait_for_clearing();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }

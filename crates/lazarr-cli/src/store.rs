@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use lazarr::store::StoreOptions;
+use lazarr::write::is_clearing;
 use lazarr::{Body, Call, Code, Error, Lazy, LazyAnnData, Limits, Options, Result, Session, Step};
 
 use crate::args::{Common, Select};
@@ -119,6 +121,18 @@ fn stopped() -> bool {
 pub(crate) fn stop_on_ctrl_c() {
     // Where no handler can be set, the process ends as it always does.
     let _ = ctrlc::set_handler(|| STOP.store(true, Relaxed));
+}
+
+/// Before the process ends: an interrupted write to a bucket takes away what it has put there. Ctrl-C leaves it.
+pub(crate) fn wait_for_clearing() {
+    STOP.store(false, Relaxed);
+    let mut is_told = false;
+    while is_clearing() && !stopped() {
+        if !std::mem::replace(&mut is_told, true) {
+            say("note", "clearing up what was written; Ctrl-C leaves it to the next writer");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// The error of a stop between two reads.

@@ -40,9 +40,9 @@ pub use joined::{JoinedStore, Mount};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use meter::{Audit, Meter};
-#[cfg(all(feature = "remote", unix))]
-pub use remote::RemoteDraft;
 #[cfg(feature = "remote")]
 pub use remote::RemoteStore;
+#[cfg(all(feature = "remote", unix))]
+pub use remote::{RemoteDraft, is_clearing};
 pub use store::{ByteRange, Found, Listing, Profile, Reserve, Store, Version};
 pub use zip::{ZipLimits, ZipStore};

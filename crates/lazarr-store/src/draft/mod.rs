@@ -6,6 +6,7 @@
 
 mod edit;
 mod fault;
+mod halt;
 mod local;
 mod lock;
 mod memory;
@@ -17,6 +18,7 @@ use std::fmt::Debug;
 use lazarr_format::Result;
 
 pub use fault::{Fault, Op};
+pub use halt::Halt;
 pub use local::{DraftOptions, LocalDraft};
 pub use memory::MemoryDraft;
 pub use recover::{Left, leftovers, recover, repair};

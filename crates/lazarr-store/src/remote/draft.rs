@@ -23,7 +23,7 @@ use super::put::Put;
 use super::upload::{PART, Value};
 use super::{RemoteStore, Source, runtime};
 use crate::address::{StoreOptions, archive, redacted, scheme};
-use crate::draft::{Draft, ValueWriter};
+use crate::draft::{Draft, Halt, ValueWriter};
 
 /// What makes a folder a store, in the order in which it is put.
 const ROOT: [&str; 5] = [".zattrs", ".zmetadata", ".zgroup", ".zarray", "zarr.json"];
@@ -36,12 +36,15 @@ const BATCH: usize = 1000;
 /// Clearing up takes no longer.
 const CLEARING: Duration = Duration::from_secs(30);
 const RELEASING: Duration = Duration::from_secs(10);
+/// Who has interrupted a write waits for it no longer.
+const GRACE: Duration = Duration::from_millis(60);
 
 /// Where a draft goes, shared with what is on its way there.
 pub(super) struct Far {
     pub(super) remote: RemoteStore,
     pub(super) cloud: CloudSource,
     shown: String,
+    pub(super) halt: Halt,
     slots: Arc<Semaphore>,
     /// Why a value could not be put that its writer has ended with.
     failed: Mutex<Option<Error>>,
@@ -85,11 +88,11 @@ impl RemoteDraft {
         Err(error.expected("a path, file://, s3://, gs:// or az://").found(shown))
     }
 
-    /// Begins a draft of the store at this URL.
+    /// Begins a draft of the store at this URL; where `halt` is told, nothing waits for the network any more.
     ///
     /// Errors: `StoreUrl` where it can be none; `StoreExists` where something is there that is not to be replaced, or is no
     /// store; `Locked` where somebody writes it now; those of the network.
-    pub fn begin(url: &str, options: &StoreOptions, overwrite: bool) -> Result<Self> {
+    pub fn begin(url: &str, options: &StoreOptions, overwrite: bool, halt: &Halt) -> Result<Self> {
         Self::accept(url)?;
         // Nothing comes back while bytes are sent, and the time for these is bounded elsewhere.
         let patient = options.get("read_timeout").is_none().then_some(("read_timeout", "300"));
@@ -98,20 +101,26 @@ impl RemoteDraft {
         let (Source::Cloud(cloud), _) = remote.source()? else {
             return Err(Error::new(Code::Internal, "a bucket is none"));
         };
-        Self::over(remote, cloud, overwrite)
+        Self::over(remote, cloud, overwrite, halt)
     }
 
-    pub(super) fn over(remote: RemoteStore, cloud: CloudSource, overwrite: bool) -> Result<Self> {
+    pub(super) fn over(
+        remote: RemoteStore,
+        cloud: CloudSource,
+        overwrite: bool,
+        halt: &Halt,
+    ) -> Result<Self> {
         let far = Arc::new(Far {
             shown: remote.shown.clone(),
             remote,
             cloud,
+            halt: halt.clone(),
             slots: Arc::new(Semaphore::new(IN_FLIGHT / UNIT)),
             failed: Mutex::default(),
             stop: watch::Sender::new(false),
             keys: Mutex::default(),
         });
-        let (claim, replaces) = wait(async {
+        let (claim, replaces) = far.wait(async {
             // Before anything is put into a place that is not ours.
             far.look(overwrite, None).await?;
             let claim = Claim::take(&far.remote, &far.cloud, &far.shown).await?;
@@ -144,7 +153,7 @@ impl RemoteDraft {
     fn begin_once(&self) -> Result<()> {
         let mut begun = guard(&self.begun);
         if !std::mem::replace(&mut *begun, true) && self.replaces {
-            wait(self.far.delete(&ROOT))?;
+            self.far.wait(self.far.delete(&ROOT))?;
         }
         Ok(())
     }
@@ -165,7 +174,25 @@ pub(super) fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     runtime::wait_for(&mut || Ok(()), future)
 }
 
+/// Clears up: waits for it, or, where somebody wants to leave, does not wait long. It goes on beside then, see
+/// [`is_clearing`](runtime::is_clearing).
+pub(super) fn clear_up(halt: &Halt, clearing: impl Future<Output = ()> + Send + 'static) {
+    if !halt.is_told() {
+        let _ = wait(async {
+            clearing.await;
+            Ok(())
+        });
+    } else if let Ok(task) = runtime::clear(clearing) {
+        let _ = wait(async { Ok(timeout(GRACE, task).await) });
+    }
+}
+
 impl Far {
+    /// Waits, until [`Halt`] says not to.
+    pub(super) fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        runtime::wait_for(&mut || self.halt.check(), future)
+    }
+
     /// Refuses to replace what is not to be replaced; whether there is something to replace. `inherits`: whether what is there
     /// without being a store is a dead writer's; `None` where that is not known yet.
     async fn look(&self, overwrite: bool, inherits: Option<bool>) -> Result<bool> {
@@ -223,7 +250,7 @@ impl Far {
     pub(super) fn slot(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
         let units = (bytes.clamp(LEAST, IN_FLIGHT) / UNIT) as u32;
         let slots = self.slots.clone();
-        wait(async { slots.acquire_many_owned(units).await.map_err(|_| ended()) })
+        self.wait(async { slots.acquire_many_owned(units).await.map_err(|_| ended()) })
     }
 
     /// Waits until nothing is on its way.
@@ -305,7 +332,7 @@ impl Draft for RemoteDraft {
         self.begin_once()?;
         let name = key.rsplit('/').next().unwrap_or(key);
         if ROOT.contains(&name) && !self.metadata.swap(true, SeqCst) {
-            wait(self.far.drain())?;
+            self.far.wait(self.far.drain())?;
         }
         Ok(Box::new(Value::new(self.far.clone(), key)))
     }
@@ -316,12 +343,12 @@ impl Draft for RemoteDraft {
 
     fn publish(&mut self) -> Result<()> {
         let far = &self.far;
-        wait(far.drain())?;
+        far.wait(far.drain())?;
         far.check()?;
         self.begin_once()?;
         let mut held = std::mem::take(&mut *guard(&self.held));
         held.sort_by_key(|(key, _)| ROOT.iter().position(|name| name == key));
-        wait(async {
+        far.wait(async {
             self.claim.check(&far.remote, &far.cloud, &far.shown).await?;
             if self.replaces {
                 far.clear(false).await?;
@@ -345,23 +372,25 @@ impl Drop for RemoteDraft {
         if self.published {
             return;
         }
-        let (far, claim) = (&self.far, &self.claim);
-        far.stop.send_replace(true);
+        let (far, claim, replaces) = (self.far.clone(), self.claim.clone(), self.replaces);
         let begun = *guard(&self.begun);
-        let clearing = async {
-            far.drain().await?;
-            // Where another goes on, all that is here is theirs.
-            claim.check(&far.remote, &far.cloud, &far.shown).await?;
-            if begun { far.clear(true).await } else { Ok(()) }
-        };
-        let _ = wait(async {
-            let cleared = match timeout(CLEARING, clearing).await {
-                Ok(Err(e)) if e.code() == Code::Locked => return Err(e),
+        clear_up(&self.far.halt, async move {
+            let clearing = async {
+                // A put that is given up may be carried out all the same, after all is cleared: its answer is waited for.
+                far.drain().await?;
+                // Where another goes on, all that is here is theirs.
+                claim.check(&far.remote, &far.cloud, &far.shown).await?;
+                if begun { far.clear(true).await } else { Ok(()) }
+            };
+            let done = timeout(CLEARING, clearing).await;
+            far.stop.send_replace(true);
+            let cleared = match done {
+                Ok(Err(e)) if e.code() == Code::Locked => return,
                 done => done.is_ok_and(|done| done.is_ok()),
             };
             // What is left of a store that was to be replaced is cleared by the next writer.
-            let clear = cleared && !(begun && self.replaces);
-            timeout(RELEASING, claim.release(&far.remote, &far.cloud, clear)).await.unwrap_or(Ok(()))
+            let clear = cleared && !(begun && replaces);
+            let _ = timeout(RELEASING, claim.release(&far.remote, &far.cloud, clear)).await;
         });
     }
 }

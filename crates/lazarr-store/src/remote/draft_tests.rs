@@ -6,6 +6,7 @@ use lazarr_format::Code;
 use object_store::memory::InMemory;
 
 use super::*;
+use crate::draft::Halt;
 
 struct Bucket(Arc<InMemory>);
 
@@ -20,7 +21,12 @@ impl Bucket {
 
     fn begin(&self, overwrite: bool) -> Result<RemoteDraft> {
         let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
-        RemoteDraft::over(RemoteStore::open("s3://bucket/a/out.zarr", &options)?, self.cloud(), overwrite)
+        RemoteDraft::over(
+            RemoteStore::open("s3://bucket/a/out.zarr", &options)?,
+            self.cloud(),
+            overwrite,
+            &Halt::default(),
+        )
     }
 
     fn keys(&self) -> Vec<String> {
@@ -193,7 +199,7 @@ fn a_root_that_came_meanwhile_wins() {
 fn addresses() {
     let options = StoreOptions::default();
     for url in ["https://user:hush@host/out.zarr", "s3://bucket/out.zip", "ftp://host/x"] {
-        let error = RemoteDraft::begin(url, &options, false).unwrap_err();
+        let error = RemoteDraft::begin(url, &options, false, &Halt::default()).unwrap_err();
         assert_eq!(error.code(), Code::StoreUrl, "{url}");
         assert!(!error.to_string().contains("hush"));
     }

@@ -45,6 +45,7 @@ pub use draft::RemoteDraft;
 use failure::Failure;
 use http::HttpSource;
 use read::Read;
+pub use runtime::is_clearing;
 use source::{Answer, Span};
 
 /// A store at a URL: `s3://`, `gs://`, `az://`, `http://`, `https://`.

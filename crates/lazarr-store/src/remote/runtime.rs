@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lazarr_format::{Code, Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
 
 /// Who waits is told so often.
 const TICK: Duration = Duration::from_millis(20);
@@ -53,6 +54,37 @@ pub(super) fn wait_for<T>(
             }
         }
     })
+}
+
+/// What goes on beside after a write was interrupted, of this process.
+static BESIDE: Mutex<(u32, usize)> = Mutex::new((0, 0));
+
+fn beside(change: impl FnOnce(&mut usize)) -> usize {
+    let mut beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    if beside.0 != process {
+        *beside = (process, 0);
+    }
+    change(&mut beside.1);
+    beside.1
+}
+
+/// Begins to clear up on the runtime.
+pub(super) fn clear(clearing: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>> {
+    within(|| {
+        beside(|n| *n += 1);
+        tokio::spawn(async move {
+            clearing.await;
+            beside(|n| *n = n.saturating_sub(1));
+        })
+    })
+}
+
+/// Whether interrupted writes to buckets are still clearing up what they have put there. That goes on beside while the
+/// process lives: before it ends, who wants nothing to be left waits until this is false.
+#[must_use]
+pub fn is_clearing() -> bool {
+    beside(|_| ()) > 0
 }
 
 /// Does something where a runtime is at hand, and waits for nothing.

@@ -10,7 +10,7 @@ use object_store::multipart::PartId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::draft::{Far, wait};
+use super::draft::{Far, clear_up};
 use super::put::unwritten;
 use crate::draft::ValueWriter;
 
@@ -55,7 +55,7 @@ impl Value {
             let begin = || async {
                 far.cloud.parts.create_multipart(&path).await.map_err(|e| unwritten(&e, &options))
             };
-            let id = wait(far.remote.repeat(&key, begin))?;
+            let id = far.wait(far.remote.repeat(&key, begin))?;
             Upload { id, parts: Vec::new(), done: Vec::new(), total: 0 }
         };
         let (index, id, len) = (upload.done.len() + upload.parts.len(), upload.id.clone(), bytes.len());
@@ -76,13 +76,13 @@ impl Value {
             let _ = tell.send(done);
             drop(slot);
         })?;
-        upload.settle(false)
+        upload.settle(&self.far, false)
     }
 }
 
 impl Upload {
     /// Takes note of the parts that are there; with `all`, waits for the others.
-    fn settle(&mut self, all: bool) -> Result<()> {
+    fn settle(&mut self, far: &Far, all: bool) -> Result<()> {
         let mut waiting = Vec::new();
         let gone = |_| Error::new(Code::WriteIo, "a part of the value was not sent");
         for mut part in std::mem::take(&mut self.parts) {
@@ -94,7 +94,7 @@ impl Upload {
             match part.try_recv() {
                 Ok(done) => self.done.push(done?),
                 Err(oneshot::error::TryRecvError::Empty) if !all => waiting.push(part),
-                Err(_) => self.done.push(wait(async { part.await.map_err(gone)? })?),
+                Err(_) => self.done.push(far.wait(async { part.await.map_err(gone)? })?),
             }
         }
         self.parts = waiting;
@@ -124,7 +124,7 @@ impl ValueWriter for Value {
         }
         let (far, key) = (self.far.clone(), self.key.clone());
         if let Some(upload) = &mut self.upload {
-            upload.settle(true)?;
+            upload.settle(&far, true)?;
             let path = far.cloud.path(&key).map_err(|failure| failure.into_error(&key, 1))?;
             let options = &far.remote.options;
             let act = || async {
@@ -140,7 +140,7 @@ impl ValueWriter for Value {
                     Err(e) => Err(unwritten(&e, options)),
                 }
             };
-            wait(far.remote.repeat(&key, act))?;
+            far.wait(far.remote.repeat(&key, act))?;
             self.upload = None;
             return Ok(());
         }
@@ -164,7 +164,8 @@ impl Drop for Value {
     fn drop(&mut self) {
         let Some(upload) = self.upload.take() else { return };
         let Ok(path) = self.far.cloud.path(&self.key) else { return };
-        let _ = wait(async {
+        let far = self.far.clone();
+        clear_up(&self.far.halt, async move {
             // Parts that come later would stay.
             let parts = async {
                 for part in upload.parts {
@@ -172,8 +173,7 @@ impl Drop for Value {
                 }
             };
             let _ = timeout(ABORT, parts).await;
-            let _ = timeout(ABORT, self.far.cloud.parts.abort_multipart(&path, &upload.id)).await;
-            Ok(())
+            let _ = timeout(ABORT, far.cloud.parts.abort_multipart(&path, &upload.id)).await;
         });
     }
 }

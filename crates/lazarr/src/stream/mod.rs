@@ -12,7 +12,7 @@ mod pass;
 use std::sync::Arc;
 
 use lazarr_format::anndata::{Body, Sparse, SparseFormat};
-use lazarr_format::{Code, Error, Result};
+use lazarr_format::{ArrayRef, Code, Error, Result};
 use lazarr_plan::Index;
 
 use crate::axis::Step;
@@ -100,7 +100,7 @@ impl Lazy {
             rows: index,
             at: 0,
             most_rows: rows.unwrap_or(u64::MAX),
-            most_bytes: bytes.unwrap_or_else(|| block_bytes(run.cx.budget.limit())).max(1),
+            most_bytes: bytes.unwrap_or_else(|| block_bytes(self, &run)).max(1),
             window: None,
             window_at: 0,
             window_end: 0,
@@ -262,9 +262,17 @@ impl RowBlocks {
 }
 
 /// Bytes of a block by default. The one before may still be held while it is made: a quarter of the limit leaves as much
-/// for what reads it, and of limits that are not small it is large enough to lie on huge pages.
-fn block_bytes(limit: u64) -> u64 {
-    BLOCK_BYTES.min(if limit < 48 << 20 { limit / 8 } else { limit / 4 })
+/// for what reads it, and of limits that are not small it is large enough to lie on huge pages. Where chunks are so large
+/// that decoding them takes much of the limit, three blocks fit into the rest.
+fn block_bytes(lazy: &Lazy, run: &Run<'_>) -> u64 {
+    let limit = run.cx.budget.limit();
+    let chunk = |array: &ArrayRef| {
+        let items = array.inner_shape().iter().fold(1, |n: u64, &s| n.saturating_mul(s));
+        items.saturating_mul(array.dtype.item_size().unwrap_or(16) as u64)
+    };
+    let chunks = lazy.element().arrays().iter().map(|a| chunk(a)).fold(0, u64::saturating_add);
+    let rest = limit.saturating_sub(chunks.saturating_mul(run.cx.threads as u64)) / 3;
+    BLOCK_BYTES.min(if limit < 48 << 20 { limit / 8 } else { limit / 4 }).min(rest.max(limit / 16))
 }
 
 /// Bytes of a row of the result, a guess where strings or columns of a matrix are in it.

@@ -25,6 +25,8 @@ mod documents;
 mod edit;
 mod element;
 mod encode;
+#[cfg(feature = "remote")]
+mod far;
 mod job;
 mod manifest;
 mod old;
@@ -36,14 +38,14 @@ use std::path::Path;
 
 use lazarr_format::encode::{Facts, IndexWidth, Layout, Rule};
 use lazarr_format::{Code, DataType, Error, Result};
-#[cfg(feature = "remote")]
-use lazarr_store::RemoteDraft;
 use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
 use lazarr_store::{StoreOptions, redacted, scheme};
 
 use crate::call::Call;
 pub use append::append;
 pub use edit::write_into;
+#[cfg(feature = "remote")]
+use far::write_far;
 use job::Job;
 pub use manifest::{Manifest, check_manifest};
 pub use source::{Blocks, Group, Source};
@@ -130,6 +132,16 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
     Ok(written)
 }
 
+/// Whether interrupted writes to buckets are still clearing up what they have put there. That goes on beside while the
+/// process lives, a minute at most: before it ends, who wants nothing to be left waits until this is false.
+#[must_use]
+pub fn is_clearing() -> bool {
+    #[cfg(feature = "remote")]
+    return lazarr_store::is_clearing();
+    #[cfg(not(feature = "remote"))]
+    false
+}
+
 /// The path of a local store.
 fn local<'p>(path: &'p str, what: &str) -> Result<&'p str> {
     match scheme(path).as_deref() {
@@ -139,25 +151,6 @@ fn local<'p>(path: &'p str, what: &str) -> Result<&'p str> {
             .expected("a path, or file://")
             .found(redacted(path))),
     }
-}
-
-#[cfg(feature = "remote")]
-fn write_far(source: Source<'_>, url: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
-    let shown = redacted(url);
-    let shown = shown.trim_end_matches('/');
-    let inside =
-        |name: &String| name.strip_prefix(shown).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if source.stores().iter().any(inside) {
-        return Err(Error::new(
-            Code::StoreExists,
-            format!("`{shown}` is what is read: it cannot be replaced meanwhile"),
-        )
-        .help("Write to another place"));
-    }
-    let mut draft = RemoteDraft::begin(url, &options.storage, options.overwrite)?;
-    let written = write_to(source, &draft, options, call)?;
-    draft.publish()?;
-    Ok(written)
 }
 
 #[cfg(not(feature = "remote"))]

@@ -1,0 +1,72 @@
+//! A store that is written over a network.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Acquire;
+
+use lazarr_format::{Code, Error, Result};
+use lazarr_store::draft::{Draft, Halt};
+use lazarr_store::{RemoteDraft, redacted};
+
+use super::{Source, WriteOptions, Written, write_to};
+use crate::call::Call;
+use crate::patience::{Leaving, POLL, Patience};
+
+pub(super) fn write_far(
+    source: Source<'_>,
+    url: &str,
+    options: &WriteOptions<'_>,
+    call: &Call<'_>,
+) -> Result<Written> {
+    let shown = redacted(url);
+    let shown = shown.trim_end_matches('/');
+    let inside =
+        |name: &String| name.strip_prefix(shown).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if source.stores().iter().any(inside) {
+        return Err(Error::new(
+            Code::StoreExists,
+            format!("`{shown}` is what is read: it cannot be replaced meanwhile"),
+        )
+        .help("Write to another place"));
+    }
+    let halt = Halt::default();
+    aside(call, &halt, |call| {
+        let mut draft = RemoteDraft::begin(url, &options.storage, options.overwrite, &halt)?;
+        let written = write_to(source, &draft, options, call)?;
+        draft.publish()?;
+        Ok(written)
+    })
+}
+
+/// Does something on a thread of its own, that the caller's is there to be asked whether to stop, whatever waits for a
+/// network.
+fn aside<T: Send>(
+    call: &Call<'_>,
+    halt: &Halt,
+    act: impl FnOnce(&Call<'_>) -> Result<T> + Send,
+) -> Result<T> {
+    let patience = Patience::new(call.interrupt);
+    if !patience.ends() {
+        return act(call);
+    }
+    let caller = std::thread::current();
+    let busy = AtomicUsize::new(1);
+    let told = || halt.is_told();
+    let inner = Call { interrupt: Some(&told), ..call.clone() };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let _leaving = Leaving::new(&busy, &caller);
+            act(&inner)
+        });
+        let mut asked = Ok(());
+        while asked.is_ok() && busy.load(Acquire) > 0 {
+            std::thread::park_timeout(POLL);
+            asked = patience.poll();
+        }
+        if asked.is_err() {
+            halt.tell();
+        }
+        let done = thread.join();
+        let ended = |_| Error::new(Code::Internal, "a thread ended unexpectedly").help("Please report this");
+        asked.and(done.map_err(ended)?)
+    })
+}
