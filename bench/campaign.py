@@ -105,7 +105,7 @@ CAMPAIGNS: dict[str, Campaign] = {
         recorded=True,
     ),
     "ctrl-c": Campaign(
-        "from Ctrl-C to its exception, while a server is silent: opening and reading, 20 times each",
+        "from Ctrl-C to its exception, while a server is silent: opening, reading and writing, 20 times each",
         3,
         ("bench/ctrl_c.py",),
         recorded=True,

@@ -1,25 +1,32 @@
 #!/usr/bin/env python3
-"""From Ctrl-C to its exception, while a server is silent: opening and reading, 20 times each.
+"""From Ctrl-C to its exception, while a server is silent: opening, reading and writing, 20 times each.
 
 python bench/ctrl_c.py
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import scipy.sparse as sp
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python" / "tests"))
 import servers
+from quiet import PROGRAM, Quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TIMES = 20
 ALLOWED_MS = 200.0
@@ -64,16 +71,46 @@ def once(files: servers.Files, what: str) -> float:
         process.wait()
 
 
+def while_writing(bucket: Any) -> float:
+    """The same of a write, whose bucket falls silent in the middle."""
+    between = Quiet(bucket.options["endpoint"])
+    options = {**bucket.options, "endpoint": between.url}
+    process: Any = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        process.stdin.write(json.dumps([f"s3://bucket/{time.time_ns()}.zarr", options]) + "\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        between.silent.set()
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        between.swallowed.wait()
+        time.sleep(0.3)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        return (float(process.stdout.readline()) - sent) * 1e3
+    finally:
+        process.kill()
+        process.wait()
+        between.close()
+
+
 def main() -> int:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         x = sp.random(200, 40, 0.2, format="csr", dtype="f4", random_state=2)
         ad.AnnData(x).write_zarr(Path(folder, "a.zarr"))
         files = servers.Files(Path(folder))
         worst = 0.0
         print("| while | median ms | worst ms |")
         print("|---|--:|--:|")
-        for what in ("open", "read"):
-            took = sorted(once(files, what) for _ in range(TIMES))
+        cases: dict[str, Callable[[], float]] = {
+            what: partial(once, files, what) for what in ("open", "read")
+        }
+        bucket = stack.enter_context(servers.moto(Path(folder)))
+        cases["write"] = partial(while_writing, bucket)
+        for what, case in cases.items():
+            took = sorted(case() for _ in range(TIMES))
             worst = max(worst, took[-1])
             print(f"| {what} | {took[TIMES // 2]:.0f} | {took[-1]:.0f} |", flush=True)
         print(f"ctrl-c: at worst {worst:.0f} ms (allowed: {ALLOWED_MS:.0f})")
