@@ -144,7 +144,7 @@ def test_two_writers(url, options, bucket):
 
 def test_nothing_after_a_failure(url, options, bucket):
     def blocks():
-        yield np.random.default_rng(0).random((30_000, 20))
+        yield np.random.default_rng(0).random((10_000, 20))
         assert [key for key in keys(bucket, url) if key != ".lazarr-lock"]
         raise RuntimeError("no more")
 
