@@ -35,7 +35,7 @@ $(DEMO): | venv-demo
 
 ## test: the gate: format, lints, Rust tests, docs, types, Python tests
 .PHONY: test
-test: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest check-docs
+test: servers check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest check-docs
 
 ## docs: the site, with its notebooks executed, in docs/_build/html; warnings are errors
 .PHONY: docs
@@ -101,6 +101,11 @@ venv-demo venv-test venv-bench venv-docs: venv-%: tools
 extension: venv-test
 	@tools/build_ext.sh
 
+# The servers of Python's tests come beside what is built before these.
+.PHONY: servers
+servers: venv-test
+	@tools/servers.sh begin
+
 # ── the steps of the gate ──────────────────────────────────────────────────────────────────────────
 
 .PHONY: check-fmt check-unsafe check-clippy check-rust check-doc check-deny check-python check-types check-pytest check-docs
@@ -153,6 +158,7 @@ check-types: extension
 
 check-pytest: extension
 	@echo "── pytest"
+	@tools/servers.sh
 	@cd python && $(PY) -m pytest $(PYTEST_ARGS)
 
 # The site with its notebooks executed: what they call must work.

@@ -33,5 +33,14 @@ def seed() -> int:
     return int(os.environ.get("LAZARR_SEED", "20251"))
 
 
+@pytest.fixture(scope="session", params=["moto", "seaweedfs", "s3s-fs", "azurite"])
+def bucket(request, tmp_path_factory):
+    """A bucket of each server that is written to, see `servers.Bucket`."""
+    import servers
+
+    with servers.bucket(request.param, tmp_path_factory.mktemp("bucket")) as found:
+        yield found
+
+
 def pytest_report_header() -> str:
     return f"lazarr {lz.__version__}, optimised: {lz._lazarr.OPTIMISED}, seed {os.environ.get('LAZARR_SEED', '20251')}"
