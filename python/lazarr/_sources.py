@@ -2,8 +2,8 @@
 
 - native ``Lazy`` and ``LazyAnnData``, as they are
 - ``("group", kind, [(name, source)])``, of kind ``anndata``, ``raw``, ``dict``, ``dataframe:<index>``
-- ``("blocks", rows, stored, next, identity)``: ``next(bytes)`` gives a block of about so many bytes, at last None;
-  ``identity()`` is a number that tells these rows from others, None where there is no such function
+- ``("blocks", rows, stored, next, identity)``: ``next(bytes)`` gives a block of about so many bytes, at last
+  None; ``identity()`` is a number that tells these rows from others, None where there is no such function
 - ``("put", source, [(path, source)])``, ``("without", source, [path])``
 - values, as `_convert` describes them, with arrays of bytes in the place of buffers and lists of text
 
@@ -126,7 +126,8 @@ def _sparse(m: Any) -> Any:
     rows = _rows(major, per, lambda a, b: _matrix(_cut(m, a, b)))
     parts = [m.data, m.indices, m.indptr]
     plain = all(isinstance(part, np.ndarray) for part in parts)
-    return ("blocks", major, int(m.indptr[-1]), rows, (lambda: _hash(m.shape, m.format, *parts)) if plain else None)
+    identity = (lambda: _hash(m.shape, m.format, *parts)) if plain else None
+    return ("blocks", major, int(m.indptr[-1]), rows, identity)
 
 
 def _hash(*parts: Any) -> int:

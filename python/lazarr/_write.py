@@ -91,10 +91,10 @@ def write(
     sync
         False: do not wait for the disk. Faster, and not safe from a loss of power.
     resume
-        Go on with what an earlier call has left that was ended before its end, and leave what is done where this
-        one is (by Ctrl-C, an error, a lost machine). Both ask for the same: the source, the layout, what is left
-        out; otherwise it is an error (``LZ0807``), and what was begun stays. Begins where nothing is left. For
-        local stores, and for all but iterators and what another library computes.
+        Go on with what an earlier call has left that was ended before its end, and leave what is done where
+        this one is (by Ctrl-C, an error, a lost machine). Both ask for the same: the source, the layout, what
+        is left out; otherwise it is an error (``LZ0807``), and what was begun stays. Begins where nothing is
+        left. For local stores, and for all but iterators and what another library computes.
     storage_options
         Credentials, endpoints and timeouts of a store at a URL, as :func:`open` takes them.
     progress

@@ -167,10 +167,13 @@ fn writing(code: Code) -> Error {
                 let options = WriteOptions { layout, resume: true, fault, ..WriteOptions::default() };
                 write(Source::Value(value), "atlas.zarr", &options, &Call::default()).unwrap_err()
             };
-            run("rows", Fault::new(|op, path| match path.ends_with("a/zarr.json") && op == Op::Create {
-                true => Err(ErrorKind::Other.into()),
-                false => Ok(()),
-            }));
+            run(
+                "rows",
+                Fault::new(|op, path| match path.ends_with("a/zarr.json") && op == Op::Create {
+                    true => Err(ErrorKind::Other.into()),
+                    false => Ok(()),
+                }),
+            );
             run("random", Fault::default())
         }
         _ => {

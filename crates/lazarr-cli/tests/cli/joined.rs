@@ -52,7 +52,8 @@ fn cells_are_joined() {
     assert_eq!(run(&store, &["diff", "STORE.out/X", "STORE.out/X"]), "equal\n");
     let again = run(&store, &["concat", "STORE.out", "STORE.same"]);
     assert!(again.starts_with("exit 2\nerror: "), "{again}");
-    let args = ["concat", "STORE.out", "STORE.same", "STORE.other", "--force", "--json", "--index-unique", "-"];
+    let args =
+        ["concat", "STORE.out", "STORE.same", "STORE.other", "--force", "--json", "--index-unique", "-"];
     let json = run_json(&store, &args);
     assert_eq!(json["schema"], "lazarr-concat/1");
     assert!(run(&store, &["obs", "STORE.out", "--all", "--csv"]).contains("c0-1"));
@@ -84,8 +85,10 @@ fn what_cannot_be_appended_changes_nothing() {
 
 /// Nothing but these stores is in the folder.
 fn stands(store: &Store) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(store.folder()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(store.folder())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }

@@ -93,7 +93,16 @@ impl LocalDraft {
             let root = journal.root().to_owned();
             let made = Mutex::new(folders(&root)?);
             let journal = Some(journal);
-            return Ok(Self { names, root, options, made, edits: true, journal, published: false, _lock: lock });
+            return Ok(Self {
+                names,
+                root,
+                options,
+                made,
+                edits: true,
+                journal,
+                published: false,
+                _lock: lock,
+            });
         }
         let number = RandomState::new().hash_one(std::process::id());
         let root = names.draft(number);

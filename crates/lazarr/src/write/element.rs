@@ -215,13 +215,7 @@ fn counted(job: &Job<'_>, path: &str, lazy: &Lazy) -> Result<Option<u64>> {
 }
 
 /// All blocks of an element; at least one, if without rows. An element that was noted goes on from there.
-fn drain(
-    job: &Job<'_>,
-    path: &str,
-    lazy: &Lazy,
-    known: Known,
-    stream: &mut RowBlocks,
-) -> Result<()> {
+fn drain(job: &Job<'_>, path: &str, lazy: &Lazy, known: Known, stream: &mut RowBlocks) -> Result<()> {
     let (mut out, mut done, mut block) = match noted(job, path, known, stream)? {
         Some(begun) => begun,
         None => {

@@ -253,7 +253,9 @@ impl Job<'_> {
 
     /// Notes how far a unit is, where that is due: so many rows.
     pub(super) fn note(&self, path: &str, rows: u64, stored: Option<u64>, out: &mut Out<'_>) -> Result<()> {
-        let Some(log) = self.log.as_ref().filter(|log| log.is_due() && out.can_be_noted()) else { return Ok(()) };
+        let Some(log) = self.log.as_ref().filter(|log| log.is_due() && out.can_be_noted()) else {
+            return Ok(());
+        };
         let number = log.state().note;
         let mut note = Note { writer: log.journal.write_note(number)?, bytes: 0, crc: 0 };
         let saved = out.save(&mut note)?;

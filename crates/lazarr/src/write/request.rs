@@ -89,7 +89,8 @@ impl<'f> Found<'f> {
                     return Ok(false);
                 }
                 let Some(identity) = blocks.identity()? else {
-                    let help = "Write without resume=True (--resume), or write a store first and then that one";
+                    let help =
+                        "Write without resume=True (--resume), or write a store first and then that one";
                     let what = "blocks of rows that come from an iterator or another library cannot be asked for again";
                     return Err(refused(what, help).element(path));
                 };
@@ -197,7 +198,9 @@ pub(super) fn differs(begun: &str, now: &str) -> Result<()> {
     }
     if let Some((name, a, b)) = first(&get(&begun, "parts"), &get(&now, "parts"), show) {
         let one = match (&a, &b) {
-            (Some(_), Some(_)) => "the element is another than the one it was begun with, or another part of it",
+            (Some(_), Some(_)) => {
+                "the element is another than the one it was begun with, or another part of it"
+            }
             (Some(_), None) => "an element that it was begun with is not written now",
             _ => "it was begun without this element",
         };

@@ -105,8 +105,7 @@ fn the_nth_operation_of_a_change_fails() {
             for kind in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
                 stage.reset();
                 let before = files(&stage.to());
-                let done =
-                    run(&stage.other(), &stage.to(), nth(n, move || Err(kind.into())).0, no_exchange);
+                let done = run(&stage.other(), &stage.to(), nth(n, move || Err(kind.into())).0, no_exchange);
                 kept(&before, &stage.to());
                 let at = format!("operation {n} of {all}, v{zarr_format}, {no_exchange}");
                 kinds[usize::from(stage.judge(done.is_ok(), &at))] += 1;

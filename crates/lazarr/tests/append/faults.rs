@@ -14,7 +14,10 @@ use lazarr_testkit::Spec;
 use super::same::same;
 use super::{common, files, kept, object, options, sample, tiny};
 
-pub(crate) fn nth(n: u64, then: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> (Fault, Arc<AtomicU64>) {
+pub(crate) fn nth(
+    n: u64,
+    then: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> (Fault, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
     let fault = Fault::new(move |_, _| if counted.fetch_add(1, SeqCst) + 1 == n { then() } else { Ok(()) });

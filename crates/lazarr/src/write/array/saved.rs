@@ -89,8 +89,7 @@ impl ArrayOut<'_> {
         let key = self.spec.key(&at, self.job.zarr_format());
         let (bytes, mut crc) = (number(saved, "bytes"), 0);
         let journal = log.journal();
-        let whole =
-            journal.read(&key, bytes, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
+        let whole = journal.read(&key, bytes, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
         let entries = self.entries_of_shard();
         if !whole || u64::from(crc) != number(saved, "crc") || number(saved, "entries") != 16 * entries {
             return Ok(false);
@@ -122,10 +121,11 @@ impl ArrayOut<'_> {
         let row = self.row.saturating_mul(self.item.unwrap_or(0) as u64);
         let strip = self.strip_rows().saturating_mul(row);
         // As when they came: room for a whole strip of fixed items.
-        let held = if self.item.is_some() && bytes > 0 { strip.max(bytes) } else { bytes + 8 * ends };
+        let room = if self.item.is_some() && bytes > 0 { strip.max(bytes) } else { bytes };
+        let held = room.saturating_add(ends.saturating_mul(8));
         self.charge.grow_to(held, "rows of a chunk that is not full yet")?;
-        let room = usize::try_from(held.max(bytes)).unwrap_or(length);
-        self.pending.bytes.try_reserve_exact(room.min(length.max(room))).map_err(no_memory)?;
+        let room = usize::try_from(room).unwrap_or(length);
+        self.pending.bytes.try_reserve_exact(room).map_err(no_memory)?;
         self.pending.bytes.resize(length, 0);
         if note.read_exact(&mut self.pending.bytes).is_err() {
             return Ok(false);
