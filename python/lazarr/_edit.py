@@ -61,7 +61,7 @@ def append(
     >>> lz.append("atlas.zarr", lz.open("run_17.zarr"), drop=["obsp"])  # doctest: +SKIP
     """
     objects = [_object(one) for one in (new if isinstance(new, list | tuple) else [new])]
-    how: Any = (layout_of(None, None).to_json(), True, sync, [], progress, None)
+    how: Any = (layout_of(None, None).to_json(), (True, sync, False), [], progress, None)
     natives = [one._native for one in objects]  # noqa: SLF001 - the private half
     return Written(*_lazarr.append(os.fspath(path), natives, _names(drop), how, *call()))
 
@@ -107,7 +107,7 @@ def write_into(
     >>> lz.write_into("atlas.zarr", {"obs/score": score}, drop=["obs/old_score"])  # doctest: +SKIP
     """
     sources = [(name.strip("/"), source_of(value, name.strip("/"))) for name, value in (put or {}).items()]
-    how: Any = (layout_of(layout, None).to_json(), overwrite, sync, [], progress, None)
+    how: Any = (layout_of(layout, None).to_json(), (overwrite, sync, False), [], progress, None)
     return Written(*_lazarr.write_into(os.fspath(path), sources, _names(drop), how, *call()))
 
 

@@ -384,8 +384,7 @@ def strings(offsets: Buffer, data: Buffer, utf8: bool) -> list[str] | list[bytes
 
 type _How = tuple[
     str,
-    bool,
-    bool,
+    tuple[bool, bool, bool],
     Sequence[tuple[str, str]],
     Callable[[str, int], object] | None,
     Callable[[str, str, list[int | None], str], str | None] | None,
@@ -444,5 +443,5 @@ def card(
 ) -> tuple[list[tuple[str, float]], tuple[int, int] | None]:
     """Measures what reading an object takes: seconds by what was read; bytes and files where it is on the disk."""
 
-def repair(path: str, clear: bool) -> list[tuple[str, str, bool]]:
-    """What dead writers have left: store, leftover, whether it is being written now."""
+def repair(path: str, clear: bool, discard: bool) -> list[tuple[str, str, bool, bool]]:
+    """What dead writers have left: store, leftover, whether it is being written now, and can be resumed."""

@@ -85,6 +85,7 @@ def optimize(
     layout: Layout | Mapping[str, Any] | str = "rows",
     *,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Callable[[str, int], object] | None = None,
 ) -> Optimized:
     """Write a store anew for a purpose, and measure both: rows, random rows, a gene, everything.
@@ -100,6 +101,8 @@ def optimize(
         or what :func:`write` takes.
     overwrite
         Replace a store that is there.
+    resume
+        Go on with what an earlier call has left, as in :func:`write`.
     progress
         Called with the path of the element that is written, and how many of its rows are.
 
@@ -123,7 +126,7 @@ def optimize(
         raise type_error(msg)
     before = Card._of(adata)  # noqa: SLF001 - the private half
     start = time.perf_counter()
-    written = write(adata, path, layout=layout, overwrite=overwrite, progress=progress)
+    written = write(adata, path, layout=layout, overwrite=overwrite, resume=resume, progress=progress)
     seconds = time.perf_counter() - start
     after = Card._of(lazarr.open(path))  # noqa: SLF001 - the private half
     return Optimized(os.fspath(path), seconds, written, before, after)

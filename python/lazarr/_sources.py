@@ -2,7 +2,8 @@
 
 - native ``Lazy`` and ``LazyAnnData``, as they are
 - ``("group", kind, [(name, source)])``, of kind ``anndata``, ``raw``, ``dict``, ``dataframe:<index>``
-- ``("blocks", rows, stored, next)``: ``next(bytes)`` gives a block of about so many bytes, at last None
+- ``("blocks", rows, stored, next, identity)``: ``next(bytes)`` gives a block of about so many bytes, at last
+  None; ``identity()`` is a number that tells these rows from others, None where there is no such function
 - ``("put", source, [(path, source)])``, ``("without", source, [path])``
 - values, as `_convert` describes them, with arrays of bytes in the place of buffers and lists of text
 
@@ -122,7 +123,29 @@ def _sparse(m: Any) -> Any:
         m = m.tocsr()
     major = m.shape[0] if m.format == "csr" else m.shape[1]
     per = (m.data.dtype.itemsize + 8) * m.nnz / max(major, 1) + 8
-    return ("blocks", major, int(m.indptr[-1]), _rows(major, per, lambda a, b: _matrix(_cut(m, a, b))))
+    rows = _rows(major, per, lambda a, b: _matrix(_cut(m, a, b)))
+    parts = [m.data, m.indices, m.indptr]
+    plain = all(isinstance(part, np.ndarray) for part in parts)
+    identity = (lambda: _hash(m.shape, m.format, *parts)) if plain else None
+    return ("blocks", major, int(m.indptr[-1]), rows, identity)
+
+
+def _hash(*parts: Any) -> int:
+    """What tells values in memory from others."""
+    import hashlib
+
+    hash_ = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            hash_.update(f"{part.dtype.str} {part.shape} ".encode())
+            step = max(1, (8 << 20) // max(part.itemsize * int(np.prod(part.shape[1:], dtype=np.int64)), 1))
+            for start in range(0, len(part), step):
+                piece = part[start : start + step]
+                objects = piece.dtype.hasobject or piece.dtype.kind == "T"
+                hash_.update(repr(piece.tolist()).encode() if objects else _bytes(piece))
+        else:
+            hash_.update(repr(part).encode())
+    return int.from_bytes(hash_.digest(), "little")
 
 
 def _dense(a: Any, at: str) -> Any:
@@ -133,7 +156,8 @@ def _dense(a: Any, at: str) -> Any:
         return _array(a, at)
     item = 64 if a.dtype.kind in "OUT" else a.dtype.itemsize
     per = item * int(np.prod(a.shape[1:], dtype=np.int64))
-    return ("blocks", a.shape[0], None, _rows(a.shape[0], per, lambda i, j: _array(_loaded(a[i:j]), at)))
+    rows = _rows(a.shape[0], per, lambda i, j: _array(_loaded(a[i:j]), at))
+    return ("blocks", a.shape[0], None, rows, (lambda: _hash(a)) if isinstance(a, np.ndarray) else None)
 
 
 def _loaded(a: Any) -> Any:
@@ -256,7 +280,7 @@ def from_blocks(blocks: Iterable[Any], at: str) -> Any:
             return block_value(block[-1] if isinstance(block, tuple) else block, at)
         return None
 
-    return ("blocks", None, None, step)
+    return ("blocks", None, None, step, None)
 
 
 def source_of(value: Any, at: str = "") -> Any:

@@ -65,6 +65,7 @@ def write(
     drop: Iterable[str] = (),
     choose: _Choose | None = None,
     sync: bool = True,
+    resume: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
@@ -100,10 +101,16 @@ def write(
         length of a shape is None where it is not known yet.
     sync
         False: do not wait for the disk. Faster, and not safe from a loss of power.
+    resume
+        Go on with what an earlier call has left that was ended before its end, and leave what is done where
+        this one is (by Ctrl-C, an error, a lost machine). Both ask for the same: the source, the layout, what
+        is left out; otherwise it is an error (``LZ0807``), and what was begun stays. Begins where nothing is
+        left. For local stores, and for all but iterators and what another library computes.
     storage_options
         Credentials, endpoints and timeouts of a store at a URL, as :func:`open` takes them.
     progress
-        Called with the path of the element that is written, and how many of its rows are.
+        Called with the path of the element that is written, and how many of its rows are. What it raises ends
+        the writing.
 
     Returns
     -------
@@ -129,6 +136,7 @@ def write(
         overwrite=overwrite,
         choose=choose,
         sync=sync,
+        resume=resume,
         storage_options=storage_options,
         progress=progress,
     )
@@ -142,19 +150,21 @@ def write_source(
     overwrite: bool,
     choose: _Choose | None = None,
     sync: bool = True,
+    resume: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
     """Writes what :func:`source_of` makes."""
-    how = (layout.to_json(), overwrite, sync, storage_words(storage_options), progress, _spoken(choose))
+    flags = (overwrite, sync, resume)
+    how = (layout.to_json(), flags, storage_words(storage_options), progress, _spoken(choose))
     return Written(*_lazarr.write(source, path, how, *call()))
 
 
-def repair(path: str | os.PathLike[str], *, dry_run: bool = False) -> list[str]:
+def repair(path: str | os.PathLike[str], *, dry_run: bool = False, discard: bool = False) -> list[str]:
     """Clear what dead writers have left beside a store, or beside every store in a folder.
 
     A writer that was killed leaves a hidden folder beside the store it was writing; the store itself is
-    whole. What a living writer needs stays.
+    whole. What a living writer needs stays, and so does what ``lz.write(..., resume=True)`` could go on with.
 
     Parameters
     ----------
@@ -162,10 +172,13 @@ def repair(path: str | os.PathLike[str], *, dry_run: bool = False) -> list[str]:
         A store, or a folder with stores in it.
     dry_run
         Only say what would be cleared.
+    discard
+        Clear also what could be resumed.
 
     Returns
     -------
     list of str
         The paths that were (would be) cleared.
     """
-    return [left for _, left, busy in _lazarr.repair(os.fspath(path), not dry_run) if not busy]
+    found = _lazarr.repair(os.fspath(path), not dry_run, discard)
+    return [left for _, left, busy, resumable in found if not busy and (discard or not resumable)]

@@ -183,6 +183,7 @@ impl Shared {
                 rows: parts.get_item(1)?.extract()?,
                 stored: parts.get_item(2)?.extract()?,
                 next: parts.get_item(3)?.unbind(),
+                identity: parts.get_item(4)?.extract()?,
                 shared: self.clone(),
             }))),
             _ => Ok(Source::Value(self.value(given)?)),
@@ -195,6 +196,8 @@ struct PyBlocks {
     rows: Option<u64>,
     stored: Option<u64>,
     next: Py<PyAny>,
+    /// Says what is in memory by a hash, where it is.
+    identity: Option<Py<PyAny>>,
     shared: Shared,
 }
 
@@ -205,6 +208,15 @@ impl Blocks for PyBlocks {
 
     fn stored(&self) -> Option<u64> {
         self.stored
+    }
+
+    fn identity(&self) -> lazarr::Result<Option<u64>> {
+        let Some(identity) = &self.identity else { return Ok(None) };
+        Python::attach(|py| identity.call0(py)?.extract::<Option<u64>>(py)).map_err(|e| {
+            let error = Error::new(Code::NotWritten, format!("blocks of rows could not be hashed: {e}"));
+            self.shared.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+            error
+        })
     }
 
     fn next(&mut self, bytes: u64, _: &Call<'_>) -> lazarr::Result<Option<Value>> {
@@ -220,8 +232,10 @@ impl Blocks for PyBlocks {
     }
 }
 
-/// How something is written: the layout, whether to overwrite and to sync, options of the store, who is told, who chooses.
-pub(crate) type How = (String, bool, bool, Vec<(String, String)>, Option<Py<PyAny>>, Option<Py<PyAny>>);
+/// How something is written: the layout; whether to overwrite, to sync and to resume; options of the store, who is told, who
+/// chooses.
+pub(crate) type How =
+    (String, (bool, bool, bool), Vec<(String, String)>, Option<Py<PyAny>>, Option<Py<PyAny>>);
 /// Files, bytes, arrays.
 type Done = (u64, u64, u64);
 
@@ -233,7 +247,7 @@ fn writing<S: Send>(
     make: impl FnOnce(&Shared) -> PyResult<S>,
     act: impl FnOnce(S, &WriteOptions<'_>, &Call<'_>) -> lazarr::Result<Written> + Send,
 ) -> PyResult<Done> {
-    let (layout, overwrite, sync, storage, progress, choose) = how;
+    let (layout, (overwrite, sync, resume), storage, progress, choose) = how;
     let limit = limits.memory.unwrap_or_else(lazarr::default_limit);
     let budget = Budget::new(Ledger::process(), limit, Arc::default());
     let shared = Shared { budget, raised: Arc::default() };
@@ -241,13 +255,11 @@ fn writing<S: Send>(
     let made = make(&shared)?;
     let layout = Layout::from_json(&layout).or_raise()?;
     let tell = |path: &str, rows: u64| {
-        if let Some(progress) = &progress {
-            Python::attach(|py| {
-                if let Err(e) = progress.call1(py, (path, rows)) {
-                    raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-                }
-            });
-        }
+        let Some(progress) = &progress else { return Ok(()) };
+        Python::attach(|py| progress.call1(py, (path, rows)).map(drop)).map_err(|e| {
+            raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+            Error::new(Code::Interrupted, "what is told of the progress has failed").element(path)
+        })
     };
     let choice = |path: &str, facts: &Facts<'_>, dtype: &DataType| {
         let Some(choose) = &choose else { return Ok(None) };
@@ -270,6 +282,7 @@ fn writing<S: Send>(
             choose: choose.is_some().then_some(&choice),
             overwrite,
             no_sync: !sync,
+            resume,
             storage: StoreOptions::new(storage),
             progress: Some(&tell),
             ..WriteOptions::default()
@@ -395,15 +408,15 @@ pub(crate) fn presets() -> Vec<(&'static str, &'static str)> {
     lazarr::format::encode::PRESETS.to_vec()
 }
 
-/// What dead writers have left at a path, or in a folder; cleared where `clear`. Each with its store, and whether that is
-/// being written now.
+/// What dead writers have left at a path, or in a folder; cleared where `clear`, what can be resumed where `discard`, too.
+/// Each with its store, whether that is being written now, and whether it can be resumed.
 #[pyfunction]
-pub(crate) fn repair(path: &str, clear: bool) -> PyResult<Vec<(String, String, bool)>> {
+pub(crate) fn repair(path: &str, clear: bool, discard: bool) -> PyResult<Vec<(String, String, bool, bool)>> {
     use lazarr::store::draft;
     let path = std::path::Path::new(path);
-    let left = if clear { draft::repair(path) } else { draft::leftovers(path) }.or_raise()?;
+    let left = if clear { draft::repair(path, discard) } else { draft::leftovers(path) }.or_raise()?;
     let text = |p: &std::path::Path| p.display().to_string();
-    Ok(left.iter().map(|l| (text(&l.store), text(&l.path), l.busy)).collect())
+    Ok(left.iter().map(|l| (text(&l.store), text(&l.path), l.busy, l.resumable)).collect())
 }
 
 /// What was measured on a store: seconds by what was read; bytes and files where it is on the disk.

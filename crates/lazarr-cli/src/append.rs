@@ -26,6 +26,7 @@ pub(crate) fn run(args: &Append, out: &mut Out<'_>) -> Result<(), Failure> {
         if let Ok(line) = line.lock() {
             line.on(path);
         }
+        Ok(())
     };
     let options = WriteOptions { progress: Some(&tell), ..WriteOptions::default() };
     let call = Call { memory_limit: args.common.memory, threads: args.common.threads, ..call() };

@@ -278,6 +278,9 @@ pub(crate) struct Write {
     /// Replace a store that is there.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Go on with what an earlier run of the same command has left, and leave what is done where this one is stopped.
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Leave out elements that cannot be read.
     #[arg(long)]
     pub(crate) skip_broken: bool,
@@ -314,6 +317,9 @@ pub(crate) struct Transpose {
     /// Replace a store that is there.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Go on with what an earlier run of the same command has left, and leave what is done where this one is stopped.
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Leave out elements that cannot be read.
     #[arg(long)]
     pub(crate) skip_broken: bool,
@@ -332,6 +338,9 @@ pub(crate) struct Optimize {
     /// Replace a store that is there.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Go on with what an earlier run of the same command has left, and leave what is done where this one is stopped.
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 /// Which genes, layers and columns there are.
@@ -376,6 +385,9 @@ pub(crate) struct Concat {
     /// Replace a store that is there.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Go on with what an earlier run of the same command has left, and leave what is done where this one is stopped.
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 /// Append the cells of other stores, which have the same genes, to a store: only the last chunks of it are written anew
@@ -412,6 +424,9 @@ pub(crate) struct Repair {
     /// Only say what would be cleared.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Clear also what `--resume` could go on with.
+    #[arg(long)]
+    pub(crate) discard: bool,
     /// Write one JSON document instead of text.
     #[arg(long)]
     pub(crate) json: bool,

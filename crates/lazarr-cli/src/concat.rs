@@ -10,7 +10,7 @@ use crate::diff::other;
 use crate::exit::Failure;
 use crate::out::Out;
 use crate::store::{Store, call};
-use crate::write::{layout, written};
+use crate::write::{Target, layout, written};
 
 /// The version of the JSON; a field may be added without a new one, never removed.
 const SCHEMA: &str = "lazarr-concat/1";
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &Concat, out: &mut Out<'_>) -> Result<(), Failure> {
     };
     let all = concat(&parts, &how, &call)?;
     let output = &args.common.path;
-    let done = written(Source::of_object(&all)?, output, layout, args.force, &args.common, &call)?;
+    let target = Target { path: output, layout, force: args.force, resume: args.resume };
+    let done = written(Source::of_object(&all)?, target, &args.common, &call)?;
     if args.common.json {
         return out.json(&json!({
             "schema": SCHEMA, "store": output, "files": done.files, "bytes": done.bytes, "arrays": done.arrays,

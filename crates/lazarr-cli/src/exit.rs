@@ -36,7 +36,10 @@ impl From<io::Error> for Failure {
 pub(crate) fn code_of(code: Option<Code>, kind: Kind) -> u8 {
     match (code, kind) {
         // What the next command line can do better.
-        (Some(Code::StoreUrl | Code::MemoryLimit | Code::Layout | Code::StoreExists), _)
+        (
+            Some(Code::StoreUrl | Code::MemoryLimit | Code::Layout | Code::StoreExists | Code::NotResumed),
+            _,
+        )
         | (_, Kind::Key | Kind::Index | Kind::Type) => 2,
         (_, Kind::NotFound | Kind::Io | Kind::Memory) => 3,
         (_, Kind::Interrupted) => 130,

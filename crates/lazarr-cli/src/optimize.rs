@@ -11,7 +11,7 @@ use crate::args::{Common, Optimize};
 use crate::exit::Failure;
 use crate::out::Out;
 use crate::store::{Store, call};
-use crate::write::{whole, written};
+use crate::write::{Target, whole, written};
 
 /// The version of the JSON; a field may be added without a new one, never removed.
 const SCHEMA: &str = "lazarr-optimize/1";
@@ -21,7 +21,8 @@ pub(crate) fn run(args: &Optimize, out: &mut Out<'_>) -> Result<(), Failure> {
     let call = Call { memory_limit: args.common.memory, threads: args.common.threads, ..call() };
     let before = measure(&store, &call)?;
     let start = Instant::now();
-    let done = written(whole(&store)?, &args.output, layout, args.force, &args.common, &call)?;
+    let target = Target { path: &args.output, layout, force: args.force, resume: args.resume };
+    let done = written(whole(&store)?, target, &args.common, &call)?;
     let took = start.elapsed().as_secs_f64();
     drop(store);
     let common = Common {

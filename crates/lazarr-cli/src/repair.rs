@@ -11,10 +11,13 @@ use crate::out::Out;
 const SCHEMA: &str = "lazarr-repair/1";
 
 pub(crate) fn run(args: &Repair, out: &mut Out<'_>) -> Result<(), Failure> {
-    let left = if args.dry_run { leftovers(&args.path)? } else { repair(&args.path)? };
+    let left = if args.dry_run { leftovers(&args.path)? } else { repair(&args.path, args.discard)? };
     if args.json {
         let one = |l: &lazarr::store::draft::Left| -> Value {
-            json!({"store": l.store.display().to_string(), "path": l.path.display().to_string(), "busy": l.busy})
+            json!({
+                "store": l.store.display().to_string(), "path": l.path.display().to_string(), "busy": l.busy,
+                "resumable": l.resumable,
+            })
         };
         return out.json(&json!({
             "schema": SCHEMA, "cleared": !args.dry_run, "left": left.iter().map(one).collect::<Vec<_>>(),
@@ -24,12 +27,15 @@ pub(crate) fn run(args: &Repair, out: &mut Out<'_>) -> Result<(), Failure> {
         return out.line("nothing was left by other writers");
     }
     for l in &left {
-        let what = match (l.busy, args.dry_run) {
-            (true, _) => "is being written",
-            (false, true) => "would be cleared",
-            (false, false) => "cleared",
-        };
-        out.line(&format!("{what}: {}", l.path.display()))?;
+        let path = l.path.display();
+        match (l.busy, args.dry_run) {
+            (true, _) => out.line(&format!("is being written: {path}"))?,
+            _ if l.resumable && !args.discard => {
+                out.line(&format!("can be gone on with, --resume; or cleared, --discard: {path}"))?;
+            }
+            (false, true) => out.line(&format!("would be cleared: {path}"))?,
+            (false, false) => out.line(&format!("cleared: {path}"))?,
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::args::{Common, Form, Transpose};
 use crate::exit::Failure;
 use crate::out::Out;
 use crate::store::{Store, call};
-use crate::write::{layout, said, whole, written};
+use crate::write::{Target, layout, said, whole, written};
 
 /// The version of the JSON; a field may be added without a new one, never removed.
 const SCHEMA: &str = "lazarr-transpose/1";
@@ -20,7 +20,8 @@ pub(crate) fn run(args: &Transpose, out: &mut Out<'_>) -> Result<(), Failure> {
     let turned = add_rules(&store, args, &mut layout)?;
     let Common { memory, threads, json, .. } = args.common;
     let call = Call { memory_limit: memory, threads, skip_broken: args.skip_broken, ..call() };
-    let done = written(whole(&store)?, &args.output, layout, args.force, &args.common, &call)?;
+    let target = Target { path: &args.output, layout, force: args.force, resume: args.resume };
+    let done = written(whole(&store)?, target, &args.common, &call)?;
     if json {
         let turned: serde_json::Map<_, _> =
             turned.iter().map(|(path, format)| (path.clone(), json!(format))).collect();

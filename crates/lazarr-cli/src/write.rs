@@ -30,7 +30,8 @@ pub(crate) fn run(args: &Write, out: &mut Out<'_>) -> Result<(), Failure> {
         skip_broken: args.skip_broken,
         ..call()
     };
-    let written = written(source, &args.output, layout, args.force, &args.common, &call)?;
+    let target = Target { path: &args.output, layout, force: args.force, resume: args.resume };
+    let written = written(source, target, &args.common, &call)?;
     if args.common.json {
         return out.json(&json!({
             "schema": SCHEMA, "store": args.output, "files": written.files, "bytes": written.bytes,
@@ -50,12 +51,18 @@ pub(crate) fn said(output: &str, written: &Written, out: &mut Out<'_>) -> Result
     ))
 }
 
-/// Writes, with a line that says how far it is; Ctrl-C takes away what was begun.
+/// What is made.
+pub(crate) struct Target<'t> {
+    pub(crate) path: &'t str,
+    pub(crate) layout: Layout,
+    pub(crate) force: bool,
+    pub(crate) resume: bool,
+}
+
+/// Writes, with a line that says how far it is; Ctrl-C takes away what was begun, unless it is to be resumed.
 pub(crate) fn written(
     source: Source<'_>,
-    output: &str,
-    layout: Layout,
-    overwrite: bool,
+    target: Target<'_>,
     common: &Common,
     call: &Call<'_>,
 ) -> Result<Written, Failure> {
@@ -66,11 +73,13 @@ pub(crate) fn written(
         if let Ok(line) = line.lock() {
             line.on(&if rows == 0 { path.to_owned() } else { format!("{path}: {} rows", human_count(rows)) });
         }
+        Ok(())
     };
     let storage = StoreOptions::new(common.storage.iter().cloned());
+    let Target { path, layout, force: overwrite, resume } = target;
     let options =
-        WriteOptions { layout, overwrite, storage, progress: Some(&tell), ..WriteOptions::default() };
-    Ok(write(source, output, &options, call)?)
+        WriteOptions { layout, overwrite, resume, storage, progress: Some(&tell), ..WriteOptions::default() };
+    Ok(write(source, path, &options, call)?)
 }
 
 /// A preset by its name, or a layout from a file.

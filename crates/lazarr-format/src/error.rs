@@ -160,6 +160,8 @@ codes! {
     Layout = "LZ0805", Invalid;
     /// A value has no form in the format that is written.
     NotWritten = "LZ0806", Unsupported;
+    /// What was begun cannot be gone on with.
+    NotResumed = "LZ0807", Invalid;
 }
 
 impl Code {

@@ -59,6 +59,15 @@ impl Store for JoinedStore {
         self.rest.iter().chain(self.mounts.iter().map(|m| &m.store)).flat_map(|store| store.names()).collect()
     }
 
+    fn stamps(&self, wait: Reserve<'_>) -> Result<Vec<(String, u64)>> {
+        let mounted = self.mounts.iter().filter(|m| !m.in_memory).map(|m| &m.store);
+        let mut all = Vec::new();
+        for store in self.rest.iter().chain(mounted) {
+            all.extend(store.stamps(wait)?);
+        }
+        Ok(all)
+    }
+
     fn get(
         &self,
         key: &str,

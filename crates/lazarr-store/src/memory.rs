@@ -1,6 +1,7 @@
 //! A map as a store: for tests, and for stores that were made in memory.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lazarr_format::{Code, Error, Result};
@@ -38,6 +39,12 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn name(&self) -> String {
         "memory".into()
+    }
+
+    fn stamps(&self, _: Reserve<'_>) -> Result<Vec<(String, u64)>> {
+        let mut hash = DefaultHasher::new();
+        self.values.hash(&mut hash);
+        Ok(vec![(self.name(), hash.finish())])
     }
 
     fn get(

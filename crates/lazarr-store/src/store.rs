@@ -1,6 +1,7 @@
 //! What a store can do.
 
 use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use lazarr_format::Result;
@@ -38,6 +39,20 @@ pub trait Store: Send + Sync + Debug {
     /// The names of all stores that this one reads.
     fn names(&self) -> Vec<String> {
         vec![self.name()]
+    }
+
+    /// What tells the state of each store that this one reads from another state of it: its name, and a hash of what stands at
+    /// its root. Values that were changed in place are not noticed. `wait` is told 0 while it waits.
+    fn stamps(&self, wait: Reserve<'_>) -> Result<Vec<(String, u64)>> {
+        let mut hash = DefaultHasher::new();
+        for key in ["zarr.json", ".zmetadata", ".zgroup", ".zarray"] {
+            let mut bytes = Vec::new();
+            if let Some(found) = self.get(key, &ByteRange::All, wait, &mut bytes)? {
+                (key, bytes, found.version.0).hash(&mut hash);
+                break;
+            }
+        }
+        Ok(vec![(self.name(), hash.finish())])
     }
 
     /// Reads bytes of a key to the end of `out`. `None` where there is no such key. A value that is shorter than the

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests: what goes wrong here fails one")]
 
 mod common;
+#[path = "append/edits.rs"]
+mod edits;
 #[path = "append/faults.rs"]
 mod faults;
 #[path = "write/same.rs"]

@@ -160,6 +160,22 @@ fn writing(code: Code) -> Error {
         Code::NoSpace => failing(ErrorKind::StorageFull),
         Code::WriteIo => failing(ErrorKind::PermissionDenied),
         Code::Layout => Layout3::preset("fast", 3).unwrap_err(),
+        Code::NotResumed => {
+            let run = |preset: &str, fault: Fault| {
+                let value = lazarr::Value::Map(vec![("a".to_owned(), lazarr::Value::Null)]);
+                let layout = Layout3::preset(preset, 3).unwrap();
+                let options = WriteOptions { layout, resume: true, fault, ..WriteOptions::default() };
+                write(Source::Value(value), "atlas.zarr", &options, &Call::default()).unwrap_err()
+            };
+            run(
+                "rows",
+                Fault::new(|op, path| match path.ends_with("a/zarr.json") && op == Op::Create {
+                    true => Err(ErrorKind::Other.into()),
+                    false => Ok(()),
+                }),
+            );
+            run("random", Fault::default())
+        }
         _ => {
             let map = lazarr::Value::Map(vec![("a/b".to_owned(), lazarr::Value::Null)]);
             let options = WriteOptions::default();
@@ -313,7 +329,8 @@ fn make(code: Code) -> Error {
         | Code::NoSpace
         | Code::WriteIo
         | Code::Layout
-        | Code::NotWritten => writing(code),
+        | Code::NotWritten
+        | Code::NotResumed => writing(code),
         Code::Internal => {
             let session = open(Arc::new(plain().writer.store()), false, 1);
             let arrays = session.element("obsm/X_pca").unwrap().arrays();

@@ -4,6 +4,8 @@
 mod common;
 #[path = "write/faults.rs"]
 mod faults;
+#[path = "write/resume.rs"]
+mod resume;
 #[path = "write/same.rs"]
 mod same;
 #[path = "write/turn.rs"]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod get;
+mod joined;
 mod store;
 mod write;
 

@@ -35,6 +35,46 @@ impl Nodes {
         self.list.push((spec.path.clone(), Node::Array { document, attributes }));
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Forgets all but the first.
+    pub fn truncate(&mut self, len: usize) {
+        self.list.truncate(len);
+    }
+
+    /// The nodes from this one on, as JSON: for each its path, its document (`null` of a group) and its attributes.
+    pub fn since(&self, first: usize) -> Vec<Value> {
+        let one = |(path, node): &(String, Node)| match node {
+            Node::Group(attributes) => json!([path, null, attributes]),
+            Node::Array { document, attributes } => json!([path, document, attributes]),
+        };
+        self.list.iter().skip(first).map(one).collect()
+    }
+
+    /// Adds a node that [`Nodes::since`] gave; false where it is none.
+    pub fn again(&mut self, node: &Value) -> bool {
+        let Some([Value::String(path), document, Value::Object(attributes)]) =
+            node.as_array().map(Vec::as_slice)
+        else {
+            return false;
+        };
+        let attributes = attributes.clone();
+        let node = match document {
+            Value::Null => Node::Group(attributes),
+            document => Node::Array { document: document.clone(), attributes },
+        };
+        self.list.push((path.clone(), node));
+        true
+    }
+
     /// Takes over the nodes of another hierarchy.
     pub fn extend(&mut self, other: Self) {
         self.list.extend(other.list);

@@ -13,6 +13,16 @@ impl ShardBuilder {
         Self { entries: vec![0xff; usize::try_from(inner).unwrap_or(0) * 16], at: 0 }
     }
 
+    /// A shard that is gone on with, by its [`entries`](Self::entries), behind so many bytes.
+    pub fn resume(entries: Vec<u8>, at: u64) -> Self {
+        Self { entries, at }
+    }
+
+    /// Where the inner chunks so far lie, as the index has it.
+    pub fn entries(&self) -> &[u8] {
+        &self.entries
+    }
+
     /// Inner chunk `i` (in C order) comes next, in so many bytes.
     pub fn add(&mut self, i: u64, bytes: u64) {
         let place = usize::try_from(i).ok().and_then(|i| self.entries.chunks_exact_mut(16).nth(i));

@@ -16,6 +16,7 @@ use lazarr_format::{Code, Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::fault::{Fault, Op, write_error};
+use super::journal::{Journal, Request};
 use super::lock::Lock;
 use super::recover::{self, Names};
 use super::{Draft, Scratch, ValueWriter};
@@ -29,6 +30,8 @@ pub struct DraftOptions {
     pub expected: u64,
     /// Do not wait for the disk: fast, and not safe from a loss of power.
     pub no_sync: bool,
+    /// What is written, where it can be taken up: then a journal is kept.
+    pub request: Option<Request>,
     /// For tests: operations that fail.
     pub fault: Fault,
     /// For tests: behave as a file system that cannot exchange two names.
@@ -43,8 +46,10 @@ pub struct LocalDraft {
     pub(super) root: PathBuf,
     pub(super) options: DraftOptions,
     made: Mutex<BTreeSet<PathBuf>>,
-    /// It began as the old store, file by file: a file that is made takes the place of what has its name.
+    /// It began with files (of the old store, of a writer that was ended): one that is made takes the place of what has its
+    /// name.
     pub(super) edits: bool,
+    journal: Option<Journal>,
     published: bool,
     // Last: given back when all is done.
     _lock: Lock,
@@ -60,8 +65,19 @@ impl LocalDraft {
         let fault = options.fault.clone();
         fault.run(Op::MakeDir, &names.folder, || fs::create_dir_all(&names.folder))?;
         let lock = Lock::take(&names.lock(), &names.store, &fault)?;
-        // What a writer before has begun is ended, and what it has left is taken away: nobody else is at it.
-        recover::settle(&names, &fault)?;
+        let sync = !options.no_sync;
+        let wanted = options.request.as_ref().filter(|request| request.resume);
+        // What a writer before has begun is ended, and what it has left is taken away, unless it is gone on with: nobody else
+        // is at it.
+        recover::end(&names, &fault)?;
+        let journal = match wanted {
+            Some(request) => {
+                check_free(&names.store, options.overwrite)?;
+                Journal::find(&names, request, &fault, sync)?
+            }
+            None => None,
+        };
+        recover::clear(&names, &fault, &|draft| journal.as_ref().is_some_and(|j| j.root() == draft))?;
         check_free(&names.store, options.overwrite)?;
         let room = room(&names.folder);
         if room.is_some_and(|room| room < options.expected) {
@@ -73,10 +89,36 @@ impl LocalDraft {
             .found(format!("{} bytes", room.unwrap_or(0)))
             .help("Make room, or write to another disk"));
         }
-        let root = names.draft(RandomState::new().hash_one(std::process::id()));
+        if let Some(journal) = journal {
+            let root = journal.root().to_owned();
+            let made = Mutex::new(folders(&root)?);
+            let journal = Some(journal);
+            return Ok(Self {
+                names,
+                root,
+                options,
+                made,
+                edits: true,
+                journal,
+                published: false,
+                _lock: lock,
+            });
+        }
+        let number = RandomState::new().hash_one(std::process::id());
+        let root = names.draft(number);
         fault.run(Op::MakeDir, &root, || fs::create_dir(&root))?;
         let made = Mutex::new(BTreeSet::from([root.clone()]));
-        Ok(Self { names, root, options, made, edits: false, published: false, _lock: lock })
+        let mut this =
+            Self { names, root, options, made, edits: false, journal: None, published: false, _lock: lock };
+        if let Some(request) = &this.options.request {
+            let log = this.names.log(number);
+            let begun = Journal::begin(&log, &this.root, &request.text, &fault, sync);
+            if begun.is_err() {
+                let _ = remove_all(&log, &Fault::default());
+            }
+            this.journal = Some(begun?);
+        }
+        Ok(this)
     }
 
     /// Where it is written.
@@ -114,6 +156,20 @@ impl LocalDraft {
         }
         self.options.fault.sync(folder, || File::open(folder)?.sync_all())
     }
+}
+
+/// A folder and those below it.
+fn folders(root: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut all = BTreeSet::from([root.to_owned()]);
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        let entries = fs::read_dir(&folder).map_err(|e| write_error(Op::Create, &folder, e))?;
+        for path in entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()) {
+            all.insert(path.clone());
+            open.push(path);
+        }
+    }
+    Ok(all)
 }
 
 /// Refuses to replace what is not to be replaced.
@@ -159,6 +215,17 @@ impl Draft for LocalDraft {
     }
 
     fn clear(&self, key: &str) -> Result<()> {
+        if key.is_empty() && self.edits {
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).retain(|f| *f == self.root);
+            // The folder stays: the journal is that of this one.
+            return self.options.fault.run(Op::Remove, &self.root, || {
+                for entry in fs::read_dir(&self.root)? {
+                    let path = entry?.path();
+                    if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+                }
+                Ok(())
+            });
+        }
         let path = self.place(key)?;
         if !self.edits || fs::symlink_metadata(&path).is_err() {
             return Ok(());
@@ -175,6 +242,10 @@ impl Draft for LocalDraft {
         Scratch::begin(&self.root, &self.options.fault)
     }
 
+    fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
     fn publish(&mut self) -> Result<()> {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
         for folder in made.iter().rev() {
@@ -185,6 +256,9 @@ impl Draft for LocalDraft {
         if fs::symlink_metadata(&store).is_err() {
             fault.run(Op::Rename, &store, || rename_to_free(&self.root, &store))?;
             self.published = true;
+            if let Some(journal) = &self.journal {
+                let _ = journal.clear(&fault);
+            }
             return self.sync_folder(&self.names.folder);
         }
         let exchanged = fault.run(Op::Rename, &store, || {
@@ -201,7 +275,11 @@ impl Draft for LocalDraft {
             recover::replace(&self.names, &self.root, &fault, &|folder| self.sync_folder(folder))?;
             self.published = true;
         }
-        // The new store stands: an old one that cannot be taken away is left to `repair`.
+        // The new store stands: an old one that cannot be taken away is left to `repair`, and so is a journal, which is that
+        // of another folder now.
+        if let Some(journal) = &self.journal {
+            let _ = journal.clear(&fault);
+        }
         let _ = remove_all(&self.root, &fault);
         let _ = remove_all(&self.names.old(), &fault);
         Ok(())
@@ -242,17 +320,25 @@ pub(super) fn remove_all(folder: &Path, fault: &Fault) -> Result<()> {
 
 impl Drop for LocalDraft {
     fn drop(&mut self) {
-        if !self.published {
-            let _ = remove_all(&self.root, &Fault::default());
+        if self.published {
+            return;
         }
+        if let Some(journal) = &self.journal {
+            if self.options.request.as_ref().is_some_and(|r| r.resume) && !journal.is_empty() {
+                let _ = journal.sync();
+                return;
+            }
+            let _ = journal.clear(&Fault::default());
+        }
+        let _ = remove_all(&self.root, &Fault::default());
     }
 }
 
-struct Value {
-    path: PathBuf,
-    file: File,
-    fault: Fault,
-    sync: bool,
+pub(super) struct Value {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) fault: Fault,
+    pub(super) sync: bool,
 }
 
 impl ValueWriter for Value {
@@ -260,11 +346,15 @@ impl ValueWriter for Value {
         self.fault.run(Op::Write, &self.path, || self.file.write_all(bytes))
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn sync(&mut self) -> Result<()> {
         if !self.sync {
             return Ok(());
         }
         self.fault.sync(&self.path, || self.file.sync_all())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        self.sync()
     }
 }
 

@@ -7,6 +7,7 @@
 mod edit;
 mod fault;
 mod halt;
+mod journal;
 mod local;
 mod lock;
 mod memory;
@@ -19,6 +20,7 @@ use lazarr_format::Result;
 
 pub use fault::{Fault, Op};
 pub use halt::Halt;
+pub use journal::{Journal, Request};
 pub use local::{DraftOptions, LocalDraft};
 pub use memory::MemoryDraft;
 pub use recover::{Left, leftovers, recover, repair};
@@ -36,7 +38,7 @@ pub trait Draft: Send + Sync + Debug {
         value.finish()
     }
 
-    /// Takes away what an edited store has under this key and below it. A new store has nothing.
+    /// Takes away what an edited store, or one that was begun before, has under this key and below it. A new store has nothing.
     fn clear(&self, _key: &str) -> Result<()> {
         Ok(())
     }
@@ -56,6 +58,11 @@ pub trait Draft: Send + Sync + Debug {
         Scratch::begin(&std::env::temp_dir(), &Fault::default())
     }
 
+    /// What is noted for a later writer, where one could go on with this draft.
+    fn journal(&self) -> Option<&Journal> {
+        None
+    }
+
     /// Puts the whole where the store is to be. Everything was written before.
     fn publish(&mut self) -> Result<()>;
 }
@@ -64,6 +71,11 @@ pub trait Draft: Send + Sync + Debug {
 pub trait ValueWriter: Send {
     /// The next bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// What was written so far is safe on its medium when this returns, where the draft has a [`Journal`].
+    fn sync(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// There are no more; the value is safe on its medium when this returns.
     fn finish(self: Box<Self>) -> Result<()>;

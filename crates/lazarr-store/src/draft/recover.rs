@@ -1,7 +1,7 @@
 //! What a writer that was ended has left: named, ended, taken away.
 //!
 //! Beside `out.zarr` there may be `.out.zarr.lazarr-XXXX` (a draft, or an old store that was exchanged for it),
-//! `.out.zarr.lazarr-old` and `.out.zarr.lazarr-journal` (two renames under way), `.out.zarr.lazarr-lock`. While nobody
+//! `.out.zarr.lazarr-XXXX-log` (what is noted of the draft, so that it can be taken up: `journal`), `.out.zarr.lazarr-old` and `.out.zarr.lazarr-journal` (two renames under way), `.out.zarr.lazarr-lock`. While nobody
 //! holds the lock, all but the journal can be taken away; the journal is ended first.
 
 use std::fs::{self, File};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use lazarr_format::{Code, Error, Result};
 
 use super::fault::{Fault, Op};
+use super::journal::is_resumable;
 use super::local::remove_all;
 use super::lock::Lock;
 
@@ -23,6 +24,21 @@ pub(super) struct Names {
 }
 
 const MARK: &str = ".lazarr-";
+const LOG: &str = "-log";
+
+fn is_log(path: &Path) -> bool {
+    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.ends_with(LOG))
+}
+
+/// The draft of a log.
+fn draft_of(log: &Path) -> Option<PathBuf> {
+    log.file_name()?.to_str()?.strip_suffix(LOG).map(|name| log.with_file_name(name))
+}
+
+/// The log of a draft.
+fn log_of(draft: &Path) -> Option<PathBuf> {
+    draft.file_name()?.to_str().map(|name| draft.with_file_name(format!("{name}{LOG}")))
+}
 
 impl Names {
     fn beside(&self, what: &str) -> PathBuf {
@@ -45,6 +61,16 @@ impl Names {
         self.beside(&format!("{number:016x}"))
     }
 
+    pub(super) fn log(&self, number: u64) -> PathBuf {
+        self.beside(&format!("{number:016x}{LOG}"))
+    }
+
+    /// Drafts, each with the place of its log.
+    pub(super) fn drafts(&self) -> Vec<(PathBuf, PathBuf)> {
+        let logs = self.left().into_iter().filter(|path| is_log(path));
+        logs.filter_map(|log| Some((draft_of(&log)?, log))).filter(|(draft, _)| draft.is_dir()).collect()
+    }
+
     fn at(folder: &Path, name: &str) -> Self {
         Self { folder: folder.to_owned(), name: name.to_owned(), store: folder.join(name) }
     }
@@ -61,9 +87,10 @@ impl Names {
         let mut found: Vec<_> = entries
             .filter(|e| {
                 e.file_name().to_str().and_then(|n| n.strip_prefix(&prefix)).is_some_and(|rest| {
+                    let number = rest.strip_suffix(LOG).unwrap_or(rest);
                     rest == "old"
                         || rest == "journal"
-                        || (rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+                        || (number.len() == 16 && number.bytes().all(|b| b.is_ascii_hexdigit()))
                 })
             })
             .map(|e| e.path())
@@ -137,15 +164,24 @@ fn end_journal(names: &Names, fault: &Fault) -> Result<bool> {
     Ok(done)
 }
 
-/// Ends and clears what others have left; the lock is held.
-pub(super) fn settle(names: &Names, fault: &Fault) -> Result<()> {
+/// Ends what others have begun to exchange; the lock is held.
+pub(super) fn end(names: &Names, fault: &Fault) -> Result<()> {
     end_journal(names, fault)?;
     // Never the last that there is of a store.
     if fs::symlink_metadata(&names.store).is_err() && names.old().is_dir() {
         fault.run(Op::Rename, &names.store, || fs::rename(names.old(), &names.store))?;
     }
-    for left in names.left() {
-        remove_all(&left, fault)?;
+    Ok(())
+}
+
+/// Clears what others have left, but the drafts that are kept, with their logs; the lock is held.
+pub(super) fn clear(names: &Names, fault: &Fault, keep: &dyn Fn(&Path) -> bool) -> Result<()> {
+    // Logs first: a draft that is half gone cannot be taken up.
+    let (logs, rest): (Vec<_>, Vec<_>) = names.left().into_iter().partition(|path| is_log(path));
+    for left in logs.into_iter().chain(rest) {
+        if !keep(&draft_of(&left).unwrap_or_else(|| left.clone())) {
+            remove_all(&left, fault)?;
+        }
     }
     Ok(())
 }
@@ -159,6 +195,8 @@ pub struct Left {
     pub path: PathBuf,
     /// Whether somebody writes that store now: then it is no leftover.
     pub busy: bool,
+    /// Whether a later writer of the same can take it up.
+    pub resumable: bool,
 }
 
 /// What dead writers have left of the store at this path, or of every store in this folder.
@@ -179,14 +217,20 @@ pub fn leftovers(path: &Path) -> Result<Vec<Left>> {
     }
     let left = all.into_iter().flat_map(|names| {
         let busy = Lock::is_held(&names.lock());
-        names.left().into_iter().map(move |path| Left { store: names.store.clone(), path, busy })
+        let all = names.left().into_iter();
+        // A log belongs to its draft.
+        let all = all.filter(|path| draft_of(path).is_none_or(|draft| !draft.is_dir()));
+        all.map(move |path| {
+            let resumable = log_of(&path).is_some_and(|log| is_resumable(&path, &log));
+            Left { store: names.store.clone(), path, busy, resumable }
+        })
     });
     Ok(left.collect())
 }
 
-/// Ends what was begun and clears what dead writers have left, see [`leftovers`]. What a living one needs stays. Returns what
-/// was there.
-pub fn repair(path: &Path) -> Result<Vec<Left>> {
+/// Ends what was begun and clears what dead writers have left, see [`leftovers`]. What a living one needs stays, and so does
+/// what can be taken up, unless it is to be discarded. Returns what was there.
+pub fn repair(path: &Path, discard: bool) -> Result<Vec<Left>> {
     let left = leftovers(path)?;
     let fault = Fault::default();
     let mut stores: Vec<_> = left.iter().filter(|l| !l.busy).map(|l| l.store.clone()).collect();
@@ -195,7 +239,9 @@ pub fn repair(path: &Path) -> Result<Vec<Left>> {
         let Some(names) = Names::of_store(&store) else { continue };
         match Lock::take(&names.lock(), &names.store, &fault) {
             Ok(lock) => {
-                settle(&names, &fault)?;
+                end(&names, &fault)?;
+                let resumable = |draft: &Path| log_of(draft).is_some_and(|log| is_resumable(draft, &log));
+                clear(&names, &fault, &|draft| !discard && resumable(draft))?;
                 drop(lock);
             }
             Err(e) if e.code() == Code::Locked => {}

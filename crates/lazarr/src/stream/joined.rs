@@ -36,6 +36,28 @@ impl Parts {
         Ok(Some(Self { waiting: waiting.filter(|(_, n)| *n > 0).collect(), open: None, made: 0 }))
     }
 
+    /// Goes on with this row; rows before it are not read.
+    pub(super) fn skip(&mut self, row: u64, call: &Call<'_>, most: (u64, u64)) -> Result<()> {
+        let mut left = row;
+        while left > 0 {
+            match self.waiting.pop_front() {
+                None => break,
+                Some((_, n)) if n <= left => left -= n,
+                Some((None, n)) => {
+                    self.made = n - left;
+                    break;
+                }
+                Some((Some(stretch), _)) => {
+                    let mut blocks = stretch.lazy.stream(call, Some(most.0), Some(most.1))?;
+                    blocks.go_to(left, call)?;
+                    self.open = Some((blocks, stretch.to));
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The next block: its rows and what they are.
     pub(super) fn next(
         &mut self,

@@ -123,6 +123,23 @@ impl RowBlocks {
         self.len() == 0
     }
 
+    /// The next block begins with this row. What comes before it is not read.
+    pub(crate) fn go_to(&mut self, row: u64, call: &Call<'_>) -> Result<()> {
+        self.at = row.min(self.rows.len());
+        (self.window, self.window_at, self.window_end) = (None, 0, 0);
+        (self.pass, self.carry) = (None, Arc::default());
+        if self.parts.is_some()
+            && let Some(concat) = concat_of(self.lazy.element())
+        {
+            let parts = Parts::of(concat, &self.lazy, &Run::new(self.lazy.session(), call))?;
+            self.parts = parts.map(Box::new);
+            if let Some(parts) = &mut self.parts {
+                parts.skip(self.at, call, (self.most_rows, self.most_bytes))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The next block; `None` after the last.
     pub fn next(&mut self, call: &Call<'_>) -> Result<Option<RowBlock>> {
         if self.at >= self.rows.len() {

@@ -229,7 +229,7 @@ impl Grow {
     fn run(&self, job: &Job<'_>) -> Result<bool> {
         let path = &*self.old.path;
         job.poll()?;
-        job.tell(path, 0);
+        job.tell(path, 0)?;
         let begins = |array: &ArrayMeta| job.old.get(&array.path).map_or(0, Old::start);
         let (row, stored) = match &self.old.body {
             Body::Dense(a) | Body::Strings(a) => (begins(a), 0),
@@ -292,7 +292,7 @@ impl Grow {
             job.poll()?;
             out.push(&block)?;
             done += rows_of(&block);
-            job.tell(path, done);
+            job.tell(path, done)?;
             drop(block);
             block = match stream.next(job.call)? {
                 Some(next) => next.value,

@@ -13,6 +13,8 @@ use super::manifest::Tally;
 use super::old::Old;
 use crate::ledger::Charge;
 
+mod saved;
+
 /// An array under way. Rows (items of the first axis) are pushed; the last axes are whole.
 pub(super) struct ArrayOut<'j> {
     job: &'j Job<'j>,

@@ -14,7 +14,7 @@ use super::documents::Documents;
 use super::element::{self, encoding, join};
 use super::job::Job;
 use super::source::Source;
-use super::{WriteOptions, Written, local};
+use super::{WriteOptions, Written, local, request};
 use crate::call::Call;
 use crate::session::{Options, Session};
 
@@ -78,12 +78,19 @@ pub(super) struct Edit {
 impl Edit {
     pub(super) fn begin(path: &str, expected: u64, options: &WriteOptions<'_>) -> Result<Self> {
         let place = Path::new(local(path, "changed")?);
+        if options.resume {
+            return Err(request::refused(
+                "a change of a store cannot be resumed",
+                "Make it again: the store is as it was",
+            ));
+        }
         let draft = DraftOptions {
             overwrite: true,
             expected,
             no_sync: options.no_sync,
             fault: options.fault.clone(),
             no_exchange: options.no_exchange,
+            request: None,
         };
         let draft = LocalDraft::edit(place, draft)?;
         let session = Session::open(path, Options::default())?;

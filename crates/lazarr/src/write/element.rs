@@ -12,6 +12,7 @@ use super::source::{Group, Source};
 use super::turn;
 use crate::concat::{Concat, concat_of};
 use crate::lazy::Lazy;
+use crate::stream::RowBlocks;
 use crate::value::{Table, Value};
 
 pub(super) type Attributes = Map<String, Json>;
@@ -41,12 +42,21 @@ pub(super) fn write(job: &Job<'_>, path: &str, source: Source<'_>) -> Result<()>
     write_as(job, path, source, Role::Other).map_err(|e| e.element(path))
 }
 
+/// What is written as one, unless an earlier writer has done it.
+fn once(job: &Job<'_>, path: &str, write: impl FnOnce() -> Result<()>) -> Result<()> {
+    if job.take_up(path)? {
+        return Ok(());
+    }
+    write()?;
+    job.finished(path)
+}
+
 pub(super) fn write_as(job: &Job<'_>, path: &str, source: Source<'_>, role: Role) -> Result<()> {
     match source {
-        Source::Value(value) => write_value(job, path, &value, role),
+        Source::Value(value) => once(job, path, || write_value(job, path, &value, role)),
         Source::Lazy(lazy) => write_lazy(job, path, &lazy, role),
-        Source::Blocks(mut blocks) => {
-            job.tell(path, 0);
+        Source::Blocks(mut blocks) => once(job, path, || {
+            job.tell(path, 0)?;
             let (rows, stored) = (blocks.rows(), blocks.stored());
             let mut out = None;
             let mut done = 0;
@@ -59,14 +69,14 @@ pub(super) fn write_as(job: &Job<'_>, path: &str, source: Source<'_>, role: Role
                 let Some(out) = &mut out else { continue };
                 done += rows_of(&block);
                 out.push(&block)?;
-                job.tell(path, done);
+                job.tell(path, done)?;
             }
             let Some(out) = out else {
                 return Err(Error::new(Code::NotWritten, "no block of rows came")
                     .help("Give one block at least, if without rows"));
             };
             out.finish()
-        }
+        }),
         Source::Group { kind, children } => {
             let mut role = Role::Other;
             let attributes = match &kind {
@@ -99,7 +109,6 @@ pub(super) fn not_written(what: &str, help: &str) -> Error {
 }
 
 fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> {
-    job.tell(path, 0);
     let element = lazy.element();
     let children = |kind: Group, role: Role| -> Result<()> {
         let parts = element.children().into_iter().map(|(name, _)| {
@@ -121,6 +130,7 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
         Body::Raw(_) => children(Group::Raw, role),
         Body::Dict(_) => children(Group::Dict, role),
         Body::DataFrame(frame) => {
+            job.tell(path, 0)?;
             let columns = lazy.column_names();
             let index = frame.index_key.clone();
             job.group(path, frame_attributes(&index, columns.iter().map(String::as_str)));
@@ -132,6 +142,17 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
             }
             Ok(())
         }
+        _ => once(job, path, || write_leaf(job, path, lazy, role)),
+    }
+}
+
+/// An element that is written as one.
+fn write_leaf(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> {
+    let element = lazy.element();
+    if job.point(path).is_none() {
+        job.tell(path, 0)?;
+    }
+    match &element.body {
         Body::Null | Body::Scalar(_) | Body::Awkward(_) => {
             write_value(job, path, &lazy.collect(job.call)?, role)
         }
@@ -148,8 +169,7 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
             let stored = if once { sparse.nnz() } else { most };
             let per_row = sparse.nnz() as f64 / sparse.major_len().max(1) as f64;
             let known = Known { role, rows: Some(rows), stored: Some(stored), per_row };
-            let mut next = |_| Ok(stream.next(job.call)?.map(|b| b.value));
-            drain(job, path, lazy, known, &mut next)
+            drain(job, path, lazy, known, &mut stream)
         }
         _ if lazy.shape().is_empty() || lazy.dropped().iter().any(|d| *d) => {
             write_value(job, path, &lazy.collect(job.call)?, role)
@@ -165,11 +185,11 @@ fn write_lazy(job: &Job<'_>, path: &str, lazy: &Lazy, role: Role) -> Result<()> 
                 known.stored = Some(if once { stored.min(most) } else { most });
                 known.per_row = stored as f64 / element.shape().map_or(1, |s| s[0]).max(1) as f64;
             }
-            if let Some(stored) = counted(job, path, lazy)? {
+            let noted = job.point(path).and_then(|point| point.get("stored")?.as_u64());
+            if let Some(stored) = noted.map_or_else(|| counted(job, path, lazy), |n| Ok(Some(n)))? {
                 known.stored = Some(stored);
             }
-            let mut next = |_| Ok(stream.next(job.call)?.map(|b| b.value));
-            drain(job, path, lazy, known, &mut next)
+            drain(job, path, lazy, known, &mut stream)
         }
     }
 }
@@ -194,28 +214,55 @@ fn counted(job: &Job<'_>, path: &str, lazy: &Lazy) -> Result<Option<u64>> {
     Ok(Some(stored))
 }
 
-/// All blocks of an element; at least one, if without rows.
-fn drain(
-    job: &Job<'_>,
-    path: &str,
-    lazy: &Lazy,
-    known: Known,
-    next: &mut dyn FnMut(u64) -> Result<Option<Value>>,
-) -> Result<()> {
-    let first = match next(0)? {
-        Some(block) => block,
-        None => lazy.collect(job.call)?,
+/// All blocks of an element; at least one, if without rows. An element that was noted goes on from there.
+fn drain(job: &Job<'_>, path: &str, lazy: &Lazy, known: Known, stream: &mut RowBlocks) -> Result<()> {
+    let (mut out, mut done, mut block) = match noted(job, path, known, stream)? {
+        Some(begun) => begun,
+        None => {
+            let first = match stream.next(job.call)? {
+                Some(block) => block.value,
+                None => lazy.collect(job.call)?,
+            };
+            (Out::open(job, path, &first, known)?, 0, first)
+        }
     };
-    let mut out = Out::open(job, path, &first, known)?;
-    let mut done = rows_of(&first);
-    out.push(&first)?;
-    drop(first);
-    while let Some(block) = next(done)? {
+    loop {
         done += rows_of(&block);
         out.push(&block)?;
-        job.tell(path, done);
+        job.tell(path, done)?;
+        drop(block);
+        block = match stream.next(job.call)? {
+            Some(next) => next.value,
+            None => break,
+        };
+        job.note(path, done, known.stored, &mut out)?;
     }
     out.finish()
+}
+
+/// An element as an earlier writer has noted it, its rows, and the block that follows.
+fn noted<'j>(
+    job: &'j Job<'j>,
+    path: &str,
+    known: Known,
+    stream: &mut RowBlocks,
+) -> Result<Option<(Out<'j>, u64, Value)>> {
+    let Some(point) = job.point(path) else { return Ok(None) };
+    let rows = point.get("rows").and_then(Json::as_u64).unwrap_or(u64::MAX);
+    if rows < stream.len() {
+        stream.go_to(rows, job.call)?;
+        if let Some(block) = stream.next(job.call)? {
+            let mut out = Out::open(job, path, &block.value, known)?;
+            if job.go_to(point, &mut out)? {
+                job.tell(path, rows)?;
+                return Ok(Some((out, rows, block.value)));
+            }
+        }
+    }
+    job.void(path)?;
+    job.tell(path, 0)?;
+    stream.go_to(0, job.call)?;
+    Ok(None)
 }
 
 pub(super) fn rows_of(value: &Value) -> u64 {

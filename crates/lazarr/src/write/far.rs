@@ -7,7 +7,7 @@ use lazarr_format::{Code, Error, Result};
 use lazarr_store::draft::{Draft, Halt};
 use lazarr_store::{RemoteDraft, redacted};
 
-use super::{Source, WriteOptions, Written, write_to};
+use super::{Source, WriteOptions, Written, request, write_to};
 use crate::call::Call;
 use crate::patience::{Leaving, POLL, Patience};
 
@@ -17,6 +17,13 @@ pub(super) fn write_far(
     options: &WriteOptions<'_>,
     call: &Call<'_>,
 ) -> Result<Written> {
+    if options.resume {
+        return Err(request::refused(
+            "writing to a store over a network cannot be resumed yet",
+            "Write without resume=True (--resume), or to a local path",
+        )
+        .found(redacted(url)));
+    }
     let shown = redacted(url);
     let shown = shown.trim_end_matches('/');
     let inside =

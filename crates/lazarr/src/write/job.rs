@@ -7,8 +7,9 @@ use lazarr_format::encode::{ArraySpec, Cutting, Facts, Layout, MANIFEST, Nodes, 
 use lazarr_format::{DataType, Result};
 use lazarr_store::Meter;
 use lazarr_store::draft::Draft;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::log::Log;
 use super::manifest::Tally;
 use super::old::Old;
 use super::{WriteOptions, Written};
@@ -25,6 +26,8 @@ pub(super) struct Job<'j> {
     pub(super) threads: usize,
     /// Arrays of the store that grows, by path.
     pub(super) old: HashMap<String, Old>,
+    /// What is noted for a later writer, where one could go on.
+    pub(super) log: Option<Log<'j>>,
     /// Those of them that go on.
     going: Mutex<HashSet<String>>,
     patience: Patience<'j>,
@@ -47,6 +50,7 @@ impl<'j> Job<'j> {
             budget: Budget::new(Ledger::process(), limit, meter),
             threads: call.threads.unwrap_or_else(cores).max(1),
             old: HashMap::new(),
+            log: draft.journal().map(|journal| Log::new(journal, options)),
             going: Mutex::default(),
             patience: Patience::new(call.interrupt),
             options,
@@ -87,10 +91,11 @@ impl<'j> Job<'j> {
         self.patience.poll()
     }
 
-    pub(super) fn tell(&self, path: &str, rows: u64) {
-        if let Some(progress) = self.options.progress {
-            progress(path, rows);
+    pub(super) fn tell(&self, path: &str, rows: u64) -> Result<()> {
+        if let Some(log) = &self.log {
+            log.rows(rows);
         }
+        self.options.progress.map_or(Ok(()), |progress| progress(path, rows))
     }
 
     fn done(&self) -> MutexGuard<'_, (Nodes, Written)> {
@@ -111,15 +116,46 @@ impl<'j> Job<'j> {
         let mut all = before;
         all.merge(tally);
         if !(spec.shape.is_empty() && all.files == 0) {
-            let manifest =
-                json!({"files": all.files, "bytes": all.bytes, "sum": format!("{:016x}", all.sum)});
-            spec.attributes.insert(MANIFEST.to_owned(), manifest);
+            spec.attributes.insert(MANIFEST.to_owned(), all.to_json());
         }
         let (nodes, written) = &mut *self.done();
         nodes.array(&spec);
         written.files += tally.files;
         written.bytes += tally.bytes;
         written.arrays += 1;
+    }
+
+    /// How many nodes there are, and what is written.
+    pub(super) fn so_far(&self) -> (usize, Written) {
+        let (nodes, written) = &*self.done();
+        (nodes.len(), *written)
+    }
+
+    /// The nodes from this one on, and what is written.
+    pub(super) fn since(&self, first: usize) -> (Vec<Value>, Written) {
+        let (nodes, written) = &*self.done();
+        (nodes.since(first), *written)
+    }
+
+    /// Forgets the nodes from this one on, and what was written of them.
+    pub(super) fn back_to(&self, first: usize, before: Written) {
+        let (nodes, written) = &mut *self.done();
+        nodes.truncate(first);
+        *written = before;
+    }
+
+    /// Takes over nodes that were written before; false where these are none.
+    pub(super) fn again(&self, all: &[Value], one: Written) -> bool {
+        let (nodes, written) = &mut *self.done();
+        let first = nodes.len();
+        if !all.iter().all(|node| nodes.again(node)) {
+            nodes.truncate(first);
+            return false;
+        }
+        written.files += one.files;
+        written.bytes += one.bytes;
+        written.arrays += one.arrays;
+        true
     }
 
     pub(super) fn goes_on(&self, path: &str) {

@@ -28,17 +28,20 @@ mod encode;
 #[cfg(feature = "remote")]
 mod far;
 mod job;
+mod log;
 mod manifest;
 mod old;
 mod out;
+mod request;
 mod source;
 mod turn;
 
 use std::path::Path;
+use std::time::Duration;
 
 use lazarr_format::encode::{Facts, IndexWidth, Layout, Rule};
 use lazarr_format::{Code, DataType, Error, Result};
-use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft};
+use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft, Request};
 use lazarr_store::{StoreOptions, redacted, scheme};
 
 use crate::call::Call;
@@ -50,8 +53,8 @@ use job::Job;
 pub use manifest::{Manifest, check_manifest};
 pub use source::{Blocks, Group, Source};
 
-/// Is told which element is written, and how many rows of it are.
-pub type Tell<'a> = &'a (dyn Fn(&str, u64) + Sync);
+/// Is told which element is written, and how many rows of it are; an error ends the writing.
+pub type Tell<'a> = &'a (dyn Fn(&str, u64) -> Result<()> + Sync);
 
 /// Says what holds for one array, beyond the layout: by its path, what is known of it, and the type of its items.
 pub type Choose<'a> = &'a (dyn Fn(&str, &Facts<'_>, &DataType) -> Result<Option<Rule>> + Sync);
@@ -67,9 +70,14 @@ pub struct WriteOptions<'a> {
     pub overwrite: bool,
     /// Do not wait for the disk: fast, and not safe from a loss of power.
     pub no_sync: bool,
+    /// Go on with what an earlier writer of the same has left, and leave what is done where this one ends before its end. Of
+    /// a local store; begins where nothing is left.
+    pub resume: bool,
+    /// How long an element is written until it is noted how far it is, so that it can be gone on with from there.
+    pub checkpoint: Duration,
     /// What a store over a network is written with, as [`Options::storage`](crate::Options::storage) of reading.
     pub storage: StoreOptions,
-    /// Is told which element is written, and how many rows of it are.
+    /// Is told which element is written, and how many rows of it are; of what an earlier writer has done, that it is there.
     pub progress: Option<Tell<'a>>,
     /// For tests: what fails.
     pub fault: Fault,
@@ -89,6 +97,8 @@ impl Default for WriteOptions<'_> {
             choose: None,
             overwrite: false,
             no_sync: false,
+            resume: false,
+            checkpoint: Duration::from_secs(10),
             storage: StoreOptions::default(),
             progress: None,
             fault: Fault::default(),
@@ -111,15 +121,31 @@ pub struct Written {
 /// Writes to a path of the local file system (also `file://`), whole or not at all; or to an object store (`s3://`, `gs://`,
 /// `az://`), where the root's documents come last, and replacing a store is not atomic.
 ///
+/// With [`WriteOptions::resume`] a local write that has ended before its end is gone on with, by the same call: elements that
+/// are done stay, and the one that was under way goes on where it was last noted. What is read and what stands there in the
+/// end is what it would have been.
+///
 /// Errors: those of reading the source; `StoreExists`, `Locked`, `NoSpace`, `WriteIo`; `Layout` where the layout does not
-/// fit; `NotWritten` where something has no form in the format.
+/// fit; `NotWritten` where something has no form in the format; `NotResumed` where what was begun is not the same.
+///
+/// ```no_run
+/// use lazarr::write::{Source, WriteOptions, write};
+/// use lazarr::{Call, LazyAnnData, Options, Session};
+/// let session = Session::open("atlas.zarr", Options::default())?;
+/// let source = Source::of_object(&LazyAnnData::new(&session, session.root())?)?;
+/// let options = WriteOptions { resume: true, ..WriteOptions::default() };
+/// write(source, "out.zarr", &options, &Call::default())?;
+/// # Ok::<(), lazarr::Error>(())
+/// ```
 pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
     if scheme(path).is_some_and(|scheme| scheme != "file") {
         return write_far(source, path, options, call);
     }
     let place = local(path, "written")?;
+    let request = request::request(&source, options, call)?;
     let draft = DraftOptions {
         overwrite: options.overwrite,
+        request: request.map(|text| Request { text, resume: options.resume, differs: request::differs }),
         // What is known to be needed in any case: no codec makes less of real data.
         expected: source.bytes() / 64,
         no_sync: options.no_sync,
@@ -127,9 +153,19 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
         no_exchange: options.no_exchange,
     };
     let mut draft = LocalDraft::begin(Path::new(place), draft)?;
-    let written = write_to(source, &draft, options, call)?;
-    draft.publish()?;
-    Ok(written)
+    let done = write_to(source, &draft, options, call).and_then(|written| {
+        draft.publish()?;
+        Ok(written)
+    });
+    done.map_err(|e| match e.code() {
+        Code::NoSpace if options.resume => {
+            e.help("Make room, and go on with resume=True (--resume): what is written stays")
+        }
+        Code::Interrupted if options.resume => {
+            e.help("Go on with resume=True (--resume): what is written stays")
+        }
+        _ => e,
+    })
 }
 
 /// Whether interrupted writes to buckets are still clearing up what they have put there. That goes on beside while the

@@ -14,6 +14,10 @@ use crate::buffer::Buffer;
 use crate::program::index_width;
 use crate::value::{Dense, Strings, Value};
 
+mod point;
+
+pub(super) use point::Parts;
+
 /// What is known of an element before it comes.
 #[derive(Clone, Copy)]
 pub(super) struct Known {

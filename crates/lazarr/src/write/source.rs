@@ -51,6 +51,12 @@ pub trait Blocks: Send {
         None
     }
 
+    /// What tells these rows from others, where a later writer can ask for the same: a hash of what is in memory. Asked only
+    /// where a writing is to be [resumed](super::WriteOptions::resume).
+    fn identity(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The next block, of about so many bytes; `None` after the last. One block at least comes, if without rows.
     fn next(&mut self, bytes: u64, call: &Call<'_>) -> Result<Option<Value>>;
 }

@@ -14,7 +14,10 @@ use lazarr_testkit::Spec;
 use super::same::same;
 use super::{common, files, kept, object, options, sample, tiny};
 
-fn nth(n: u64, then: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> (Fault, Arc<AtomicU64>) {
+pub(crate) fn nth(
+    n: u64,
+    then: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> (Fault, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
     let fault = Fault::new(move |_, _| if counted.fetch_add(1, SeqCst) + 1 == n { then() } else { Ok(()) });
@@ -62,7 +65,7 @@ impl Stage {
 
     fn judge(&self, done: bool, at: &str) {
         let to = self.directory.path().join("to/a.zarr");
-        repair(&to).unwrap();
+        repair(&to, true).unwrap();
         assert_eq!(leftovers(to.parent().unwrap()).unwrap(), [], "{at}");
         let now = read(&to);
         let is_new = object(&to).shape()[0] == Some(21);

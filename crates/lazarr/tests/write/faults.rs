@@ -15,7 +15,7 @@ use lazarr_testkit::{Sample, Spec};
 use super::common;
 use super::same::same;
 
-fn object(path: &Path) -> LazyAnnData {
+pub(crate) fn object(path: &Path) -> LazyAnnData {
     let session = Session::open(path.to_str().unwrap(), Options::default()).unwrap();
     LazyAnnData::new(&session, session.root()).unwrap()
 }
@@ -25,7 +25,10 @@ fn read(path: &Path) -> Value {
 }
 
 /// Counts operations; the Nth is what `then` makes of it.
-fn nth(n: u64, then: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> (Fault, Arc<AtomicU64>) {
+pub(crate) fn nth(
+    n: u64,
+    then: impl Fn() -> io::Result<()> + Send + Sync + 'static,
+) -> (Fault, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
     let fault = Fault::new(move |_, _| if counted.fetch_add(1, SeqCst) + 1 == n { then() } else { Ok(()) });
@@ -56,7 +59,7 @@ fn put(source: &Path, to: &Path) {
 /// What stands at `to` is the old store (or nothing, where there was none) or the new one; nothing else is left after a
 /// repair, and then it can be written.
 fn judge(source: &Path, to: &Path, old: Option<&Value>, new: &Value, at: &str) {
-    repair(to).unwrap();
+    repair(to, true).unwrap();
     assert_eq!(leftovers(to.parent().unwrap()).unwrap(), [], "{at}");
     if to.exists() {
         let now = read(to);
@@ -184,7 +187,7 @@ fn one_of_two_writers_wins() {
     let busy = LocalDraft::begin(&path, DraftOptions::default()).unwrap_err();
     assert_eq!(busy.code(), Code::Locked);
     // What a living writer has is left alone.
-    assert!(repair(&path).unwrap().iter().all(|left| left.busy));
+    assert!(repair(&path, true).unwrap().iter().all(|left| left.busy));
     assert!(first.root().exists());
     drop(first);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

@@ -257,7 +257,7 @@ fn what_ends_a_turning_writer_leaves_nothing() {
                 object_at(&to).collect(&Call::default()).unwrap();
                 std::fs::remove_dir_all(&to).unwrap();
             }
-            repair(&to).unwrap();
+            repair(&to, true).unwrap();
             assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "operation {n} of {all}");
         }
     }
@@ -270,7 +270,7 @@ fn what_ends_a_turning_writer_leaves_nothing() {
             .status()
             .unwrap();
         assert!(!status.success());
-        repair(&to).unwrap();
+        repair(&to, true).unwrap();
         assert_eq!(leftovers(&folder).unwrap(), []);
         let _ = std::fs::remove_dir_all(&to);
     }

@@ -14,7 +14,7 @@ use lazarr_format::{DataType, Result};
 
 use super::element::encoding;
 use super::job::Job;
-use super::out::{DenseOut, Known, SparseOut, changed};
+use super::out::{DenseOut, Known, Parts, SparseOut, changed};
 use crate::forms::{sparse_of, stored_in};
 use crate::value::{Dense, Value};
 use dense::dense_of;
@@ -148,6 +148,15 @@ impl<'j> Turned<'j> {
         }
     }
 
+    /// What it is written to; `None` where all blocks have to come first.
+    pub(super) fn parts(&mut self) -> Option<Parts<'_, 'j>> {
+        match &mut self.stage {
+            Stage::Along(Target::Dense(out)) => Some(out.parts()),
+            Stage::Along(Target::Sparse(out)) => Some(Parts::Sparse(out)),
+            Stage::Across(_) => None,
+        }
+    }
+
     /// There are no more blocks.
     pub(super) fn finish(self) -> Result<()> {
         let runs = match self.stage {
@@ -164,7 +173,7 @@ impl<'j> Turned<'j> {
         let mut target = Target::open(job, &self.path, self.to, &self.dtype, runs.rows, known)?;
         runs.finish(&mut |done, view| {
             target.push(job, view)?;
-            job.tell(&self.path, done);
+            job.tell(&self.path, done)?;
             Ok(())
         })?;
         target.finish()
