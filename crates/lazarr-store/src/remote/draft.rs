@@ -185,7 +185,9 @@ impl Far {
         }
         // Taking the claim says whose it is.
         let ours = inherits.unwrap_or(is_claimed);
-        if !is_store && others > 0 && !ours {
+        // Some stores list folders from which all has gone.
+        let values = || self.cloud.keys(None, &|key| key != LOCK, 1, options);
+        if !is_store && others > 0 && !ours && !self.remote.repeat("", values).await?.0.is_empty() {
             return Err(error(
                 "has something in it, and is no Zarr store: it is not replaced",
                 "Write to another place",
@@ -346,16 +348,18 @@ impl Drop for RemoteDraft {
             return;
         }
         let (far, claim) = (&self.far, &self.claim);
-        far.stop.send_replace(true);
         let begun = *guard(&self.begun);
         let clearing = async {
+            // A put that is given up may be carried out all the same, after all is cleared: its answer is waited for.
             far.drain().await?;
             // Where another goes on, all that is here is theirs.
             claim.check(&far.remote, &far.cloud, &far.shown).await?;
             if begun { far.clear(true).await } else { Ok(()) }
         };
         let _ = wait(async {
-            let cleared = match timeout(CLEARING, clearing).await {
+            let done = timeout(CLEARING, clearing).await;
+            far.stop.send_replace(true);
+            let cleared = match done {
                 Ok(Err(e)) if e.code() == Code::Locked => return Err(e),
                 done => done.is_ok_and(|done| done.is_ok()),
             };
