@@ -187,13 +187,14 @@ impl Far {
         let ours = inherits.unwrap_or(is_claimed);
         // Some stores list folders from which all has gone.
         let values = || self.cloud.keys(None, &|key| key != LOCK, 1, options);
-        if !is_store && others > 0 && !ours && !self.remote.repeat("", values).await?.0.is_empty() {
+        let holds = is_store || (others > 0 && !self.remote.repeat("", values).await?.0.is_empty());
+        if !is_store && holds && !ours {
             return Err(error(
                 "has something in it, and is no Zarr store: it is not replaced",
                 "Write to another place",
             ));
         }
-        Ok(others > 0)
+        Ok(holds)
     }
 
     /// Does something beside, until all is stopped.
