@@ -212,13 +212,16 @@ impl Far {
         }
         // Taking the claim says whose it is.
         let ours = inherits.unwrap_or(is_claimed);
-        if !is_store && others > 0 && !ours {
+        // Some stores list folders from which all has gone.
+        let values = || self.cloud.keys(None, &|key| key != LOCK, 1, options);
+        let holds = is_store || (others > 0 && !self.remote.repeat("", values).await?.0.is_empty());
+        if !is_store && holds && !ours {
             return Err(error(
                 "has something in it, and is no Zarr store: it is not replaced",
                 "Write to another place",
             ));
         }
-        Ok(others > 0)
+        Ok(holds)
     }
 
     /// Does something beside, until all is stopped.

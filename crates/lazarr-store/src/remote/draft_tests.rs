@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::BoxStream;
 use lazarr_format::Code;
 use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as Stored,
+};
 
 use super::*;
 use crate::draft::Halt;
@@ -27,6 +33,14 @@ impl Bucket {
             overwrite,
             &Halt::default(),
         )
+    }
+
+    /// The same, over `Late`.
+    fn late(&self, overwrite: bool) -> Result<RemoteDraft> {
+        let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
+        let mut cloud = self.cloud();
+        cloud.store = Arc::new(Late(self.0.clone()));
+        RemoteDraft::over(RemoteStore::open("s3://bucket/a/out.zarr", &options)?, cloud, overwrite)
     }
 
     fn keys(&self) -> Vec<String> {
@@ -112,6 +126,79 @@ fn what_is_dropped_is_gone() {
     draft.put("zarr.json", b"{}").unwrap();
     drop(draft);
     assert!(bucket.keys().is_empty());
+}
+
+/// A bucket that carries a put out a while after it was asked for, also where nobody waits for the answer; and that lists a
+/// folder from which all has gone.
+#[derive(Debug)]
+struct Late(Arc<InMemory>);
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("late")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Late {
+    async fn put_opts(&self, to: &Path, bytes: PutPayload, how: PutOptions) -> Stored<PutResult> {
+        let (inner, to) = (self.0.clone(), to.clone());
+        let later = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            inner.put_opts(&to, bytes, how).await
+        });
+        later.await.unwrap()
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        to: &Path,
+        how: PutMultipartOptions,
+    ) -> Stored<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(to, how).await
+    }
+
+    async fn get_opts(&self, from: &Path, how: GetOptions) -> Stored<GetResult> {
+        self.0.get_opts(from, how).await
+    }
+
+    fn delete_stream(&self, which: BoxStream<'static, Stored<Path>>) -> BoxStream<'static, Stored<Path>> {
+        self.0.delete_stream(which)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Stored<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Stored<ListResult> {
+        let mut found = self.0.list_with_delimiter(prefix).await?;
+        found.common_prefixes.extend(prefix.map(|prefix| prefix.clone().join("gone")));
+        Ok(found)
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Stored<()> {
+        self.0.copy_opts(from, to, how).await
+    }
+}
+
+#[test]
+fn what_is_on_its_way_when_it_is_dropped_is_gone() {
+    let bucket = Bucket::new();
+    let draft = bucket.late(false).unwrap();
+    for n in 0..3 {
+        draft.put(&format!("X/c/{n}"), b"data").unwrap();
+    }
+    drop(draft);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(bucket.keys().is_empty(), "{:?}", bucket.keys());
+}
+
+#[test]
+fn folders_from_which_all_has_gone_are_nothing() {
+    let bucket = Bucket::new();
+    drop(bucket.late(false).unwrap());
+    bucket.put("X/thesis.pdf", b"years");
+    assert_eq!(code(bucket.late(true)), Code::StoreExists);
 }
 
 #[test]
