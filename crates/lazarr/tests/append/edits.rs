@@ -19,7 +19,7 @@ use super::{common, files, kept, object, options, sample, tiny};
 fn run(other: &Path, to: &Path, fault: Fault, no_exchange: bool) -> lazarr::Result<()> {
     let get = |path: &str| object(other).get(path).map(Source::Lazy);
     let put = vec![
-        ("obs/rating".to_owned(), get("obs/count")?),
+        ("obs/put".to_owned(), get("obs/count")?),
         ("obsm/X_pca".to_owned(), get("obsm/X_pca")?),
         ("layers/more".to_owned(), get("X")?),
     ];
@@ -57,7 +57,7 @@ impl Stage {
         let old = read(&this.to());
         run(&this.other(), &this.to(), Fault::default(), false).unwrap();
         let new = read(&this.to());
-        assert!(object(&this.to()).get("obs/rating").is_ok() && object(&this.to()).get("obs/flag").is_err());
+        assert!(object(&this.to()).get("obs/put").is_ok() && object(&this.to()).get("obs/flag").is_err());
         Self { old, new, ..this }
     }
 
@@ -82,7 +82,7 @@ impl Stage {
     fn judge(&self, done: bool, at: &str) -> bool {
         repair(&self.to(), false).unwrap();
         assert_eq!(leftovers(self.to().parent().unwrap()).unwrap(), [], "{at}");
-        let is_new = object(&self.to()).get("obs/rating").is_ok();
+        let is_new = object(&self.to()).get("obs/put").is_ok();
         assert!(is_new || !done, "{at}");
         same(&read(&self.to()), if is_new { &self.new } else { &self.old }, at);
         is_new
