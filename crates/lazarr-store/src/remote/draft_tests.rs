@@ -40,7 +40,12 @@ impl Bucket {
         let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
         let mut cloud = self.cloud();
         cloud.store = Arc::new(Late(self.0.clone()));
-        RemoteDraft::over(RemoteStore::open("s3://bucket/a/out.zarr", &options)?, cloud, overwrite, &Halt::default())
+        RemoteDraft::over(
+            RemoteStore::open("s3://bucket/a/out.zarr", &options)?,
+            cloud,
+            overwrite,
+            &Halt::default(),
+        )
     }
 
     fn keys(&self) -> Vec<String> {
