@@ -287,7 +287,7 @@ fn block_bytes(lazy: &Lazy, run: &Run<'_>) -> u64 {
         let items = array.inner_shape().iter().fold(1, |n: u64, &s| n.saturating_mul(s));
         items.saturating_mul(array.dtype.item_size().unwrap_or(16) as u64)
     };
-    let chunks = lazy.element().arrays().iter().map(|a| chunk(a)).fold(0, u64::saturating_add);
+    let chunks = lazy.element().arrays().iter().map(chunk).fold(0, u64::saturating_add);
     let rest = limit.saturating_sub(chunks.saturating_mul(run.cx.threads as u64)) / 3;
     BLOCK_BYTES.min(if limit < 48 << 20 { limit / 8 } else { limit / 4 }).min(rest.max(limit / 16))
 }

@@ -216,15 +216,14 @@ fn counted(job: &Job<'_>, path: &str, lazy: &Lazy) -> Result<Option<u64>> {
 
 /// All blocks of an element; at least one, if without rows. An element that was noted goes on from there.
 fn drain(job: &Job<'_>, path: &str, lazy: &Lazy, known: Known, stream: &mut RowBlocks) -> Result<()> {
-    let (mut out, mut done, mut block) = match noted(job, path, known, stream)? {
-        Some(begun) => begun,
-        None => {
-            let first = match stream.next(job.call)? {
-                Some(block) => block.value,
-                None => lazy.collect(job.call)?,
-            };
-            (Out::open(job, path, &first, known)?, 0, first)
-        }
+    let (mut out, mut done, mut block) = if let Some(begun) = noted(job, path, known, stream)? {
+        begun
+    } else {
+        let first = match stream.next(job.call)? {
+            Some(block) => block.value,
+            None => lazy.collect(job.call)?,
+        };
+        (Out::open(job, path, &first, known)?, 0, first)
     };
     loop {
         done += rows_of(&block);

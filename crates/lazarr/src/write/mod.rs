@@ -61,6 +61,7 @@ pub type Choose<'a> = &'a (dyn Fn(&str, &Facts<'_>, &DataType) -> Result<Option<
 
 /// How a store is written.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct WriteOptions<'a> {
     /// How arrays are cut and compressed.
     pub layout: Layout,

@@ -138,7 +138,9 @@ fn hash_value(value: &Value, hash: &mut DefaultHasher) {
         Value::Strings(s) => (s.is_utf8(), s.shape(), s.offsets(), s.bytes()).hash(hash),
         Value::Sparse(s) => {
             (s.format.name(), s.shape, s.dtype.to_string(), s.index_width).hash(hash);
-            [&s.data, &s.indices, &s.indptr].iter().for_each(|b| b.as_slice().hash(hash));
+            for part in [&s.data, &s.indices, &s.indptr] {
+                part.as_slice().hash(hash);
+            }
         }
         Value::Categorical { codes, categories, ordered } => {
             dense(codes, hash);
@@ -223,17 +225,15 @@ fn layouts(a: &Json, b: &Json) -> Error {
     let k = (0..mine.len().max(theirs.len())).find(|&k| mine.get(k) != theirs.get(k));
     let rule = |all: &[Json], k: usize| all.get(k).map_or("no such rule".to_owned(), brief);
     let error = refused("the layout is not the one it was begun with", HELP);
-    match k {
-        Some(k) => error.expected(rule(&mine, k)).found(rule(&theirs, k)),
-        None => {
-            let rest = |json: &Json| {
-                let mut json = json.clone();
-                json.as_object_mut().map(|map| map.remove("rules"));
-                brief(&json)
-            };
-            error.expected(rest(a)).found(rest(b))
-        }
+    if let Some(k) = k {
+        return error.expected(rule(&mine, k)).found(rule(&theirs, k));
     }
+    let rest = |json: &Json| {
+        let mut json = json.clone();
+        json.as_object_mut().map(|map| map.remove("rules"));
+        brief(&json)
+    };
+    error.expected(rest(a)).found(rest(b))
 }
 
 /// What is set in it.

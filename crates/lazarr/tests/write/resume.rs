@@ -68,7 +68,7 @@ impl Stage {
         sample(&directory.path().join("a.zarr"), 1, ROWS);
         sample(&directory.path().join("b.zarr"), 2, 500);
         let mut this = Self { directory, kind, whole: BTreeMap::new(), written: Written::default() };
-        this.written = this.run(&this.at("whole.zarr"), Fault::default().without_sync(), false).unwrap();
+        this.written = this.run(&this.at("whole.zarr"), &Fault::default().without_sync(), false).unwrap();
         this.whole = files(&this.at("whole.zarr"));
         this
     }
@@ -77,7 +77,7 @@ impl Stage {
         self.directory.path().join(name)
     }
 
-    fn run(&self, to: &Path, fault: Fault, resume: bool) -> lazarr::Result<Written> {
+    fn run(&self, to: &Path, fault: &Fault, resume: bool) -> lazarr::Result<Written> {
         let meter = Arc::new(Meter::default());
         self.run_with(to, &|o| WriteOptions { fault: fault.clone(), resume, ..o }, meter)
     }
@@ -147,7 +147,7 @@ fn what_fails_is_gone_on_with() {
         let stage = Stage::new(kind);
         let to = stage.at("out/a.zarr");
         let (fault, count) = nth(0, || Ok(()));
-        stage.run(&to, fault, true).unwrap();
+        stage.run(&to, &fault, true).unwrap();
         stage.judge(&to, "at once");
         fs::remove_dir_all(&to).unwrap();
         let all = count.load(SeqCst);
@@ -155,15 +155,15 @@ fn what_fails_is_gone_on_with() {
         let mut taken = 0;
         for n in (1..=all).filter(|n| every() || n % (all / 9) == 7 || all - n < 5) {
             let at = format!("operation {n} of {all}");
-            let done = stage.run(&to, nth(n, || Err(io::ErrorKind::Other.into())).0, true);
+            let done = stage.run(&to, &nth(n, || Err(io::ErrorKind::Other.into())).0, true);
             if done.is_err() && !to.exists() {
                 let left = leftovers(&to).unwrap();
                 taken += usize::from(left.iter().any(|l| l.resumable));
                 // It fails again, elsewhere, and then no more.
                 let k = 1 + n * 7 % 40;
-                let again = stage.run(&to, nth(k, || Err(io::ErrorKind::Other.into())).0, true);
+                let again = stage.run(&to, &nth(k, || Err(io::ErrorKind::Other.into())).0, true);
                 if again.is_err() && !to.exists() {
-                    let written = stage.run(&to, Fault::default().without_sync(), true).unwrap();
+                    let written = stage.run(&to, &Fault::default().without_sync(), true).unwrap();
                     assert_eq!(written, stage.written, "{at}");
                 }
             }
@@ -198,7 +198,7 @@ fn what_was_killed_is_gone_on_with() {
         let stage = Stage::new(kind);
         let to = stage.at("out/a.zarr");
         let (fault, count) = nth(0, || Ok(()));
-        stage.run(&to, fault, false).unwrap();
+        stage.run(&to, &fault, false).unwrap();
         let all = count.load(SeqCst);
         for n in (1..=all).filter(|n| every() || n % (all / 4) == 100 || all - n < 3) {
             let _ = fs::remove_dir_all(&to);
@@ -218,7 +218,7 @@ fn what_was_killed_is_gone_on_with() {
                 }
             }
             if !to.exists() {
-                stage.run(&to, Fault::default().without_sync(), true).unwrap();
+                stage.run(&to, &Fault::default().without_sync(), true).unwrap();
             }
             repair(&to, false).unwrap();
             stage.judge(&to, &format!("killed at operation {n} of {all}"));
@@ -229,7 +229,7 @@ fn what_was_killed_is_gone_on_with() {
 /// Ends at an operation that was asked for; what was done before is left.
 fn begun(stage: &Stage, to: &Path, share: (u64, u64)) -> u64 {
     let (fault, count) = nth(0, || Ok(()));
-    stage.run(to, fault, true).unwrap();
+    stage.run(to, &fault, true).unwrap();
     fs::remove_dir_all(to).unwrap();
     let n = count.load(SeqCst) * share.0 / share.1;
     let meter = Arc::new(Meter::default());
@@ -315,7 +315,7 @@ fn another_request_is_refused() {
     assert!(repair(&to, false).unwrap().iter().all(|l| l.resumable));
     assert!(files(&stage.at("out")) == before);
     // Without being asked to go on, it begins afresh and clears.
-    stage.run(&to, Fault::default().without_sync(), false).unwrap();
+    stage.run(&to, &Fault::default().without_sync(), false).unwrap();
     stage.judge(&to, "afresh");
     fs::remove_dir_all(&to).unwrap();
     begun(&stage, &to, (1, 2));
@@ -325,7 +325,7 @@ fn another_request_is_refused() {
     begun(&stage, &to, (1, 2));
     fs::create_dir(&to).unwrap();
     fs::write(to.join("zarr.json"), "{}").unwrap();
-    let e = stage.run(&to, Fault::default().without_sync(), true).unwrap_err();
+    let e = stage.run(&to, &Fault::default().without_sync(), true).unwrap_err();
     assert_eq!(e.code(), Code::StoreExists);
     let done = stage.run_with(&to, &|o| WriteOptions { resume: true, overwrite: true, ..o }, Arc::default());
     assert_eq!(done.unwrap(), stage.written);
@@ -421,7 +421,7 @@ fn what_was_damaged_meanwhile_is_written_anew() {
                     _ => fs::remove_dir_all(&draft).unwrap(),
                 }
                 let at = format!("{case}, {share:?}");
-                if let Err(e) = stage.run(&to, Fault::default().without_sync(), true) {
+                if let Err(e) = stage.run(&to, &Fault::default().without_sync(), true) {
                     panic!("{at}: {e}");
                 }
                 if case == "stray" {
