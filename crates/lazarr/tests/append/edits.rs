@@ -101,7 +101,7 @@ fn the_nth_operation_of_a_change_fails() {
         let all = count.load(SeqCst);
         assert!(all > 100, "{all}");
         let mut kinds = [0, 0];
-        for n in (1..=all).filter(|n| every || n % 17 == 1 || all - n < 12) {
+        for n in (1..=all).filter(|n| every || n % 67 == 1 || all - n < 12) {
             for kind in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
                 stage.reset();
                 let before = files(&stage.to());
