@@ -36,12 +36,18 @@ pub(super) fn write_far(
         .help("Write to another place"));
     }
     let halt = Halt::default();
-    aside(call, &halt, |call| {
-        let mut draft = RemoteDraft::begin(url, &options.storage, options.overwrite, &halt)?;
+    let (mut draft, written) = aside(call, &halt, |call| {
+        let draft = RemoteDraft::begin(url, &options.storage, options.overwrite, &halt)?;
         let written = write_to(source, &draft, options, call)?;
-        draft.publish()?;
-        Ok(written)
-    })
+        Ok((draft, written))
+    })?;
+    // Who has asked to stop by now gets no store.
+    if call.interrupt.is_some_and(|stop| stop()) {
+        halt.tell();
+        halt.check()?;
+    }
+    aside(call, &halt, |_| draft.publish())?;
+    Ok(written)
 }
 
 /// Does something on a thread of its own, that the caller's is there to be asked whether to stop, whatever waits for a
