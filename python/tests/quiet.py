@@ -60,7 +60,7 @@ def blocks():
 
 layout = lz.Layout.preset("rows").with_rule("**", shard=None, chunk={"rows": 100})
 try:
-    lz.write(blocks(), url, layout=layout, storage_options=options)
+    lz.write(blocks(), url, overwrite=True, layout=layout, zarr_format=2, storage_options=options)
 except KeyboardInterrupt:
     print(time.time(), flush=True)
 """

@@ -198,3 +198,20 @@ def test_rows_that_lie_over_many_results(tmp_path, seed):
         with pytest.raises(lz.LazarrError, match="outside of the matrix"):
             lz.open(path).X.mean_var(axis=0)
         group["X/indices"][at] = before
+
+
+@pytest.mark.parametrize("kind", ["counts", "logs"])
+def test_many_wide_rows_in_one_chunk(tmp_path, seed, kind):
+    """More rows in a chunk than are added up side by side, over many times the results that a cache holds."""
+    rng = np.random.default_rng([seed, 80])
+    x = sp.random(700, 9000, 0.02, format="csr", dtype=np.float32, random_state=rng)
+    x.data = rng.poisson(3, x.nnz).astype("f4") + 1
+    if kind == "logs":
+        x.data = np.log1p(x.data)
+    path = str(tmp_path / "s.zarr")
+    layout = lz.Layout.preset("rows").with_rule("X/*", chunk="whole", shard=None)
+    lz.write(ad.AnnData(x), path, layout=layout)
+    assert zarr.open_group(path, mode="r")["X/data"].chunks == (x.nnz,)
+    lazy = lz.open(path).X
+    check(lazy.mean_var(axis=0), expected(x, 0))
+    check(lazy[3:650].mean_var(axis=0), expected(x[3:650], 0))

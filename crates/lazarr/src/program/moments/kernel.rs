@@ -164,7 +164,7 @@ pub(super) fn scatter<const W: usize, F: Form>(
 
 /// So many bytes of sums are gone through at a time: what a core's nearest cache holds.
 const TILE: usize = 32 << 10;
-/// So many values of a row should be in each tile: leaving one costs about as much as four or five.
+/// So many values of a row should be in each tile: leaving one is a branch that nobody foresees.
 const VISIT: usize = 16;
 
 /// Whether [`scatter_rows`] is the faster way for so many values in so many rows.
