@@ -36,8 +36,6 @@ const BATCH: usize = 1000;
 /// Clearing up takes no longer.
 const CLEARING: Duration = Duration::from_secs(30);
 const RELEASING: Duration = Duration::from_secs(10);
-/// Who has interrupted a write waits for it no longer.
-const GRACE: Duration = Duration::from_millis(60);
 
 /// Where a draft goes, shared with what is on its way there.
 pub(super) struct Far {
@@ -174,16 +172,11 @@ pub(super) fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     runtime::wait_for(&mut || Ok(()), future)
 }
 
-/// Clears up: waits for it, or, where somebody wants to leave, does not wait long. It goes on beside then, see
+/// Clears up, and waits for it until [`Halt`] says not to: it goes on beside then, see
 /// [`is_clearing`](runtime::is_clearing).
 pub(super) fn clear_up(halt: &Halt, clearing: impl Future<Output = ()> + Send + 'static) {
-    if !halt.is_told() {
-        let _ = wait(async {
-            clearing.await;
-            Ok(())
-        });
-    } else if let Ok(task) = runtime::clear(clearing) {
-        let _ = wait(async { Ok(timeout(GRACE, task).await) });
+    if let Ok(task) = runtime::clear(clearing) {
+        let _ = runtime::wait_for(&mut || halt.check(), async { Ok(task.await) });
     }
 }
 

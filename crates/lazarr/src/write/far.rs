@@ -36,7 +36,7 @@ pub(super) fn write_far(
         .help("Write to another place"));
     }
     let halt = Halt::default();
-    let (mut draft, written) = aside(call, &halt, |call| {
+    let (draft, written) = aside(call, &halt, |call| {
         let draft = RemoteDraft::begin(url, &options.storage, options.overwrite, &halt)?;
         let written = write_to(source, &draft, options, call)?;
         Ok((draft, written))
@@ -46,7 +46,10 @@ pub(super) fn write_far(
         halt.tell();
         halt.check()?;
     }
-    aside(call, &halt, |_| draft.publish())?;
+    aside(call, &halt, move |_| {
+        let mut draft = draft;
+        draft.publish()
+    })?;
     Ok(written)
 }
 
