@@ -317,12 +317,14 @@ class AnnData(Vectors, Lazy):
         note_plan(plan)
         return plan
 
-    def _collect_places(self, elements: Sequence[str] | None, skip_broken: bool = False) -> dict[str, Any]:
-        """What was read, by place, with obs and var where this object has them."""
+    def _collect_places(
+        self, elements: Sequence[str] | None, skip_broken: bool = False, *, nameless: bool = False
+    ) -> dict[str, Any]:
+        """What was read, by place, with obs and var where this object has them; `nameless` numbers their rows."""
         chosen, limits = self._chosen(elements), call()
         meter = limits[2] or self._store.session.meter
         with watched(self.path, meter, lambda: Plan(*self._native.plan(chosen, False, *limits)).chunks.value):
-            _, parts = self._native.collect(chosen, *limits, skip_broken)
+            _, parts = self._native.collect(chosen, *limits, skip_broken, nameless)
         lengths = dict(zip(("obs", "var"), self._native.stored_shape, strict=True))
         out: dict[str, Any] = {}
         for stored, value in parts:

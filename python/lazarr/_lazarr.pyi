@@ -336,6 +336,7 @@ class LazyAnnData:
         threads: int | None,
         meter: Meter | None,
         skip_broken: bool = False,
+        nameless: bool = False,
     ) -> Any: ...
     def laid(
         self,

@@ -93,15 +93,14 @@ def to_dask(
     _refuse_transposed(adata)
     adata.resolve()
     lazy = arrays(adata)
-    parts = adata._collect_places(_in_memory(adata, obs, var, lazy))
+    parts = adata._collect_places(_in_memory(adata, obs, var, lazy), nameless=not load_annotation_index)
     adata._trim_parts(parts, None)
     adata._check_tables(parts)
     if not load_annotation_index:
-        pd = _convert.pandas()
         for place, beside in (("obs", "obsm"), ("var", "varm")):
             tables = [x for x in (parts.get(beside) or {}).values() if hasattr(x, "columns")]
             for table in [parts[place], *tables]:
-                table.index = pd.RangeIndex(len(table)).astype(str)
+                table.index = table.index.astype(str)
     for path, element in lazy.items():
         _warn_of_csc(path, element)
         place, _, name = path.partition("/")

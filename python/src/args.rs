@@ -69,11 +69,13 @@ pub(crate) struct Limits {
     pub(crate) meter: Option<Arc<lazarr::Meter>>,
     /// Leave out what cannot be read.
     pub(crate) skip_broken: bool,
+    /// Read tables without their names.
+    pub(crate) nameless: bool,
 }
 
 impl Limits {
     pub(crate) fn new(memory: Option<u64>, threads: Option<usize>, meter: Option<&Meter>) -> Self {
-        Self { memory, threads, meter: meter.map(|m| m.0.clone()), skip_broken: false }
+        Self { memory, threads, meter: meter.map(|m| m.0.clone()), skip_broken: false, nameless: false }
     }
 }
 
@@ -137,6 +139,7 @@ pub(crate) fn run<T: Send>(
             threads: limits.threads,
             meter: limits.meter.clone(),
             skip_broken: limits.skip_broken,
+            nameless: limits.nameless,
             interrupt: Some(&interrupt),
         };
         verb(&call)

@@ -134,7 +134,8 @@ impl LazyAnnData {
         Ok(plan_text(&run(py, &limits, |call| self.0.plan_cuts(call, &elements, &cut, resolve))?))
     }
 
-    #[pyo3(signature = (elements, memory_limit, threads, meter, skip_broken=false))]
+    #[pyo3(signature = (elements, memory_limit, threads, meter, skip_broken=false, nameless=false))]
+    #[allow(clippy::too_many_arguments, reason = "the arguments of a call, and two choices")]
     fn collect<'py>(
         &self,
         py: Python<'py>,
@@ -143,8 +144,9 @@ impl LazyAnnData {
         threads: Option<usize>,
         meter: Option<&Meter>,
         skip_broken: bool,
+        nameless: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let limits = Limits { skip_broken, ..Limits::new(memory_limit, threads, meter) };
+        let limits = Limits { skip_broken, nameless, ..Limits::new(memory_limit, threads, meter) };
         let read = run(py, &limits, |call| self.0.collect(call, elements.as_deref()))?;
         within(py, self.0.session(), &limits, read)
     }

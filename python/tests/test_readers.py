@@ -94,7 +94,11 @@ def test_read_lazy(store):
     x = readers.read_lazy(zarr.open_group(path, mode="r"), obs="xarray")
     assert type(x.obs).__name__ == "Dataset2D"
     assert x[:5].obs.to_memory()["batch"].tolist() == m.obs["batch"][:5].tolist()
-    assert readers.read_lazy(path, load_annotation_index=False).obs_names[0] == "0"
+    counting = Counting(zarr.storage.LocalStore(path))
+    unnamed = readers.read_lazy(counting, load_annotation_index=False)
+    assert not any(counting.count(f"{axis}/_index") for axis in ("obs", "var"))
+    assert unnamed.obs_names[:2].tolist() == ["0", "1"]
+    assert unnamed.obs["batch"].tolist() == m.obs["batch"].tolist()
     with pytest.raises(ValueError, match="xarray"):
         readers.read_lazy(path, obs="polars")
     with pytest.raises(TypeError, match="read_elem_lazy"):

@@ -30,6 +30,8 @@ pub struct Call<'a> {
     pub meter: Option<Arc<Meter>>,
     /// Leave out elements of an object that cannot be read, instead of ending with their error.
     pub skip_broken: bool,
+    /// Read tables of an object without their names: their rows are numbered.
+    pub nameless: bool,
     /// Asked on the caller's thread, at least every 100 ms, whether to stop.
     pub interrupt: Option<Interrupt<'a>>,
 }

@@ -237,7 +237,7 @@ impl LazyAnnData {
                     Recipe::Map(inner)
                 }
                 (Body::DataFrame(frame), "obs" | "var") if elements.is_some() => {
-                    // The names are always read; columns as they are chosen.
+                    // Columns as they are chosen.
                     let columns: Vec<String> = frame
                         .columns
                         .iter()
@@ -300,7 +300,8 @@ impl LazyAnnData {
         let run = Run::for_elements(&self.session, call, read, &[self.obs.clone(), self.var.clone()]);
         let (obs, var) = (self.obs.resolve(&run)?, self.var.resolve(&run)?);
         run.read(&|| {
-            let mut want = Want { skip_broken: call.skip_broken, ..Want::default() };
+            let mut want =
+                Want { skip_broken: call.skip_broken, nameless: call.nameless, ..Want::default() };
             let recipe = self.want(&obs, &var, elements, &mut want)?;
             Ok((want, recipe))
         })

@@ -37,6 +37,8 @@ pub(crate) struct Want {
     pub(crate) fields: Vec<Fields>,
     /// Elements that cannot be read are named in a note and left out, instead of ending with their error.
     pub(crate) skip_broken: bool,
+    /// Tables are read without their index.
+    pub(crate) nameless: bool,
     /// What is added names something (the index of a table, categories): an absent chunk of it is never right.
     pub(crate) names: bool,
     /// Arrays that are read after this: the indices of their shards come with it, see [`super::Stage::ahead`].
@@ -123,7 +125,11 @@ impl Want {
                 let rows = axes.first().cloned().unwrap_or_else(|| Index::all(frame.len));
                 let rows = [rows];
                 let first = self.leaves.len();
-                let index = Some(Box::new(self.naming(|want| want.add(&frame.index, &rows, None))?));
+                let index = if self.nameless {
+                    None
+                } else {
+                    Some(Box::new(self.naming(|want| want.add(&frame.index, &rows, None))?))
+                };
                 let room = self.leaves[first..].iter().map(|(_, program)| program.output()).sum();
                 let mut out = Vec::new();
                 let stored = |name: &String| frame.columns.iter().find(|(n, _)| n == name);
@@ -132,7 +138,7 @@ impl Want {
                     None => frame.columns.iter().collect(),
                 };
                 for (name, column) in chosen {
-                    let recipe = if column.path == frame.index.path {
+                    let recipe = if column.path == frame.index.path && index.is_some() {
                         let label = self.label(column, &rows);
                         self.push(label, Room(room));
                         Recipe::TheIndex
