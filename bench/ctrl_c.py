@@ -32,6 +32,20 @@ TIMES = 20
 ALLOWED_MS = 200.0
 
 
+def start(program: str) -> Any:
+    """A process that runs this."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def line_of(process: Any) -> str:
+    """What it says next; where it has ended instead, its error is shown."""
+    line: str = process.stdout.readline()
+    if not line:
+        raise RuntimeError(process.stderr.read() or "the process ended without a word")
+    return line
+
+
 def once(files: servers.Files, what: str) -> float:
     """Milliseconds from the signal to the exception."""
     program = textwrap.dedent(f"""
@@ -50,11 +64,9 @@ def once(files: servers.Files, what: str) -> float:
             print(time.time(), flush=True)
     """)
     files.server.hang.clear()
-    process: Any = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = start(program)
     try:
-        process.stdout.readline()
+        line_of(process)
         files.taken()
         files.server.hang.set()
         process.stdin.write("go\n")
@@ -64,7 +76,7 @@ def once(files: servers.Files, what: str) -> float:
         time.sleep(0.3)
         sent = time.time()
         process.send_signal(signal.SIGINT)
-        return (float(process.stdout.readline()) - sent) * 1e3
+        return (float(line_of(process)) - sent) * 1e3
     finally:
         files.server.hang.clear()
         process.kill()
@@ -75,13 +87,11 @@ def while_writing(bucket: Any) -> float:
     """The same of a write, whose bucket falls silent in the middle."""
     between = Quiet(bucket.options["endpoint"])
     options = {**bucket.options, "endpoint": between.url}
-    process: Any = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = start(PROGRAM)
     try:
         process.stdin.write(json.dumps([f"s3://bucket/{time.time_ns()}.zarr", options]) + "\n")
         process.stdin.flush()
-        process.stdout.readline()
+        line_of(process)
         between.silent.set()
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -89,7 +99,7 @@ def while_writing(bucket: Any) -> float:
         time.sleep(0.3)
         sent = time.time()
         process.send_signal(signal.SIGINT)
-        return (float(process.stdout.readline()) - sent) * 1e3
+        return (float(line_of(process)) - sent) * 1e3
     finally:
         process.kill()
         process.wait()
