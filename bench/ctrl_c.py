@@ -107,6 +107,8 @@ def while_writing(bucket: Any) -> float:
 
 
 def main() -> int:
+    # What a shell starts in the background takes no notice of Ctrl-C, and hands that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         x = sp.random(200, 40, 0.2, format="csr", dtype="f4", random_state=2)
         ad.AnnData(x).write_zarr(Path(folder, "a.zarr"))

@@ -320,7 +320,7 @@ class AnnData(Vectors, Lazy):
     def _collect_places(
         self, elements: Sequence[str] | None, skip_broken: bool = False, *, nameless: bool = False
     ) -> dict[str, Any]:
-        """What was read, by place, with obs and var where this object has them; `nameless` numbers their rows."""
+        """What was read, by place, with obs and var where it has them; `nameless`: rows are numbered."""
         chosen, limits = self._chosen(elements), call()
         meter = limits[2] or self._store.session.meter
         with watched(self.path, meter, lambda: Plan(*self._native.plan(chosen, False, *limits)).chunks.value):

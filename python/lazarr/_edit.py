@@ -10,7 +10,7 @@ import lazarr
 
 from . import _lazarr
 from ._anndata import AnnData
-from ._context import call
+from ._context import call, storage_words
 from ._element import Element
 from ._errors import type_error
 from ._layout import layout_of
@@ -31,23 +31,27 @@ def append(
     *,
     drop: Iterable[str] = (),
     sync: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
-    """Add the cells of other objects, which have the same genes, to a local store.
+    """Add the cells of other objects, which have the same genes, to a store.
 
     The store becomes what ``lz.concat([store, *new])`` is, whole or not at all. Full chunks and shards stay
-    the files that they are; only what comes behind them is written, as the arrays are cut and encoded.
+    the files that they are; only what comes behind them is written, as the arrays are cut and encoded. In a
+    bucket that holds for whoever reads by the consolidated metadata, which is put last.
 
     Parameters
     ----------
     path
-        The store.
+        The store: a path, or ``s3://``, ``gs://``, ``az://``.
     new
         A lazy object (or a selection of one), what :func:`open` takes, or a list of these.
     drop
         Elements that would have to grow and cannot, and are taken out: ``["obsp"]``.
     sync
         False: do not wait for the disk. Faster, and not safe from a loss of power.
+    storage_options
+        Of a bucket, as of :func:`open`.
     progress
         Called with the path of the element that is written, and how many of its rows are.
 
@@ -61,7 +65,13 @@ def append(
     >>> lz.append("atlas.zarr", lz.open("run_17.zarr"), drop=["obsp"])  # doctest: +SKIP
     """
     objects = [_object(one) for one in (new if isinstance(new, list | tuple) else [new])]
-    how: Any = (layout_of(None, None).to_json(), (True, sync, False), [], progress, None)
+    how: Any = (
+        layout_of(None, None).to_json(),
+        (True, sync, False),
+        storage_words(storage_options),
+        progress,
+        None,
+    )
     natives = [one._native for one in objects]  # noqa: SLF001 - the private half
     return Written(*_lazarr.append(os.fspath(path), natives, _names(drop), how, *call()))
 
@@ -74,16 +84,18 @@ def write_into(
     layout: Layout | Mapping[str, Any] | str | None = None,
     overwrite: bool = False,
     sync: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> Written:
-    """Put elements and columns into a local store, and take others out: whole or not at all.
+    """Put elements and columns into a store, and take others out: whole or not at all.
 
-    What is not named keeps its very files.
+    What is not named keeps its very files. In a bucket, whoever reads by the consolidated metadata sees all
+    of it or nothing: it is put last.
 
     Parameters
     ----------
     path
-        The store.
+        The store: a path, or ``s3://``, ``gs://``, ``az://``.
     put
         Values by path: ``{"obs/score": values, "obsm/X_umap": array}``, lazy or in memory.
     drop
@@ -94,6 +106,8 @@ def write_into(
         Replace what has the path of something that is put.
     sync
         False: do not wait for the disk. Faster, and not safe from a loss of power.
+    storage_options
+        Of a bucket, as of :func:`open`.
     progress
         Called with the path of the element that is written, and how many of its rows are.
 
@@ -107,7 +121,13 @@ def write_into(
     >>> lz.write_into("atlas.zarr", {"obs/score": score}, drop=["obs/old_score"])  # doctest: +SKIP
     """
     sources = [(name.strip("/"), source_of(value, name.strip("/"))) for name, value in (put or {}).items()]
-    how: Any = (layout_of(layout, None).to_json(), (overwrite, sync, False), [], progress, None)
+    how: Any = (
+        layout_of(layout, None).to_json(),
+        (overwrite, sync, False),
+        storage_words(storage_options),
+        progress,
+        None,
+    )
     return Written(*_lazarr.write_into(os.fspath(path), sources, _names(drop), how, *call()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 import lazarr as lz
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# What a shell starts in the background takes no notice of Ctrl-C, and hands that on to what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _open = lz.open
 

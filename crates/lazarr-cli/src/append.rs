@@ -2,6 +2,7 @@
 
 use lazarr::Call;
 use lazarr::plan::{human_bytes, human_count};
+use lazarr::store::StoreOptions;
 use lazarr::write::{WriteOptions, append};
 use serde_json::json;
 
@@ -28,7 +29,8 @@ pub(crate) fn run(args: &Append, out: &mut Out<'_>) -> Result<(), Failure> {
         }
         Ok(())
     };
-    let options = WriteOptions { progress: Some(&tell), ..WriteOptions::default() };
+    let storage = StoreOptions::new(args.common.storage.iter().cloned());
+    let options = WriteOptions { storage, progress: Some(&tell), ..WriteOptions::default() };
     let call = Call { memory_limit: args.common.memory, threads: args.common.threads, ..call() };
     let done = append(&args.common.path, &parts, &args.drop, &options, &call)?;
     if args.common.json {

@@ -16,6 +16,27 @@ pub enum KeyEncoding {
 }
 
 impl KeyEncoding {
+    /// What new arrays have.
+    pub fn usual(zarr_format: u8) -> Self {
+        if zarr_format == 2 { Self::V2 { separator: '.' } } else { Self::Default { separator: '/' } }
+    }
+
+    /// An encoding of which no key is one of this, for arrays of Zarr v3.
+    ///
+    /// ```
+    /// use lazarr_format::KeyEncoding;
+    /// let usual = KeyEncoding::usual(3);
+    /// assert_eq!((usual.key(&[2, 5]), usual.other().key(&[2, 5])), ("c/2/5".into(), "2.5".into()));
+    /// assert_eq!(usual.other().other(), usual);
+    /// ```
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Default { .. } => Self::V2 { separator: '.' },
+            Self::V2 { .. } => Self::Default { separator: '/' },
+        }
+    }
+
     /// The key of the chunk at this place, relative to its array.
     ///
     /// ```

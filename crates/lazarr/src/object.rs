@@ -300,8 +300,7 @@ impl LazyAnnData {
         let run = Run::for_elements(&self.session, call, read, &[self.obs.clone(), self.var.clone()]);
         let (obs, var) = (self.obs.resolve(&run)?, self.var.resolve(&run)?);
         run.read(&|| {
-            let mut want =
-                Want { skip_broken: call.skip_broken, nameless: call.nameless, ..Want::default() };
+            let mut want = Want { skip_broken: call.skip_broken, nameless: call.nameless, ..Want::default() };
             let recipe = self.want(&obs, &var, elements, &mut want)?;
             Ok((want, recipe))
         })

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use super::Codecs;
-use crate::{DataType, TimeUnit};
+use crate::{DataType, KeyEncoding, TimeUnit};
 
 /// The attribute of an array in which lazarr leaves what it wrote: how many files of how many bytes, and a checksum of them
 /// all. Every chunk of such an array is stored, so that one that is absent was lost. Other readers ignore it.
@@ -26,6 +26,8 @@ pub struct ArraySpec {
     pub shard: Option<Vec<u64>>,
     /// How chunks are encoded.
     pub codecs: Codecs,
+    /// How the keys of chunks are spelled.
+    pub keys: KeyEncoding,
     /// The attributes.
     pub attributes: Map<String, Value>,
 }
@@ -40,14 +42,8 @@ impl ArraySpec {
     }
 
     /// The key of a chunk (shard), in the store.
-    pub fn key(&self, at: &[u64], zarr_format: u8) -> String {
-        let parts: Vec<String> = at.iter().map(u64::to_string).collect();
-        let key = match (zarr_format, parts.is_empty()) {
-            (2, true) => "0".to_owned(),
-            (2, false) => parts.join("."),
-            (_, true) => "c".to_owned(),
-            (_, false) => format!("c/{}", parts.join("/")),
-        };
+    pub fn key(&self, at: &[u64]) -> String {
+        let key = self.keys.key(at);
         if self.path.is_empty() { key } else { format!("{}/{key}", self.path) }
     }
 
@@ -68,10 +64,14 @@ impl ArraySpec {
                 "index_location": "end",
             }})];
         }
+        let (keys, separator) = match self.keys {
+            KeyEncoding::Default { separator } => ("default", separator),
+            KeyEncoding::V2 { separator } => ("v2", separator),
+        };
         json!({
             "zarr_format": 3, "node_type": "array", "shape": self.shape, "data_type": name_v3(&self.dtype),
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": self.outer()}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "chunk_key_encoding": {"name": keys, "configuration": {"separator": separator}},
             "fill_value": fill_v3(&self.dtype), "codecs": codecs, "attributes": self.attributes,
             "storage_transformers": [],
         })

@@ -17,6 +17,7 @@ use object_store::PutMode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use super::change::Change;
 use super::claim::{Claim, LOCK, RENEW};
 use super::cloud::CloudSource;
 use super::put::Put;
@@ -34,14 +35,14 @@ const UNIT: usize = 1 << 10;
 /// So many keys are taken away together.
 const BATCH: usize = 1000;
 /// Clearing up takes no longer.
-const CLEARING: Duration = Duration::from_secs(30);
+pub(super) const CLEARING: Duration = Duration::from_secs(30);
 const RELEASING: Duration = Duration::from_secs(10);
 
 /// Where a draft goes, shared with what is on its way there.
 pub(super) struct Far {
     pub(super) remote: RemoteStore,
     pub(super) cloud: CloudSource,
-    shown: String,
+    pub(super) shown: String,
     pub(super) halt: Halt,
     slots: Arc<Semaphore>,
     /// Why a value could not be put that its writer has ended with.
@@ -49,7 +50,9 @@ pub(super) struct Far {
     /// Ends what is under way.
     pub(super) stop: watch::Sender<bool>,
     /// Hashes of all keys that were put, or may have been.
-    keys: Mutex<HashSet<u64>>,
+    pub(super) keys: Mutex<HashSet<u64>>,
+    /// Of those, the ones that were there before.
+    kept: Mutex<HashSet<u64>>,
 }
 
 /// Documents of the root, by their keys.
@@ -57,14 +60,16 @@ type Documents = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 /// A prefix of a bucket that becomes a store.
 pub struct RemoteDraft {
-    far: Arc<Far>,
-    claim: Arc<Claim>,
+    pub(super) far: Arc<Far>,
+    pub(super) claim: Arc<Claim>,
     /// Whether there is something that has to go: a store that is replaced, or what a dead writer left.
     replaces: bool,
     /// Whether values are put already.
     begun: Mutex<bool>,
     metadata: AtomicBool,
-    held: Documents,
+    pub(super) held: Documents,
+    /// Of a store that is changed, not written.
+    change: Option<Change>,
     published: bool,
 }
 
@@ -91,6 +96,11 @@ impl RemoteDraft {
     /// Errors: `StoreUrl` where it can be none; `StoreExists` where something is there that is not to be replaced, or is no
     /// store; `Locked` where somebody writes it now; those of the network.
     pub fn begin(url: &str, options: &StoreOptions, overwrite: bool, halt: &Halt) -> Result<Self> {
+        let (remote, cloud) = Self::place(url, options)?;
+        Self::over(remote, cloud, Some(overwrite), halt)
+    }
+
+    pub(super) fn place(url: &str, options: &StoreOptions) -> Result<(RemoteStore, CloudSource)> {
         Self::accept(url)?;
         // Nothing comes back while bytes are sent, and the time for these is bounded elsewhere.
         let patient = options.get("read_timeout").is_none().then_some(("read_timeout", "300"));
@@ -99,13 +109,14 @@ impl RemoteDraft {
         let (Source::Cloud(cloud), _) = remote.source()? else {
             return Err(Error::new(Code::Internal, "a bucket is none"));
         };
-        Self::over(remote, cloud, overwrite, halt)
+        Ok((remote, cloud))
     }
 
+    /// A new store, with whether it may replace one; without, a change of the one that is there.
     pub(super) fn over(
         remote: RemoteStore,
         cloud: CloudSource,
-        overwrite: bool,
+        overwrite: Option<bool>,
         halt: &Halt,
     ) -> Result<Self> {
         let far = Arc::new(Far {
@@ -117,14 +128,19 @@ impl RemoteDraft {
             failed: Mutex::default(),
             stop: watch::Sender::new(false),
             keys: Mutex::default(),
+            kept: Mutex::default(),
         });
-        let (claim, replaces) = far.wait(async {
+        let (claim, replaces, change) = far.wait(async {
+            let look = async |inherits| match overwrite {
+                Some(overwrite) => Ok((far.look(overwrite, inherits).await?, None)),
+                None => Ok((false, Some(Change::of(&far).await?))),
+            };
             // Before anything is put into a place that is not ours.
-            far.look(overwrite, None).await?;
+            look(None).await?;
             let claim = Claim::take(&far.remote, &far.cloud, &far.shown).await?;
             // Another may have published meanwhile.
-            match far.look(overwrite, Some(claim.inherits)).await {
-                Ok(replaces) => Ok((claim, replaces)),
+            match look(Some(claim.inherits)).await {
+                Ok((replaces, change)) => Ok((claim, replaces, change)),
                 Err(e) => {
                     let _ = claim.release(&far.remote, &far.cloud, true).await;
                     Err(e)
@@ -144,7 +160,25 @@ impl RemoteDraft {
             }
         })?;
         let (begun, metadata) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { far, claim, replaces, begun, metadata, held: Arc::default(), published: false })
+        let held = Arc::default();
+        Ok(Self { far, claim, replaces, begun, metadata, held, change, published: false })
+    }
+
+    fn publish_new(&self) -> Result<()> {
+        let far = &self.far;
+        let mut held = std::mem::take(&mut *guard(&self.held));
+        held.sort_by_key(|(key, _)| ROOT.iter().position(|name| name == key));
+        far.wait(async {
+            self.claim.check(&far.remote, &far.cloud, &far.shown).await?;
+            if self.replaces {
+                far.clear(false).await?;
+            }
+            for (key, bytes) in held {
+                far.mark(&key);
+                far.put_root(&key, bytes.into()).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Before the first value: what is replaced is no store any more.
@@ -157,11 +191,11 @@ impl RemoteDraft {
     }
 }
 
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn hash(key: &str) -> u64 {
+pub(super) fn hash(key: &str) -> u64 {
     let mut hash = DefaultHasher::new();
     key.hash(&mut hash);
     hash.finish()
@@ -291,10 +325,27 @@ impl Far {
         self.remote.repeat(keys.first().copied().unwrap_or_default(), act).await
     }
 
+    /// Takes note of a key that is there, and is put anew.
+    async fn keep(&self, key: &str) -> Result<()> {
+        let there = self.remote.repeat(key, || self.cloud.size(key, &self.remote.options)).await?;
+        if there.is_some() {
+            guard(&self.kept).insert(hash(key));
+        }
+        Ok(())
+    }
+
     /// Takes away what was put here, or all else.
     async fn clear(&self, ours: bool) -> Result<()> {
+        self.clear_where(&|key| {
+            let put = guard(&self.keys).contains(&hash(key)) && !guard(&self.kept).contains(&hash(key));
+            put == ours
+        })
+        .await
+    }
+
+    pub(super) async fn clear_where(&self, gone: &(dyn Fn(&str) -> bool + Sync)) -> Result<()> {
         let (remote, options) = (&self.remote, &self.remote.options);
-        let wanted = |key: &str| key != LOCK && guard(&self.keys).contains(&hash(key)) == ours;
+        let wanted = |key: &str| key != LOCK && gone(key);
         let mut after = None;
         loop {
             let act = || self.cloud.keys(after.as_ref(), &wanted, BATCH, options);
@@ -326,11 +377,21 @@ impl Draft for RemoteDraft {
             return Ok(Box::new(Held { key, bytes: Vec::new(), all }));
         }
         self.begin_once()?;
+        if self.change.is_some() {
+            self.far.wait(self.far.keep(key))?;
+        }
         let name = key.rsplit('/').next().unwrap_or(key);
         if ROOT.contains(&name) && !self.metadata.swap(true, SeqCst) {
             self.far.wait(self.far.drain())?;
         }
         Ok(Box::new(Value::new(self.far.clone(), key)))
+    }
+
+    fn clear(&self, path: &str) -> Result<()> {
+        if let Some(change) = &self.change {
+            change.clear(path);
+        }
+        Ok(())
     }
 
     fn holds(&self) -> [u64; 2] {
@@ -342,19 +403,11 @@ impl Draft for RemoteDraft {
         far.wait(far.drain())?;
         far.check()?;
         self.begin_once()?;
-        let mut held = std::mem::take(&mut *guard(&self.held));
-        held.sort_by_key(|(key, _)| ROOT.iter().position(|name| name == key));
-        far.wait(async {
-            self.claim.check(&far.remote, &far.cloud, &far.shown).await?;
-            if self.replaces {
-                far.clear(false).await?;
-            }
-            for (key, bytes) in held {
-                far.mark(&key);
-                far.put_root(&key, bytes.into()).await?;
-            }
-            Ok(())
-        })?;
+        match self.change.take() {
+            Some(change) => self.publish_change(&change)?,
+            None => self.publish_new()?,
+        }
+        let far = &self.far;
         self.published = true;
         far.stop.send_replace(true);
         // The store stands: a claim that stays is taken over as a dead writer's.

@@ -30,7 +30,7 @@ impl Bucket {
         RemoteDraft::over(
             RemoteStore::open("s3://bucket/a/out.zarr", &options)?,
             self.cloud(),
-            overwrite,
+            Some(overwrite),
             &Halt::default(),
         )
     }
@@ -43,7 +43,7 @@ impl Bucket {
         RemoteDraft::over(
             RemoteStore::open("s3://bucket/a/out.zarr", &options)?,
             cloud,
-            overwrite,
+            Some(overwrite),
             &Halt::default(),
         )
     }

@@ -8,6 +8,8 @@
 //! it: not a web page, not other bytes, not silence.
 
 #[cfg(unix)]
+mod change;
+#[cfg(unix)]
 mod claim;
 mod client;
 mod cloud;

@@ -7,7 +7,7 @@ use lazarr_format::anndata::{Body, Element, Sparse, SparseFormat};
 use lazarr_format::encode::Role;
 use lazarr_format::{ArrayMeta, Code, Error, Result};
 
-use super::edit::Edit;
+use super::edit::{Edit, changing};
 use super::element::{self, join, rows_of};
 use super::job::Job;
 use super::manifest::without;
@@ -23,8 +23,9 @@ use crate::lazy::Lazy;
 use crate::object::LazyAnnData;
 use crate::value::{Dense, Value};
 
-/// Appends the cells of other objects, which have the same genes, to a local store: whole or not at all. `drop` names
-/// elements that would have to grow and cannot, and are taken out.
+/// Appends the cells of other objects, which have the same genes, to a store: whole or not at all; in a bucket, for whoever
+/// reads by the consolidated metadata, which is put last. `drop` names elements that would have to grow and cannot, and are
+/// taken out.
 ///
 /// Every element along the cells grows. Full chunks and shards stay the files that they are; only what comes behind them is
 /// written. Arrays that cannot go on (another type is needed, a codec that is not written) are written anew, as they are cut.
@@ -53,7 +54,18 @@ pub fn append(
     }
     let of = |n: &LazyAnnData| Ok(Source::of_object(n)?.bytes() / 64);
     let expected = new.iter().map(of).sum::<Result<u64>>()?;
-    let mut edit = Edit::begin(path, expected, options)?;
+    changing(path, call, |call, halt| {
+        grow(Edit::begin(path, expected, options, halt)?, new, drop, options, call)
+    })
+}
+
+fn grow(
+    mut edit: Edit,
+    new: &[LazyAnnData],
+    drop: &[String],
+    options: &WriteOptions<'_>,
+    call: &Call<'_>,
+) -> Result<Written> {
     let session = edit.session.clone();
     let old = LazyAnnData::new(&session, session.root())?;
     let drop: Vec<&str> = drop.iter().map(|p| p.trim_matches('/')).collect();
@@ -80,7 +92,8 @@ pub fn append(
     let all = concat(&parts, &Concatenation::default(), call)?;
     let layout = edit.layout(options);
     let options = WriteOptions { layout, ..options.clone() };
-    let mut job = Job::new(&edit.draft, &options, call);
+    let mut job = Job::new(&*edit.draft, &options, call);
+    job.taken = edit.documents.keys();
     let grows = growing(&old, &all, with_raw, &gone)?;
     for array in grows.iter().flat_map(|g| g.old.arrays()) {
         let mut known = Old::new(&array, edit.documents.array(&array.path)?.as_ref());

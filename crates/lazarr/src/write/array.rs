@@ -102,9 +102,9 @@ impl<'j> ArrayOut<'j> {
         };
         let item = spec.dtype.item_size().unwrap_or(1);
         let encoded = Encoder::new(&spec.codecs, item, job.zarr_format()).encode(&raw)?;
-        job.draft.put(&spec.key(&[], job.zarr_format()), &encoded)?;
+        job.draft.put(&spec.key(&[]), &encoded)?;
         let mut tally = Tally::default();
-        tally.add(&inner_key(&spec, &[], job.zarr_format()), encoded.len() as u64, crc32c::crc32c(&encoded));
+        tally.add(&spec.keys.key(&[]), encoded.len() as u64, crc32c::crc32c(&encoded));
         job.array(spec, tally);
         Ok(())
     }
@@ -119,6 +119,7 @@ impl<'j> ArrayOut<'j> {
             self.pending = Pending::default();
             self.spec.shape[0] = start;
             (self.strips, self.skip, self.before) = (start / strip, start - at, old.stays);
+            self.spec.keys = old.keys;
             self.job.goes_on(&self.spec.path);
             return Ok(true);
         }
@@ -288,7 +289,7 @@ impl<'j> ArrayOut<'j> {
         }
         let inner = at.iter().zip(&per).fold(0, |n, (a, p)| n * p + a % p);
         if !self.shards.contains_key(&shard) {
-            let key = self.spec.key(&shard, self.job.zarr_format());
+            let key = self.spec.key(&shard);
             let entries = per.iter().fold(1u64, |n, &p| n.saturating_mul(p));
             let held = self.job.draft.holds()[0];
             self.index_charge
@@ -311,8 +312,7 @@ impl<'j> ArrayOut<'j> {
             let entries = std::mem::replace(&mut shard.index, ShardBuilder::new(0)).finish();
             shard.write(&entries)?;
             shard.writer.finish().map_err(|e| e.key(shard.key))?;
-            let key = &inner_key(&self.spec, &at, self.job.zarr_format());
-            self.tally.add(key, shard.bytes, shard.crc);
+            self.tally.add(&self.spec.keys.key(&at), shard.bytes, shard.crc);
         }
         drop(charge);
         Ok(())
@@ -349,16 +349,10 @@ impl Shard {
 
 /// A chunk that is a file of its own.
 fn store(job: &Job<'_>, spec: &ArraySpec, at: &[u64], encoded: &[u8]) -> Result<Tally> {
-    job.draft.put(&spec.key(at, job.zarr_format()), encoded)?;
+    job.draft.put(&spec.key(at), encoded)?;
     let mut tally = Tally::default();
-    let key = &inner_key(spec, at, job.zarr_format());
-    tally.add(key, encoded.len() as u64, crc32c::crc32c(encoded));
+    tally.add(&spec.keys.key(at), encoded.len() as u64, crc32c::crc32c(encoded));
     Ok(tally)
-}
-
-/// The key within the array.
-fn inner_key(spec: &ArraySpec, at: &[u64], zarr_format: u8) -> String {
-    ArraySpec { path: String::new(), ..spec.clone() }.key(at, zarr_format)
 }
 
 fn no_memory(e: std::collections::TryReserveError) -> Error {

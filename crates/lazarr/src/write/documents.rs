@@ -1,26 +1,50 @@
 //! The metadata of a store that is changed: what is there is kept, with all that others wrote into it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lazarr_format::encode::MANIFEST;
-use lazarr_format::{Code, Error, Result};
+use lazarr_format::{Code, Error, KeyEncoding, Result};
 use lazarr_store::draft::Draft;
+use lazarr_store::{ByteRange, LocalStore, MemoryStore, Store};
 use serde_json::{Map, Value as Json, json};
 
-/// The documents under a draft's folder.
+use crate::session::Session;
+
+/// Where documents stand.
+enum Place {
+    /// In a draft's folder, which has all of the store.
+    Folder(PathBuf),
+    /// In the store itself; all but the root's as the consolidated metadata has them.
+    Store(Arc<Session>),
+}
+
+/// The documents of a store that is changed.
 pub(super) struct Documents {
-    root: PathBuf,
+    place: Place,
     pub(super) zarr_format: u8,
     /// The consolidated ones, where there are any, under the keys that they have there.
     consolidated: Option<Map<String, Json>>,
     changed: Vec<(String, Json)>,
 }
 
+fn json_of(bytes: &[u8], name: &str) -> Result<Json> {
+    serde_json::from_slice(bytes)
+        .map_err(|e| Error::new(Code::MetadataJson, format!("`{name}` is no JSON")).source(e))
+}
+
+/// A document of a group, without what the consolidated metadata says of those below it.
+fn alone(mut document: Json) -> Json {
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("consolidated_metadata");
+    }
+    document
+}
+
 fn parse(path: &Path) -> Result<Option<Json>> {
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| {
-            Error::new(Code::MetadataJson, format!("`{}` is no JSON", path.display())).source(e)
-        }),
+        Ok(bytes) => json_of(&bytes, &path.display().to_string()).map(Some),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::new(Code::StoreIo, format!("`{}` cannot be read", path.display())).source(e)),
     }
@@ -31,13 +55,59 @@ fn take(json: &Json, path: &[&str]) -> Option<Map<String, Json>> {
 }
 
 impl Documents {
+    /// Of a draft's folder.
     pub(super) fn open(root: &Path, zarr_format: u8) -> Result<Self> {
-        let consolidated = if zarr_format == 2 {
-            parse(&root.join(".zmetadata"))?.and_then(|j| take(&j, &["metadata"]))
+        Self::of(Place::Folder(root.to_owned()), zarr_format)
+    }
+
+    /// Of a store over a network, which is changed by its consolidated metadata.
+    #[cfg(feature = "remote")]
+    pub(super) fn of_store(session: &Arc<Session>) -> Result<Self> {
+        let documents = Self::of(Place::Store(session.clone()), session.zarr_format())?;
+        if documents.consolidated.is_none() {
+            return Err(Error::new(
+                Code::NotWritten,
+                "over a network a store is changed by its consolidated metadata, and it has none",
+            )
+            .help("Consolidate it (zarr.consolidate_metadata), or write it anew: lz.write, `lazarr write`"));
+        }
+        Ok(documents)
+    }
+
+    fn of(place: Place, zarr_format: u8) -> Result<Self> {
+        let mut documents = Self { place, zarr_format, consolidated: None, changed: Vec::new() };
+        let (key, path): (_, &[&str]) = if zarr_format == 2 {
+            (".zmetadata", &["metadata"])
         } else {
-            parse(&root.join("zarr.json"))?.and_then(|j| take(&j, &["consolidated_metadata", "metadata"]))
+            ("zarr.json", &["consolidated_metadata", "metadata"])
         };
-        Ok(Self { root: root.to_owned(), zarr_format, consolidated, changed: Vec::new() })
+        documents.consolidated = documents.stored(key)?.and_then(|j| take(&j, path));
+        Ok(documents)
+    }
+
+    /// A document as it is.
+    fn stored(&self, key: &str) -> Result<Option<Json>> {
+        match &self.place {
+            Place::Folder(root) => parse(&root.join(key)),
+            Place::Store(session) => match (&self.consolidated, key.strip_suffix("/zarr.json")) {
+                (Some(all), Some(path)) => Ok(all.get(path).cloned().map(alone)),
+                _ => {
+                    let mut bytes = Vec::new();
+                    let found = session.io.get(key, &ByteRange::All, &mut |_| Ok(()), &mut bytes)?;
+                    found.map(|_| json_of(&bytes, key)).transpose()
+                }
+            },
+        }
+    }
+
+    /// How the chunks of all arrays are spelled that are read until the change is seen.
+    pub(super) fn keys(&self) -> HashMap<String, KeyEncoding> {
+        let (Place::Store(_), Some(all)) = (&self.place, &self.consolidated) else { return HashMap::new() };
+        let name =
+            |document: &Json| document.get("chunk_key_encoding")?.get("name")?.as_str().map(str::to_owned);
+        let usual = KeyEncoding::usual(self.zarr_format);
+        let of = |name: String| if name == "v2" { usual.other() } else { usual };
+        all.iter().filter_map(|(path, document)| Some((path.clone(), of(name(document)?)))).collect()
     }
 
     fn key(path: &str, name: &str) -> String {
@@ -48,7 +118,7 @@ impl Documents {
     fn current(&self, key: &str) -> Result<Option<Json>> {
         match self.changed.iter().rev().find(|(k, _)| k == key) {
             Some((_, document)) => Ok(Some(document.clone())),
-            None => parse(&self.root.join(key)),
+            None => self.stored(key),
         }
     }
 
@@ -63,7 +133,7 @@ impl Documents {
         names
             .iter()
             .map(|name| Self::key(path, name))
-            .any(|key| self.changed.iter().any(|(k, _)| *k == key) || self.root.join(key).is_file())
+            .any(|key| self.current(&key).is_ok_and(|d| d.is_some()))
     }
 
     /// The attributes of a node, as they stand.
@@ -153,8 +223,8 @@ impl Documents {
         self.changed.retain(|(key, _)| !inside(key));
     }
 
-    /// Writes what changed, and last what makes it visible.
-    pub(super) fn finish(mut self, draft: &dyn Draft) -> Result<()> {
+    /// Writes what changed, and last what makes it visible; what that is then, to be looked at.
+    pub(super) fn finish(mut self, draft: &dyn Draft) -> Result<Arc<dyn Store>> {
         for (key, document) in &self.changed {
             draft.put(key, document.to_string().as_bytes())?;
             let Some(all) = &mut self.consolidated else { continue };
@@ -167,13 +237,13 @@ impl Documents {
             }
             all.insert(place.to_owned(), document);
         }
-        let Some(all) = self.consolidated else { return Ok(()) };
+        let Some(all) = self.consolidated.take() else { return self.made(None) };
         let (key, field) = if self.zarr_format == 2 {
             (".zmetadata", None)
         } else {
             ("zarr.json", Some("consolidated_metadata"))
         };
-        let Some(mut document) = parse(&self.root.join(key))? else {
+        let Some(mut document) = self.stored(key)? else {
             return Err(Error::new(Code::StoreChanged, "the consolidated metadata is gone"));
         };
         let inside = match field {
@@ -183,6 +253,22 @@ impl Documents {
         if let Some(inside) = inside.and_then(Json::as_object_mut) {
             inside.insert("metadata".into(), Json::Object(all));
         }
-        draft.put(key, document.to_string().as_bytes())
+        let text = document.to_string();
+        draft.put(key, text.as_bytes())?;
+        self.made(Some((key, text)))
+    }
+
+    /// The store as it is now; over a network, its root alone.
+    fn made(self, root: Option<(&str, String)>) -> Result<Arc<dyn Store>> {
+        Ok(match self.place {
+            Place::Folder(folder) => Arc::new(LocalStore::open(folder)?),
+            Place::Store(_) => {
+                let mut store = MemoryStore::default();
+                if let Some((key, text)) = root {
+                    store.insert(key, text.into_bytes());
+                }
+                Arc::new(store)
+            }
+        })
     }
 }

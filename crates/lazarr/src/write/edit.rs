@@ -6,19 +6,19 @@ use std::sync::Arc;
 use lazarr_format::anndata::{Body, Element};
 use lazarr_format::encode::{Layout, Role};
 use lazarr_format::{Code, Error, Result};
-use lazarr_store::LocalStore;
-use lazarr_store::draft::{Draft, DraftOptions, LocalDraft};
+use lazarr_store::draft::{Draft, DraftOptions, Halt, LocalDraft};
 use serde_json::Value as Json;
 
 use super::documents::Documents;
 use super::element::{self, encoding, join};
 use super::job::Job;
 use super::source::Source;
-use super::{WriteOptions, Written, local, request};
+use super::{WriteOptions, Written, aside, change_far, is_local, local, request};
 use crate::call::Call;
 use crate::session::{Options, Session};
 
-/// Puts elements into a store, and takes others out of it: whole or not at all. What is not named keeps its very files.
+/// Puts elements into a store, and takes others out of it: whole or not at all. What is not named keeps its very files. In a
+/// bucket, whoever reads by the consolidated metadata sees all of it or nothing; it is put last.
 /// `options.overwrite` says whether what is there may be replaced.
 ///
 /// Errors: `StoreNotFound`, `StoreExists` where something has the name of what is put; `ElementNotFound` where nothing has
@@ -42,7 +42,28 @@ pub fn write_into(
     call: &Call<'_>,
 ) -> Result<Written> {
     let expected = put.iter().map(|(_, source)| source.bytes() / 64).fold(0, u64::saturating_add);
-    let mut edit = Edit::begin(path, expected, options)?;
+    changing(path, call, |call, halt| {
+        put_into(Edit::begin(path, expected, options, halt)?, put, drop, options, call)
+    })
+}
+
+/// Changes a store; what waits for a network does so beside the caller's thread.
+pub(super) fn changing<T: Send>(
+    path: &str,
+    call: &Call<'_>,
+    act: impl FnOnce(&Call<'_>, &Halt) -> Result<T> + Send,
+) -> Result<T> {
+    let halt = Halt::default();
+    if is_local(path) { act(call, &halt) } else { aside(call, &halt, |call| act(call, &halt)) }
+}
+
+fn put_into(
+    mut edit: Edit,
+    put: Vec<(String, Source<'_>)>,
+    drop: &[String],
+    options: &WriteOptions<'_>,
+    call: &Call<'_>,
+) -> Result<Written> {
     for path in drop {
         edit.take_out(path.trim_matches('/'), false)?;
     }
@@ -55,7 +76,8 @@ pub fn write_into(
         places.push((path, source, role));
     }
     let names: Vec<String> = places.iter().map(|(path, ..)| path.clone()).collect();
-    let job = Job::new(&edit.draft, &options, call);
+    let mut job = Job::new(&*edit.draft, &options, call);
+    job.taken = edit.documents.keys();
     for (path, source, role) in places {
         element::write_as(&job, &path, source, role).map_err(|e| e.element(&*path))?;
     }
@@ -69,21 +91,24 @@ pub fn write_into(
 
 /// A store that is changed.
 pub(super) struct Edit {
-    pub(super) draft: LocalDraft,
+    pub(super) draft: Box<dyn Draft>,
     pub(super) documents: Documents,
     /// As it was.
     pub(super) session: Arc<Session>,
 }
 
 impl Edit {
-    pub(super) fn begin(path: &str, expected: u64, options: &WriteOptions<'_>) -> Result<Self> {
-        let place = Path::new(local(path, "changed")?);
+    pub(super) fn begin(path: &str, expected: u64, options: &WriteOptions<'_>, halt: &Halt) -> Result<Self> {
         if options.resume {
             return Err(request::refused(
                 "a change of a store cannot be resumed",
                 "Make it again: the store is as it was",
             ));
         }
+        if !is_local(path) {
+            return change_far(path, options, halt);
+        }
+        let place = Path::new(local(path, "changed")?);
         let draft = DraftOptions {
             overwrite: true,
             expected,
@@ -95,7 +120,7 @@ impl Edit {
         let draft = LocalDraft::edit(place, draft)?;
         let session = Session::open(path, Options::default())?;
         let documents = Documents::open(draft.root(), session.zarr_format())?;
-        Ok(Self { draft, documents, session })
+        Ok(Self { draft: Box::new(draft), documents, session })
     }
 
     /// The layout, of the store's own version of Zarr.
@@ -200,9 +225,7 @@ impl Edit {
     /// Metadata last; what came of it is looked at, and then it is the store.
     pub(super) fn finish(self, names: &[String]) -> Result<()> {
         let Self { mut draft, documents, session } = self;
-        documents.finish(&draft)?;
-        let store = Arc::new(LocalStore::open(draft.root())?);
-        let now = Session::open_store(store, Options::default())?;
+        let now = Session::open_store(documents.finish(&*draft)?, Options::default())?;
         let broken = |e: &Element| match &e.body {
             Body::Broken(why) => Some(why.again()),
             _ => None,

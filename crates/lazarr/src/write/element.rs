@@ -288,6 +288,7 @@ pub(super) fn write_value(job: &Job<'_>, path: &str, value: &Value, role: Role) 
                 inner: Vec::new(),
                 shard: None,
                 codecs: cutting.codecs,
+                keys: job.keys(path),
                 attributes: encoding("null", "0.1.0", &[]),
             };
             job.array(spec, super::manifest::Tally::default());

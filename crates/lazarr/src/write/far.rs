@@ -7,9 +7,12 @@ use lazarr_format::{Code, Error, Result};
 use lazarr_store::draft::{Draft, Halt};
 use lazarr_store::{RemoteDraft, redacted};
 
+use super::documents::Documents;
+use super::edit::Edit;
 use super::{Source, WriteOptions, Written, request, write_to};
 use crate::call::Call;
 use crate::patience::{Leaving, POLL, Patience};
+use crate::session::{Options, Session};
 
 pub(super) fn write_far(
     source: Source<'_>,
@@ -53,9 +56,19 @@ pub(super) fn write_far(
     Ok(written)
 }
 
+/// A store over a network that is changed.
+pub(super) fn change_far(url: &str, options: &WriteOptions<'_>, halt: &Halt) -> Result<Edit> {
+    // Nobody else changes it from here on.
+    let draft = RemoteDraft::edit(url, &options.storage, halt)?;
+    let opening = Options { storage: options.storage.clone(), ..Options::default() };
+    let session = Session::open_with(url, opening, Some(&|| halt.is_told()))?;
+    let documents = Documents::of_store(&session)?;
+    Ok(Edit { draft: Box::new(draft), documents, session })
+}
+
 /// Does something on a thread of its own, that the caller's is there to be asked whether to stop, whatever waits for a
 /// network.
-fn aside<T: Send>(
+pub(super) fn aside<T: Send>(
     call: &Call<'_>,
     halt: &Halt,
     act: impl FnOnce(&Call<'_>) -> Result<T> + Send,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lazarr_format::encode::{ArraySpec, Cutting, Facts, Layout, MANIFEST, Nodes, Rule};
-use lazarr_format::{DataType, Result};
+use lazarr_format::{DataType, KeyEncoding, Result};
 use lazarr_store::Meter;
 use lazarr_store::draft::Draft;
 use serde_json::{Map, Value};
@@ -26,6 +26,8 @@ pub(super) struct Job<'j> {
     pub(super) threads: usize,
     /// Arrays of the store that grows, by path.
     pub(super) old: HashMap<String, Old>,
+    /// How the keys of chunks are spelled that are not to be written: of arrays that stay readable until the store is changed.
+    pub(super) taken: HashMap<String, KeyEncoding>,
     /// What is noted for a later writer, where one could go on.
     pub(super) log: Option<Log<'j>>,
     /// Those of them that go on.
@@ -50,6 +52,7 @@ impl<'j> Job<'j> {
             budget: Budget::new(Ledger::process(), limit, meter),
             threads: call.threads.unwrap_or_else(cores).max(1),
             old: HashMap::new(),
+            taken: HashMap::new(),
             log: draft.journal().map(|journal| Log::new(journal, options)),
             going: Mutex::default(),
             patience: Patience::new(call.interrupt),
@@ -60,6 +63,12 @@ impl<'j> Job<'j> {
 
     pub(super) fn zarr_format(&self) -> u8 {
         self.layout.zarr_format
+    }
+
+    /// How the keys of an array's chunks are spelled.
+    pub(super) fn keys(&self, path: &str) -> KeyEncoding {
+        let usual = KeyEncoding::usual(self.zarr_format());
+        if self.taken.get(path) == Some(&usual) { usual.other() } else { usual }
     }
 
     /// How an array is written.

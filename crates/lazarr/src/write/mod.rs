@@ -41,6 +41,8 @@ use std::time::Duration;
 
 use lazarr_format::encode::{Facts, IndexWidth, Layout, Rule};
 use lazarr_format::{Code, DataType, Error, Result};
+#[cfg(not(feature = "remote"))]
+use lazarr_store::draft::Halt;
 use lazarr_store::draft::{Draft, DraftOptions, Fault, LocalDraft, Request};
 use lazarr_store::{StoreOptions, redacted, scheme};
 
@@ -48,7 +50,7 @@ use crate::call::Call;
 pub use append::append;
 pub use edit::write_into;
 #[cfg(feature = "remote")]
-use far::write_far;
+use far::{aside, change_far, write_far};
 use job::Job;
 pub use manifest::{Manifest, check_manifest};
 pub use source::{Blocks, Group, Source};
@@ -139,7 +141,7 @@ pub struct Written {
 /// # Ok::<(), lazarr::Error>(())
 /// ```
 pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
-    if scheme(path).is_some_and(|scheme| scheme != "file") {
+    if !is_local(path) {
         return write_far(source, path, options, call);
     }
     let place = local(path, "written")?;
@@ -179,6 +181,10 @@ pub fn is_clearing() -> bool {
     false
 }
 
+fn is_local(path: &str) -> bool {
+    scheme(path).is_none_or(|scheme| scheme == "file")
+}
+
 /// The path of a local store.
 fn local<'p>(path: &'p str, what: &str) -> Result<&'p str> {
     match scheme(path).as_deref() {
@@ -191,10 +197,25 @@ fn local<'p>(path: &'p str, what: &str) -> Result<&'p str> {
 }
 
 #[cfg(not(feature = "remote"))]
-fn write_far(_: Source<'_>, url: &str, _: &WriteOptions<'_>, _: &Call<'_>) -> Result<Written> {
-    Err(Error::new(Code::StoreUrl, "this build writes no stores over a network (feature `remote`)")
+fn not_here(url: &str) -> Error {
+    Error::new(Code::StoreUrl, "this build writes no stores over a network (feature `remote`)")
         .expected("a path, or file://")
-        .found(redacted(url)))
+        .found(redacted(url))
+}
+
+#[cfg(not(feature = "remote"))]
+fn write_far(_: Source<'_>, url: &str, _: &WriteOptions<'_>, _: &Call<'_>) -> Result<Written> {
+    Err(not_here(url))
+}
+
+#[cfg(not(feature = "remote"))]
+fn change_far(url: &str, _: &WriteOptions<'_>, _: &Halt) -> Result<edit::Edit> {
+    Err(not_here(url))
+}
+
+#[cfg(not(feature = "remote"))]
+fn aside<T>(call: &Call<'_>, _: &Halt, act: impl FnOnce(&Call<'_>) -> Result<T>) -> Result<T> {
+    act(call)
 }
 
 /// Writes into a draft, metadata last; publishing it is the caller's.

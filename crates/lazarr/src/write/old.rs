@@ -1,7 +1,7 @@
 //! Arrays of a store that grow: how they are cut and encoded, where that can be gone on with.
 
 use lazarr_format::encode::{ArraySpec, Codecs, Compressor, Shuffle};
-use lazarr_format::{ArrayMeta, DataType};
+use lazarr_format::{ArrayMeta, DataType, KeyEncoding};
 use serde_json::{Map, Value as Json, json};
 
 use super::manifest::Tally;
@@ -12,6 +12,7 @@ pub(super) struct Old {
     pub(super) shape: Vec<u64>,
     /// The inner chunk, the shard, the codecs: `None` where nobody writes such.
     pub(super) cutting: Option<(Vec<u64>, Option<Vec<u64>>, Codecs)>,
+    pub(super) keys: KeyEncoding,
     pub(super) attributes: Map<String, Json>,
     /// Of the files that stay, where the array says what its files are.
     pub(super) stays: Tally,
@@ -26,7 +27,8 @@ impl Old {
             (array.inner_shape().to_vec(), shard, codecs)
         });
         let (attributes, stays) = (array.attributes.clone(), Tally::default());
-        Self { dtype: array.dtype.clone(), shape: array.shape.clone(), cutting, attributes, stays }
+        let (dtype, shape, keys) = (array.dtype.clone(), array.shape.clone(), array.keys);
+        Self { dtype, shape, cutting, keys, attributes, stays }
     }
 
     /// Where a new file begins: of the rows before, every file stays.
@@ -112,10 +114,14 @@ fn v2(document: &Json) -> Option<Codecs> {
 
 fn v3(document: &Json) -> Option<Codecs> {
     let keys = document.get("chunk_key_encoding")?;
-    let separator =
-        keys.get("configuration").and_then(|c| c.get("separator")).and_then(Json::as_str).unwrap_or("/");
+    let separator = keys.get("configuration").and_then(|c| c.get("separator")).and_then(Json::as_str);
+    let written = match word(keys, "name")? {
+        "default" => separator.unwrap_or("/") == "/",
+        "v2" => separator.unwrap_or(".") == ".",
+        _ => false,
+    };
     let more = document.get("storage_transformers").and_then(Json::as_array).is_some_and(|t| !t.is_empty());
-    if word(keys, "name") != Some("default") || separator != "/" || more || cfg!(target_endian = "big") {
+    if !written || more || cfg!(target_endian = "big") {
         return None;
     }
     let codecs = document.get("codecs")?.as_array()?;

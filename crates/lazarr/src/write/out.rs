@@ -79,6 +79,7 @@ pub(super) fn spec(
         inner: cutting.inner,
         shard: cutting.shard,
         codecs: cutting.codecs,
+        keys: job.keys(path),
         attributes,
     };
     Ok((spec, to))

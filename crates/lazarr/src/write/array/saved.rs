@@ -9,7 +9,7 @@ use lazarr_format::Result;
 use lazarr_format::encode::{ArraySpec, ShardBuilder};
 use serde_json::{Value as Json, json};
 
-use super::{ArrayOut, Shard, inner_key, no_memory};
+use super::{ArrayOut, Shard, no_memory};
 use crate::write::log::{Keep, Log, Note, number};
 use crate::write::manifest::Tally;
 
@@ -68,8 +68,7 @@ impl ArrayOut<'_> {
             return Ok(false);
         }
         // Files of rows behind are those of a writer that went on: they are made anew.
-        let format = self.job.zarr_format();
-        let open: Vec<_> = self.shards.keys().map(|at| inner_key(&self.spec, at, format)).collect();
+        let open: Vec<_> = self.shards.keys().map(|at| self.spec.keys.key(at)).collect();
         let per = self.spec.outer().first().copied().unwrap_or(1).max(1) / self.strip_rows();
         let full = self.shards.keys().map(|at| at[0]).min().unwrap_or(self.strips / per.max(1));
         let keep = |name: &str| {
@@ -86,7 +85,7 @@ impl ArrayOut<'_> {
         let at: Option<Vec<u64>> =
             saved.get("at").and_then(Json::as_array).map(|at| at.iter().filter_map(Json::as_u64).collect());
         let Some(at) = at.filter(|at| at.len() == self.spec.shape.len()) else { return Ok(false) };
-        let key = self.spec.key(&at, self.job.zarr_format());
+        let key = self.spec.key(&at);
         let (bytes, mut crc) = (number(saved, "bytes"), 0);
         let journal = log.journal();
         let whole = journal.read(&key, bytes, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
