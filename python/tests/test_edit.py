@@ -57,6 +57,22 @@ def test_what_is_appended_to_is_what_anndata_joins(tmp_path, seed, zarr_format, 
     same_anndata(lz.open(path).to_memory(), wanted)
 
 
+@pytest.mark.parametrize(("mine", "new"), [("ac", "b"), ("b", "ac"), ("ab", "c"), ("cab", "b"), ("b", "a")])
+def test_categories_between_those_that_are_there(tmp_path, seed, mine, new):
+    """What full chunks of codes say stays what it was, wherever new categories come to stand."""
+    rng = np.random.default_rng([seed, 7])
+    parts = [cells(rng, 300, tuple(mine)), cells(rng, 50, tuple(new)), cells(rng, 9, ("aa",))]
+    parts[0].obs["kind"] = parts[0].obs["kind"].cat.reorder_categories(list(mine))
+    layout = lz.Layout.preset("rows").with_rule("**", role="column", chunk={"rows": 64})
+    lz.write(parts[0], tmp_path / "s.zarr", layout=layout)
+    for k, part in enumerate(parts[1:], 1):
+        lz.write(part, tmp_path / "new.zarr", overwrite=True)
+        lz.append(tmp_path / "s.zarr", tmp_path / "new.zarr")
+        wanted = ad.concat(parts[: k + 1], merge="same")
+        same_anndata(lz.open(tmp_path / "s.zarr").to_memory(), wanted)
+        same_anndata(ad.read_zarr(tmp_path / "s.zarr"), wanted)
+
+
 def test_full_files_stay(tmp_path, seed):
     rng = np.random.default_rng([seed, 5])
     lz.write(

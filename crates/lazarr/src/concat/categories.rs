@@ -58,6 +58,12 @@ fn items(value: &Value) -> Result<Vec<Item>> {
     })
 }
 
+/// Whether a list begins with all of another.
+pub(crate) fn begins_with(list: &Value, first: &Value) -> Result<bool> {
+    let (list, first) = (items(list)?, items(first)?);
+    Ok(list.len() >= first.len() && list.iter().zip(&first).all(|(a, b)| a.key() == b.key()))
+}
+
 /// Whether all lists are one, but for those of nothing.
 pub(crate) fn same(lists: &[Value]) -> Result<bool> {
     let all = lists.iter().map(items).collect::<Result<Vec<_>>>()?;

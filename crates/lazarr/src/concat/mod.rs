@@ -32,7 +32,7 @@ use crate::value::Value;
 
 pub(crate) use body::{Concat, Kind, Part, Source, concat_of};
 pub use body::{joined_kind, joined_nullable, joined_ordered};
-pub(crate) use categories::{given, unite};
+pub(crate) use categories::{begins_with, given, unite};
 pub(crate) use join::{Came, Piece, join};
 pub(crate) use stretch::Stretch;
 use tables::names_table;

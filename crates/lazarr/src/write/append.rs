@@ -18,7 +18,7 @@ use super::{WriteOptions, Written};
 use crate::axis::Step;
 use crate::buffer::Buffer;
 use crate::call::Call;
-use crate::concat::{Concat, Concatenation, concat, concat_of, joined_ordered, names_of};
+use crate::concat::{Concat, Concatenation, begins_with, concat, concat_of, joined_ordered, names_of};
 use crate::lazy::Lazy;
 use crate::object::LazyAnnData;
 use crate::value::{Dense, Value};
@@ -284,7 +284,12 @@ impl Grow {
         if !is_as(&self.old, &block) {
             return Ok(Some(false));
         }
-        if let Body::Categorical(c) = &self.old.body {
+        if let (Body::Categorical(c), Value::Categorical { categories, .. }) = (&self.old.body, &block) {
+            let mine = Lazy::new(self.all.session(), &c.categories.under("@0")).collect(job.call)?;
+            // Codes that are there would mean others.
+            if !begins_with(categories, &mine)? {
+                return Ok(Some(false));
+            }
             job.clear(&c.categories.path)?;
         }
         let mut known = Known::new(self.role, self.all.element().shape().and_then(|s| s.first().copied()));
