@@ -393,7 +393,7 @@ pub(crate) struct Concat {
 /// Append the cells of other stores, which have the same genes, to a store: only the last chunks of it are written anew
 #[derive(Args)]
 pub(crate) struct Append {
-    // The path of these is the store that grows.
+    // The path of these is the store that grows; --storage holds for all.
     #[command(flatten)]
     pub(crate) common: Common,
     /// The stores whose cells are appended, in order.
