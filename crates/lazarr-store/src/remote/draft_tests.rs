@@ -37,15 +37,24 @@ impl Bucket {
 
     /// The same, over `Late`.
     fn late(&self, overwrite: bool) -> Result<RemoteDraft> {
+        self.over(Late { inner: self.0.clone(), loses: false }, Some(overwrite))
+    }
+
+    /// A change of the store, and one in which the answer to the last put is lost.
+    fn change(&self) -> Result<RemoteDraft> {
+        self.over(Late { inner: self.0.clone(), loses: false }, None)
+    }
+
+    fn change_unanswered(&self) -> Result<RemoteDraft> {
+        self.over(Late { inner: self.0.clone(), loses: true }, None)
+    }
+
+    fn over(&self, late: Late, overwrite: Option<bool>) -> Result<RemoteDraft> {
         let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
         let mut cloud = self.cloud();
-        cloud.store = Arc::new(Late(self.0.clone()));
-        RemoteDraft::over(
-            RemoteStore::open("s3://bucket/a/out.zarr", &options)?,
-            cloud,
-            Some(overwrite),
-            &Halt::default(),
-        )
+        cloud.store = Arc::new(late);
+        let remote = RemoteStore::open("s3://bucket/a/out.zarr", &options)?;
+        RemoteDraft::over(remote, cloud, overwrite, &Halt::default())
     }
 
     fn keys(&self) -> Vec<String> {
@@ -136,7 +145,11 @@ fn what_is_dropped_is_gone() {
 /// A bucket that carries a put out a while after it was asked for, also where nobody waits for the answer; and that lists a
 /// folder from which all has gone.
 #[derive(Debug)]
-struct Late(Arc<InMemory>);
+struct Late {
+    inner: Arc<InMemory>,
+    /// Of what replaces a root it says that it is not allowed, and does it.
+    loses: bool,
+}
 
 impl fmt::Display for Late {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,12 +160,18 @@ impl fmt::Display for Late {
 #[async_trait::async_trait]
 impl ObjectStore for Late {
     async fn put_opts(&self, to: &Path, bytes: PutPayload, how: PutOptions) -> Stored<PutResult> {
-        let (inner, to) = (self.0.clone(), to.clone());
+        let (inner, path) = (self.inner.clone(), to.clone());
+        let lost = self.loses && matches!(how.mode, PutMode::Update(_)) && to.as_ref().ends_with("zarr.json");
         let later = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            inner.put_opts(&to, bytes, how).await
+            inner.put_opts(&path, bytes, how).await
         });
-        later.await.unwrap()
+        let done = later.await.unwrap();
+        if lost {
+            let (path, source) = (to.to_string(), "no".into());
+            return Err(object_store::Error::PermissionDenied { path, source });
+        }
+        done
     }
 
     async fn put_multipart_opts(
@@ -160,29 +179,29 @@ impl ObjectStore for Late {
         to: &Path,
         how: PutMultipartOptions,
     ) -> Stored<Box<dyn MultipartUpload>> {
-        self.0.put_multipart_opts(to, how).await
+        self.inner.put_multipart_opts(to, how).await
     }
 
     async fn get_opts(&self, from: &Path, how: GetOptions) -> Stored<GetResult> {
-        self.0.get_opts(from, how).await
+        self.inner.get_opts(from, how).await
     }
 
     fn delete_stream(&self, which: BoxStream<'static, Stored<Path>>) -> BoxStream<'static, Stored<Path>> {
-        self.0.delete_stream(which)
+        self.inner.delete_stream(which)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Stored<ObjectMeta>> {
-        self.0.list(prefix)
+        self.inner.list(prefix)
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Stored<ListResult> {
-        let mut found = self.0.list_with_delimiter(prefix).await?;
+        let mut found = self.inner.list_with_delimiter(prefix).await?;
         found.common_prefixes.extend(prefix.map(|prefix| prefix.clone().join("gone")));
         Ok(found)
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, how: CopyOptions) -> Stored<()> {
-        self.0.copy_opts(from, to, how).await
+        self.inner.copy_opts(from, to, how).await
     }
 }
 
@@ -306,4 +325,97 @@ fn of_many_at_once_one_begins() {
     });
     assert_eq!(begun.iter().filter(|one| one.is_ok()).count(), 1);
     assert!(begun.iter().filter_map(|one| one.as_ref().err()).all(|e| e.code() == Code::Locked));
+}
+
+/// A store of two keys, of which one is changed and one goes.
+fn changed(bucket: &Bucket, draft: &mut RemoteDraft) -> Result<()> {
+    draft.clear("Y")?;
+    draft.put("X/c/0", b"data and more")?;
+    draft.put("X/c/1", b"new")?;
+    draft.put("Y/0", b"other")?;
+    draft.put("Y/zarr.json", b"{y}")?;
+    draft.put("zarr.json", b"{earlier}")?;
+    draft.put("zarr.json", b"{new}")?;
+    wait(draft.far.drain())?;
+    assert_eq!(bucket.value("zarr.json"), b"{old}");
+    assert!(bucket.keys().contains(&"Y/c/0".to_owned()));
+    draft.publish()
+}
+
+fn stored() -> Bucket {
+    let bucket = Bucket::new();
+    for (key, bytes) in [("X/c/0", &b"data"[..]), ("Y/c/0", b"y"), ("Y/zarr.json", b"{}")] {
+        bucket.put(key, bytes);
+    }
+    bucket.put("zarr.json", b"{old}");
+    bucket
+}
+
+#[test]
+fn a_change_is_seen_at_once() {
+    let bucket = stored();
+    let mut draft = bucket.change().unwrap();
+    assert_eq!(code(bucket.change()), Code::Locked);
+    changed(&bucket, &mut draft).unwrap();
+    drop(draft);
+    assert_eq!(bucket.value("zarr.json"), b"{new}");
+    assert_eq!(bucket.keys(), ["X/c/0", "X/c/1", "Y/0", "Y/zarr.json", "zarr.json"]);
+}
+
+#[test]
+fn of_a_change_that_fails_what_is_new_goes() {
+    let bucket = stored();
+    let draft = bucket.change().unwrap();
+    draft.put("X/c/1", b"new").unwrap();
+    draft.put("X/c/0", b"data and more").unwrap();
+    draft.clear("Y").unwrap();
+    drop(draft);
+    assert_eq!(bucket.keys(), ["X/c/0", "Y/c/0", "Y/zarr.json", "zarr.json"]);
+    assert_eq!(bucket.value("zarr.json"), b"{old}");
+}
+
+#[test]
+fn a_root_that_others_changed_is_left_to_them() {
+    let bucket = stored();
+    let draft = bucket.change().unwrap();
+    draft.put("X/c/1", b"new").unwrap();
+    draft.put("zarr.json", b"{new}").unwrap();
+    bucket.put("zarr.json", b"{other}");
+    let mut draft = draft;
+    assert_eq!(code(draft.publish()), Code::StoreChanged);
+    drop(draft);
+    assert_eq!(bucket.keys(), ["X/c/0", "Y/c/0", "Y/zarr.json", "zarr.json"]);
+    assert_eq!(bucket.value("zarr.json"), b"{other}");
+}
+
+#[test]
+fn where_it_is_not_known_whether_a_change_was_made_it_stays() {
+    let bucket = stored();
+    let mut draft = bucket.change_unanswered().unwrap();
+    let error = changed(&bucket, &mut draft).unwrap_err();
+    assert_eq!(error.code(), Code::Forbidden);
+    assert!(error.to_string().contains("not known"), "{error}");
+    drop(draft);
+    assert_eq!(bucket.value("zarr.json"), b"{new}");
+    assert_eq!(bucket.keys(), ["X/c/0", "X/c/1", "Y/0", "Y/c/0", "Y/zarr.json", "zarr.json"]);
+}
+
+#[test]
+fn what_cannot_be_changed() {
+    let bucket = Bucket::new();
+    assert_eq!(code(bucket.change()), Code::StoreNotFound);
+    bucket.put(".zgroup", b"{}");
+    assert_eq!(code(bucket.change()), Code::NotWritten);
+    bucket.put("zarr.json", b"{}");
+    drop(bucket.change().unwrap());
+    assert_eq!(bucket.keys(), [".zgroup", "zarr.json"]);
+    let options = StoreOptions::default();
+    let above = async {
+        let mut cloud = bucket.cloud();
+        cloud.folder = "a".into();
+        let done = cloud.put("zarr.json", "{}".into(), PutMode::Overwrite, &options).await;
+        done.map(drop).map_err(|f| f.into_error("", 1))
+    };
+    wait(above).unwrap();
+    assert_eq!(code(bucket.change()), Code::NotWritten);
 }
