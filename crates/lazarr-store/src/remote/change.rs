@@ -12,7 +12,8 @@ use object_store::PutMode;
 use tokio::time::timeout;
 
 use super::cloud::CloudSource;
-use super::draft::{CLEARING, Far, RemoteDraft, guard, hash, wait};
+use super::draft::{CLEARING, RemoteDraft};
+use super::far::{Far, guard, hash, wait};
 use super::put::{Put, Stated};
 use crate::address::StoreOptions;
 use crate::draft::Halt;

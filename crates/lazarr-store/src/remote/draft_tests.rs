@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use lazarr_format::Code;
+use object_store::PutMode;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{

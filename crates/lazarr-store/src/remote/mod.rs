@@ -17,6 +17,8 @@ mod disk;
 #[cfg(unix)]
 mod draft;
 mod failure;
+#[cfg(unix)]
+mod far;
 mod http;
 #[cfg(unix)]
 mod put;

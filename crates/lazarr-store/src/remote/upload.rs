@@ -10,7 +10,7 @@ use object_store::multipart::PartId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::draft::{Far, clear_up};
+use super::far::{Far, clear_up};
 use super::put::unwritten;
 use crate::draft::ValueWriter;
 
