@@ -89,14 +89,14 @@ impl Documents {
     fn stored(&self, key: &str) -> Result<Option<Json>> {
         match &self.place {
             Place::Folder(root) => parse(&root.join(key)),
-            Place::Store(session) => match (&self.consolidated, key.strip_suffix("/zarr.json")) {
-                (Some(all), Some(path)) => Ok(all.get(path).cloned().map(alone)),
-                _ => {
-                    let mut bytes = Vec::new();
-                    let found = session.io.get(key, &ByteRange::All, &mut |_| Ok(()), &mut bytes)?;
-                    found.map(|_| json_of(&bytes, key)).transpose()
+            Place::Store(session) => {
+                if let (Some(all), Some(path)) = (&self.consolidated, key.strip_suffix("/zarr.json")) {
+                    return Ok(all.get(path).cloned().map(alone));
                 }
-            },
+                let mut bytes = Vec::new();
+                let found = session.io.get(key, &ByteRange::All, &mut |_| Ok(()), &mut bytes)?;
+                found.map(|_| json_of(&bytes, key)).transpose()
+            }
         }
     }
 
