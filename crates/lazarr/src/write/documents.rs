@@ -17,6 +17,10 @@ enum Place {
     /// In a draft's folder, which has all of the store.
     Folder(PathBuf),
     /// In the store itself; all but the root's as the consolidated metadata has them.
+    #[cfg_attr(
+        not(feature = "remote"),
+        allow(dead_code, reason = "only stores over a network are changed so")
+    )]
     Store(Arc<Session>),
 }
 
