@@ -94,6 +94,7 @@ fn grow(
     let options = WriteOptions { layout, ..options.clone() };
     let mut job = Job::new(&*edit.draft, &options, call);
     job.taken = edit.documents.keys();
+    let _sent = job.budget.charge(edit.draft.holds()[1], "values on their way")?;
     let grows = growing(&old, &all, with_raw, &gone)?;
     for array in grows.iter().flat_map(|g| g.old.arrays()) {
         let mut known = Old::new(&array, edit.documents.array(&array.path)?.as_ref());

@@ -131,13 +131,10 @@ impl Documents {
         self.current(&Self::key(path, if self.zarr_format == 2 { ".zarray" } else { "zarr.json" }))
     }
 
-    /// Whether a node is there.
+    /// Whether a node is there, readable or not.
     pub(super) fn has(&self, path: &str) -> bool {
         let names: &[&str] = if self.zarr_format == 2 { &[".zarray", ".zgroup"] } else { &["zarr.json"] };
-        names
-            .iter()
-            .map(|name| Self::key(path, name))
-            .any(|key| self.current(&key).is_ok_and(|d| d.is_some()))
+        names.iter().map(|name| Self::key(path, name)).any(|key| !matches!(self.current(&key), Ok(None)))
     }
 
     /// The attributes of a node, as they stand.

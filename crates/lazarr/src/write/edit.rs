@@ -78,6 +78,7 @@ fn put_into(
     let names: Vec<String> = places.iter().map(|(path, ..)| path.clone()).collect();
     let mut job = Job::new(&*edit.draft, &options, call);
     job.taken = edit.documents.keys();
+    let _sent = job.budget.charge(edit.draft.holds()[1], "values on their way")?;
     for (path, source, role) in places {
         element::write_as(&job, &path, source, role).map_err(|e| e.element(&*path))?;
     }
