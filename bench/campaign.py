@@ -140,6 +140,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         ("bench/memory.py", "streams"),
         recorded=True,
     ),
+    "memory-writes": Campaign(
+        "writing half of the cells, two stores as one, csr to csc and back, under a tenth of the source",
+        8,
+        ("bench/memory_writes.py",),
+        recorded=True,
+    ),
     "cluster": Campaign(
         "from counts to components on a Dask cluster of two processes, 200,000 cells, beside read_lazy",
         8,

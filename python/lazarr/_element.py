@@ -10,7 +10,7 @@ from ._context import call, note_plan
 from ._errors import index_error, inside, missing_package, type_error
 from ._limits import parse_size
 from ._plan import Plan
-from ._progress import watched
+from ._progress import between, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,10 +203,17 @@ class Element(Lazy):
 
     def _watched(self, plan: Any = None) -> Any:
         """Says how far a long read of it is."""
-        limits = call()
+        return watched(self.path, *self._measured(call(), plan))
+
+    def _between(self, blocks: Iterator[Any], limits: Any) -> Iterator[Any]:
+        """Says how far a long read in blocks is."""
+        return between(self.path, *self._measured(limits), blocks)
+
+    def _measured(self, limits: Any, plan: Any = None) -> tuple[Any, Any]:
+        """What counts chunks, and how many there are."""
         plan = self._native.plan if plan is None else plan
         meter = limits[2] or self._store.session.meter
-        return watched(self.path, meter, lambda: Plan(*plan(False, *limits)).chunks.value)
+        return meter, lambda: Plan(*plan(False, *limits)).chunks.value
 
     def to_memory(self) -> Any:
         """Reads it."""

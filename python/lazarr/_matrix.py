@@ -142,7 +142,9 @@ class _Turnable(AsyncRows, Element):
         if self._transposed:
             msg = "what is transposed is not read in blocks of rows: x.T.iter_rows() gives its columns"
             raise type_error(msg)
-        for start, stop, value in self._native.stream(rows, _size(bytes), *call()):
+        limits = call()
+        blocks = iter(self._native.stream(rows, _size(bytes), *limits))
+        for start, stop, value in self._between(blocks, limits):
             yield start, stop, self._block(value)
 
     @staticmethod

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from . import _lazarr
 
-__all__ = ["watched"]
+__all__ = ["between", "watched"]
 
 _AFTER = 1.0
 """Seconds after which a read is long."""
@@ -49,6 +49,9 @@ class _Line:
         self._before = meter.chunks, meter.bytes
         self._start = time.monotonic()
         self._end = threading.Event()
+        self._ours = threading.Lock()
+        """Held by who writes, and by who says whether the terminal is ours now."""
+        self._shows = True
         self._width = 0
         self._thread = threading.Thread(target=self._run, name="lazarr-progress", daemon=True)
         self._thread.start()
@@ -63,10 +66,13 @@ class _Line:
             total = None
         with suppress(OSError, ValueError):  # the terminal may be gone
             while True:
-                self._write(self.text(total))
+                with self._ours:
+                    if self._shows:
+                        self._write(self.text(total))
                 if self._end.wait(_PACE):
                     break
-            self._write("")
+            with self._ours:
+                self._write("")
 
     def text(self, total: int | None) -> str:
         """What the line says now."""
@@ -87,6 +93,18 @@ class _Line:
         self._stream.write(f"\r{text}{gap}\r" if not text else f"\r{text}{gap}")
         self._stream.flush()
         self._width = len(text)
+
+    def leave(self) -> None:
+        """The terminal is the caller's, until `take`."""
+        with self._ours, suppress(OSError, ValueError):
+            self._shows = False
+            if self._width:
+                self._write("")
+
+    def take(self) -> None:
+        """The terminal is ours again."""
+        with self._ours:
+            self._shows = True
 
     def close(self) -> None:
         """Ends the line."""
@@ -116,3 +134,36 @@ def watched(what: str, meter: _lazarr.Meter, chunks: Callable[[], int | None]) -
             line.close()
     finally:
         _SHOWN.release()
+
+
+def between[T](
+    what: str, meter: _lazarr.Meter, chunks: Callable[[], int | None], blocks: Iterator[T]
+) -> Iterator[T]:
+    """Passes on what is read block by block, and says how far it is while the next one is waited for.
+
+    Between two blocks the terminal is the caller's, who may write there, or watch the loop in another way.
+    """
+    stream = screen() if progress_wanted() else None
+    if stream is None:
+        yield from blocks
+        return
+    line: _Line | None = None
+    try:
+        while True:
+            ours = _SHOWN.acquire(blocking=False)
+            try:
+                if ours:
+                    line = line or _Line(stream, what or "reading", meter, chunks)
+                    line.take()
+                block = next(blocks, None)
+            finally:
+                if ours:
+                    if line is not None:
+                        line.leave()
+                    _SHOWN.release()
+            if block is None:
+                return
+            yield block
+    finally:
+        if line is not None:
+            line.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -67,6 +69,44 @@ def test_a_terminal_is_told_and_wiped(store, screen, monkeypatch):
     assert not screen.getvalue()
 
 
+def test_between_blocks_the_terminal_is_the_callers(store, screen, monkeypatch):
+    monkeypatch.setattr(_progress, "_PACE", 0.001)
+    leave = _progress._Line.leave
+
+    def later(line):
+        # A block comes when the line has been written.
+        for _ in range(3000):
+            if line._width:
+                break
+            line._thread.join(0.01)
+        leave(line)
+
+    monkeypatch.setattr(_progress._Line, "leave", later)
+    lazy = lz.open(store)
+    seen = 0
+    for start, stop, block in lazy.X.iter_rows(100):
+        said = screen.getvalue()
+        assert "% of" in said
+        assert not said.rstrip("\r").rpartition("\r")[2].strip()
+        time.sleep(0.02)
+        assert screen.getvalue() == said, "the line was written while the caller had the block"
+        assert block.shape == (stop - start, 60)
+        screen.seek(0)
+        screen.truncate()
+        lazy.obs["batch"].to_memory()
+        seen = stop
+    assert seen == 400
+    blocks = lazy.X.iter_rows(100)
+    next(blocks)
+    blocks.close()
+    assert not [t for t in threading.enumerate() if t.name == "lazarr-progress"]
+    screen.seek(0)
+    screen.truncate()
+    with lz.options(progress=False):
+        assert len(list(lazy.X.iter_rows(100))) == 4
+    assert not screen.getvalue()
+
+
 def test_nothing_is_said_where_no_one_looks(store, monkeypatch):
     shown = io.StringIO()
     monkeypatch.setattr("sys.stderr", shown)
@@ -84,7 +124,7 @@ def test_nothing_is_said_where_no_one_looks(store, monkeypatch):
 def test_an_error_ends_the_line(store, screen):
     with pytest.raises(lz.LazarrError):
         lz.open(store).X[:, ["no such gene"]].to_memory()
-    assert not [t for t in __import__("threading").enumerate() if t.name == "lazarr-progress"]
+    assert not [t for t in threading.enumerate() if t.name == "lazarr-progress"]
 
 
 def test_a_stream_that_is_no_terminal_is_left_alone(store, monkeypatch):
