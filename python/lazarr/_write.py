@@ -105,7 +105,8 @@ def write(
         Go on with what an earlier call has left that was ended before its end, and leave what is done where
         this one is (by Ctrl-C, an error, a lost machine). Both ask for the same: the source, the layout, what
         is left out; otherwise it is an error (``LZ0807``), and what was begun stays. Begins where nothing is
-        left. For local stores, and for all but iterators and what another library computes.
+        left. In a bucket the element that was under way is written anew. For all but iterators and what
+        another library computes.
     storage_options
         Credentials, endpoints and timeouts of a store at a URL, as :func:`open` takes them.
     progress

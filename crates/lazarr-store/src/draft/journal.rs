@@ -1,11 +1,12 @@
 //! What is noted of a draft while it is written, so that a later writer takes it up.
 //!
-//! Beside the draft `.out.zarr.lazarr-XXXX` stands the folder `.out.zarr.lazarr-XXXX-log` with the `journal`: lines that are
+//! Of a local store, beside the draft `.out.zarr.lazarr-XXXX` stands the folder `.out.zarr.lazarr-XXXX-log` with the `journal`: lines that are
 //! added one by one, each with a checksum. The first says which folder is meant (its inode: what an exchange has put under
 //! the name of the draft is another one) and what is written; the others are the writer's own. A line is read up to the first
 //! that is not whole. Who adds a line has brought to the disk what it speaks of: a line that is lost costs work, never data.
 //! What a line refers to and is too large for one is a `note` beside the journal.
 
+use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -30,9 +31,53 @@ pub struct Request {
     pub differs: fn(begun: &str, now: &str) -> Result<()>,
 }
 
-/// The journal of a draft.
+/// What is noted of a draft. Keys are those of the draft.
+pub trait Journal: Send + Sync + Debug {
+    /// The lines that were found when the draft was taken up, in order.
+    fn found(&self) -> &[String];
+
+    /// Adds a line: what it speaks of is written. Without [`Journal::sync`] it may get lost.
+    fn add(&self, text: &str) -> Result<()>;
+
+    /// Brings all lines to the medium, and before them what they speak of.
+    fn sync(&self) -> Result<()>;
+
+    /// Whether what is finished stays, whatever happens; else lengths say nothing.
+    fn syncs(&self) -> bool;
+
+    /// The files below a key of the draft, by their keys from there on, and their bytes.
+    fn files(&self, key: &str) -> Result<Vec<(String, u64)>>;
+
+    /// Takes a file of the draft away.
+    fn remove(&self, key: &str) -> Result<()>;
+
+    /// Goes on with files that are not finished; `None` where that cannot be: then what is under way is begun again.
+    fn points(&self) -> Option<&dyn Points> {
+        None
+    }
+}
+
+/// How what is not finished is gone on with.
+pub trait Points {
+    /// Hands over the first bytes of a file of the draft, piece by piece; false where it has fewer.
+    fn read(&self, key: &str, bytes: u64, take: &mut dyn FnMut(&[u8])) -> Result<bool>;
+
+    /// A new note, in the place of one that nothing speaks of.
+    fn write_note(&self, number: u64) -> Result<Box<dyn ValueWriter>>;
+
+    /// A note, to be read; `None` where it is gone.
+    fn read_note(&self, number: u64) -> Option<Box<dyn Read>>;
+
+    /// Takes a note away that nothing speaks of any more.
+    fn drop_note(&self, number: u64) -> Result<()>;
+
+    /// Goes on with a file of the draft behind its first bytes; what follows them is cut off.
+    fn reopen(&self, key: &str, bytes: u64) -> Result<Box<dyn ValueWriter>>;
+}
+
+/// The journal of a draft in a directory.
 #[derive(Debug)]
-pub struct Journal {
+pub struct LocalJournal {
     folder: PathBuf,
     root: PathBuf,
     fault: Fault,
@@ -47,12 +92,13 @@ pub struct Journal {
 /// So many bytes of a file are read at a time.
 const PIECE: usize = 1 << 20;
 
-fn line(text: &str) -> String {
+/// A line, with its checksum.
+pub(crate) fn line(text: &str) -> String {
     format!("{:08x} {text}\n", libdeflater::crc32(text.as_bytes()))
 }
 
 /// The whole lines of a journal, and where they end.
-fn lines(bytes: &[u8]) -> (Vec<String>, u64) {
+pub(crate) fn lines(bytes: &[u8]) -> (Vec<String>, u64) {
     let (mut found, mut end) = (Vec::new(), 0);
     for part in bytes.split_inclusive(|&b| b == b'\n') {
         let text = part.strip_suffix(b"\n").and_then(|l| std::str::from_utf8(l).ok());
@@ -87,7 +133,7 @@ pub(super) fn is_resumable(draft: &Path, log: &Path) -> bool {
     lines.len() > 1 && request_of(&lines, draft).is_some()
 }
 
-impl Journal {
+impl LocalJournal {
     /// Begins the journal of a draft that is empty.
     pub(super) fn begin(log: &Path, draft: &Path, request: &str, fault: &Fault, sync: bool) -> Result<Self> {
         fault.run(Op::MakeDir, log, || fs::create_dir(log))?;
@@ -134,25 +180,28 @@ impl Journal {
         fs::read(journal(&self.folder)).map_or(true, |bytes| lines(&bytes).0.len() < 2)
     }
 
-    /// Whether files are on the disk when they are finished.
-    pub fn syncs(&self) -> bool {
-        self.sync
+    fn note(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("note-{number}"))
     }
 
-    /// The lines that were found when the draft was taken up, in order.
-    pub fn found(&self) -> &[String] {
+    /// It is not needed any more.
+    pub(super) fn clear(&self, fault: &Fault) -> Result<()> {
+        remove_all(&self.folder, fault)
+    }
+}
+
+impl Journal for LocalJournal {
+    fn found(&self) -> &[String] {
         self.found.get(1..).unwrap_or_default()
     }
 
-    /// Adds a line. Without [`Journal::sync`] a loss of power may take it away.
-    pub fn add(&self, text: &str) -> Result<()> {
+    fn add(&self, text: &str) -> Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let whole = line(text);
         self.fault.run(Op::Write, &journal(&self.folder), || file.write_all(whole.as_bytes()))
     }
 
-    /// Brings all lines to the disk.
-    pub fn sync(&self) -> Result<()> {
+    fn sync(&self) -> Result<()> {
         if !self.sync {
             return Ok(());
         }
@@ -167,34 +216,11 @@ impl Journal {
         Ok(())
     }
 
-    fn note(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("note-{number}"))
+    fn syncs(&self) -> bool {
+        self.sync
     }
 
-    /// A new note, in the place of one that nothing speaks of.
-    pub fn write_note(&self, number: u64) -> Result<Box<dyn ValueWriter>> {
-        let path = self.note(number);
-        let file = self.fault.run(Op::Create, &path, || File::create(&path))?;
-        Ok(Box::new(Value { path, file, fault: self.fault.clone(), sync: self.sync }))
-    }
-
-    /// A note, to be read; `None` where it is gone.
-    pub fn read_note(&self, number: u64) -> Option<Box<dyn Read>> {
-        let file = File::open(self.note(number)).ok()?;
-        Some(Box::new(file))
-    }
-
-    /// Takes a note away that nothing speaks of any more.
-    pub fn drop_note(&self, number: u64) -> Result<()> {
-        let path = self.note(number);
-        if !path.exists() {
-            return Ok(());
-        }
-        self.fault.run(Op::Remove, &path, || fs::remove_file(&path))
-    }
-
-    /// The files below a key of the draft, by their keys from there on, and their bytes.
-    pub fn files(&self, key: &str) -> Result<Vec<(String, u64)>> {
+    fn files(&self, key: &str) -> Result<Vec<(String, u64)>> {
         let top = self.root.join(key);
         let mut out = Vec::new();
         let mut folders = vec![top.clone()];
@@ -218,8 +244,18 @@ impl Journal {
         Ok(out)
     }
 
-    /// Hands over the first bytes of a file of the draft, piece by piece; false where it has fewer.
-    pub fn read(&self, key: &str, bytes: u64, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
+    fn remove(&self, key: &str) -> Result<()> {
+        let path = self.root.join(key);
+        self.fault.run(Op::Remove, &path, || fs::remove_file(&path))
+    }
+
+    fn points(&self) -> Option<&dyn Points> {
+        Some(self)
+    }
+}
+
+impl Points for LocalJournal {
+    fn read(&self, key: &str, bytes: u64, take: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let path = self.root.join(key);
         let Ok(mut file) = File::open(&path) else { return Ok(false) };
         let mut piece = vec![0; PIECE.min(usize::try_from(bytes).unwrap_or(PIECE))];
@@ -237,8 +273,26 @@ impl Journal {
         Ok(true)
     }
 
-    /// Goes on with a file of the draft behind its first bytes; what follows them is cut off.
-    pub fn reopen(&self, key: &str, bytes: u64) -> Result<Box<dyn ValueWriter>> {
+    fn write_note(&self, number: u64) -> Result<Box<dyn ValueWriter>> {
+        let path = self.note(number);
+        let file = self.fault.run(Op::Create, &path, || File::create(&path))?;
+        Ok(Box::new(Value { path, file, fault: self.fault.clone(), sync: self.sync }))
+    }
+
+    fn read_note(&self, number: u64) -> Option<Box<dyn Read>> {
+        let file = File::open(self.note(number)).ok()?;
+        Some(Box::new(file))
+    }
+
+    fn drop_note(&self, number: u64) -> Result<()> {
+        let path = self.note(number);
+        if !path.exists() {
+            return Ok(());
+        }
+        self.fault.run(Op::Remove, &path, || fs::remove_file(&path))
+    }
+
+    fn reopen(&self, key: &str, bytes: u64) -> Result<Box<dyn ValueWriter>> {
         let (path, fault) = (self.root.join(key), self.fault.clone());
         let mut file = fault.run(Op::Create, &path, || OpenOptions::new().write(true).open(&path))?;
         fault.run(Op::Write, &path, || {
@@ -246,17 +300,6 @@ impl Journal {
             file.seek(SeekFrom::End(0)).map(drop)
         })?;
         Ok(Box::new(Value { path, file, fault, sync: self.sync }))
-    }
-
-    /// Takes a file of the draft away.
-    pub fn remove(&self, key: &str) -> Result<()> {
-        let path = self.root.join(key);
-        self.fault.run(Op::Remove, &path, || fs::remove_file(&path))
-    }
-
-    /// It is not needed any more.
-    pub(super) fn clear(&self, fault: &Fault) -> Result<()> {
-        remove_all(&self.folder, fault)
     }
 }
 

@@ -24,7 +24,7 @@ fn a_journal_is_that_of_one_folder() {
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("draft")).unwrap();
     fs::create_dir(at("other")).unwrap();
-    let journal = Journal::begin(&at("log"), &at("draft"), "this", &Fault::default(), false).unwrap();
+    let journal = LocalJournal::begin(&at("log"), &at("draft"), "this", &Fault::default(), false).unwrap();
     assert!(journal.is_empty() && !is_resumable(&at("draft"), &at("log")));
     journal.add("something").unwrap();
     assert!(!journal.is_empty() && is_resumable(&at("draft"), &at("log")));

@@ -16,7 +16,7 @@ use lazarr_format::{Code, Error, Result};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::fault::{Fault, Op, write_error};
-use super::journal::{Journal, Request};
+use super::journal::{Journal, LocalJournal, Request};
 use super::lock::Lock;
 use super::recover::{self, Names};
 use super::{Draft, Scratch, ValueWriter};
@@ -49,7 +49,7 @@ pub struct LocalDraft {
     /// It began with files (of the old store, of a writer that was ended): one that is made takes the place of what has its
     /// name.
     pub(super) edits: bool,
-    journal: Option<Journal>,
+    journal: Option<LocalJournal>,
     published: bool,
     // Last: given back when all is done.
     _lock: Lock,
@@ -73,7 +73,7 @@ impl LocalDraft {
         let journal = match wanted {
             Some(request) => {
                 check_free(&names.store, options.overwrite)?;
-                Journal::find(&names, request, &fault, sync)?
+                LocalJournal::find(&names, request, &fault, sync)?
             }
             None => None,
         };
@@ -112,7 +112,7 @@ impl LocalDraft {
             Self { names, root, options, made, edits: false, journal: None, published: false, _lock: lock };
         if let Some(request) = &this.options.request {
             let log = this.names.log(number);
-            let begun = Journal::begin(&log, &this.root, &request.text, &fault, sync);
+            let begun = LocalJournal::begin(&log, &this.root, &request.text, &fault, sync);
             if begun.is_err() {
                 let _ = remove_all(&log, &Fault::default());
             }
@@ -242,8 +242,8 @@ impl Draft for LocalDraft {
         Scratch::begin(&self.root, &self.options.fault)
     }
 
-    fn journal(&self) -> Option<&Journal> {
-        self.journal.as_ref()
+    fn journal(&self) -> Option<&dyn Journal> {
+        self.journal.as_ref().map(|journal| journal as &dyn Journal)
     }
 
     fn publish(&mut self) -> Result<()> {

@@ -20,7 +20,9 @@ use lazarr_format::Result;
 
 pub use fault::{Fault, Op};
 pub use halt::Halt;
-pub use journal::{Journal, Request};
+pub use journal::{Journal, Points, Request};
+#[cfg(feature = "remote")]
+pub(crate) use journal::{line, lines};
 pub use local::{DraftOptions, LocalDraft};
 pub use memory::MemoryDraft;
 pub use recover::{Left, leftovers, recover, repair};
@@ -59,7 +61,7 @@ pub trait Draft: Send + Sync + Debug {
     }
 
     /// What is noted for a later writer, where one could go on with this draft.
-    fn journal(&self) -> Option<&Journal> {
+    fn journal(&self) -> Option<&dyn Journal> {
         None
     }
 

@@ -80,7 +80,7 @@ impl RemoteDraft {
     /// [`begin`](Self::begin).
     pub fn edit(url: &str, options: &StoreOptions, halt: &Halt) -> Result<Self> {
         let (remote, cloud) = Self::place(url, options)?;
-        Self::over(remote, cloud, None, halt)
+        Self::over(remote, cloud, None, None, halt)
     }
 
     pub(super) fn publish_change(&mut self, change: &Change) -> Result<()> {

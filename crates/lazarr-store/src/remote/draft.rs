@@ -15,11 +15,12 @@ use tokio::time::timeout;
 use super::change::Change;
 use super::claim::{Claim, LOCK, RENEW};
 use super::cloud::CloudSource;
-use super::far::{Far, IN_FLIGHT, ROOT, clear_up, guard, wait};
+use super::far::{Far, IN_FLIGHT, ROOT, There, clear_up, guard, wait};
+use super::journal::{LOG, RemoteJournal};
 use super::upload::{PART, Value};
 use super::{RemoteStore, Source};
 use crate::address::{StoreOptions, archive, redacted, scheme};
-use crate::draft::{Draft, Halt, ValueWriter};
+use crate::draft::{Draft, Halt, Journal, Request, ValueWriter};
 
 /// Clearing up takes no longer.
 pub(super) const CLEARING: Duration = Duration::from_secs(30);
@@ -32,14 +33,16 @@ type Documents = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 pub struct RemoteDraft {
     pub(super) far: Arc<Far>,
     pub(super) claim: Arc<Claim>,
-    /// Whether there is something that has to go: a store that is replaced, or what a dead writer left.
-    replaces: bool,
+    /// What has to go: a store that is replaced, or what a writer that was ended has left.
+    there: There,
     /// Whether values are put already.
     begun: Mutex<bool>,
     metadata: AtomicBool,
     pub(super) held: Documents,
     /// Of a store that is changed, not written.
     change: Option<Change>,
+    /// Of a store that is written so that it can be taken up.
+    journal: Option<Arc<RemoteJournal>>,
     published: bool,
 }
 
@@ -61,13 +64,21 @@ impl RemoteDraft {
         Err(error.expected("a path, file://, s3://, gs:// or az://").found(shown))
     }
 
-    /// Begins a draft of the store at this URL; where `halt` is told, nothing waits for the network any more.
+    /// Begins a draft of the store at this URL; where `halt` is told, nothing waits for the network any more. With a request
+    /// that resumes, what a writer of the same has finished is gone on with, and what is finished stays where this one ends
+    /// before its end.
     ///
     /// Errors: `StoreUrl` where it can be none; `StoreExists` where something is there that is not to be replaced, or is no
-    /// store; `Locked` where somebody writes it now; those of the network.
-    pub fn begin(url: &str, options: &StoreOptions, overwrite: bool, halt: &Halt) -> Result<Self> {
+    /// store; `Locked` where somebody writes it now; those of the network and of the request.
+    pub fn begin(
+        url: &str,
+        options: &StoreOptions,
+        overwrite: bool,
+        request: Option<Request>,
+        halt: &Halt,
+    ) -> Result<Self> {
         let (remote, cloud) = Self::place(url, options)?;
-        Self::over(remote, cloud, Some(overwrite), halt)
+        Self::over(remote, cloud, Some(overwrite), request, halt)
     }
 
     pub(super) fn place(url: &str, options: &StoreOptions) -> Result<(RemoteStore, CloudSource)> {
@@ -87,22 +98,33 @@ impl RemoteDraft {
         remote: RemoteStore,
         cloud: CloudSource,
         overwrite: Option<bool>,
+        request: Option<Request>,
         halt: &Halt,
     ) -> Result<Self> {
         let far = Arc::new(Far::new(remote, cloud, halt));
-        let (claim, replaces, change) = far.wait(async {
+        let request = request.filter(|request| request.resume);
+        let (claim, there, change, journal) = far.wait(async {
             let look = async |inherits| match overwrite {
                 Some(overwrite) => Ok((far.look(overwrite, inherits).await?, None)),
-                None => Ok((false, Some(Change::of(&far).await?))),
+                None => Ok((There::Nothing, Some(Change::of(&far).await?))),
             };
             // Before anything is put into a place that is not ours.
             look(None).await?;
             let claim = Claim::take(&far.remote, &far.cloud, &far.shown).await?;
             // Another may have published meanwhile.
-            match look(Some(claim.inherits)).await {
-                Ok((replaces, change)) => Ok((claim, replaces, change)),
+            let found = async {
+                let (there, change) = look(Some(claim.inherits)).await?;
+                let journal = match &request {
+                    Some(request) => Some(RemoteJournal::find(&far, request, there == There::Left).await?),
+                    None => None,
+                };
+                Ok((there, change, journal.map(Arc::new)))
+            };
+            match found.await {
+                Ok((there, change, journal)) => Ok((claim, there, change, journal)),
                 Err(e) => {
-                    let _ = claim.release(&far.remote, &far.cloud, true).await;
+                    // What a writer before has left stays the next one's.
+                    let _ = claim.release(&far.remote, &far.cloud, !claim.inherits).await;
                     Err(e)
                 }
             }
@@ -121,7 +143,7 @@ impl RemoteDraft {
         })?;
         let (begun, metadata) = (Mutex::default(), AtomicBool::new(false));
         let held = Arc::default();
-        Ok(Self { far, claim, replaces, begun, metadata, held, change, published: false })
+        Ok(Self { far, claim, there, begun, metadata, held, change, journal, published: false })
     }
 
     fn publish_new(&self) -> Result<()> {
@@ -130,8 +152,10 @@ impl RemoteDraft {
         held.sort_by_key(|(key, _)| ROOT.iter().position(|name| name == key));
         far.wait(async {
             self.claim.check(&far.remote, &far.cloud, &far.shown).await?;
-            if self.replaces {
+            if self.there != There::Nothing {
                 far.clear(false).await?;
+            } else if self.journal.is_some() {
+                far.delete(&[LOG]).await?;
             }
             for (key, bytes) in held {
                 far.mark(&key);
@@ -141,13 +165,20 @@ impl RemoteDraft {
         })
     }
 
-    /// Before the first value: what is replaced is no store any more.
+    /// Before the first value: what is replaced is no store any more, and nothing is noted of what was begun.
     fn begin_once(&self) -> Result<()> {
         let mut begun = guard(&self.begun);
-        if !std::mem::replace(&mut *begun, true) && self.replaces {
+        if !std::mem::replace(&mut *begun, true) && self.there != There::Nothing {
             self.far.wait(self.far.delete(&ROOT))?;
+            if !self.takes_up() {
+                self.far.wait(self.far.delete(&[LOG]))?;
+            }
         }
         Ok(())
+    }
+
+    fn takes_up(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.takes_up())
     }
 }
 
@@ -155,7 +186,7 @@ impl Draft for RemoteDraft {
     fn create(&self, key: &str) -> Result<Box<dyn ValueWriter>> {
         self.far.check()?;
         self.far.cloud.path(key).map_err(|failure| failure.into_error(key, 1))?;
-        if key.is_empty() || key == LOCK {
+        if key.is_empty() || key == LOCK || key == LOG {
             return Err(Error::new(Code::StoreEscape, "the key is none of a store").key(key));
         }
         if ROOT.contains(&key) {
@@ -177,7 +208,14 @@ impl Draft for RemoteDraft {
         if let Some(change) = &self.change {
             change.clear(path);
         }
+        if let Some(journal) = self.journal.as_ref().filter(|journal| journal.takes_up()) {
+            journal.clear(path)?;
+        }
         Ok(())
+    }
+
+    fn journal(&self) -> Option<&dyn Journal> {
+        self.journal.as_deref().map(|journal| journal as &dyn Journal)
     }
 
     fn holds(&self) -> [u64; 2] {
@@ -207,15 +245,20 @@ impl Drop for RemoteDraft {
         if self.published {
             return;
         }
-        let (far, claim, replaces) = (self.far.clone(), self.claim.clone(), self.replaces);
+        let (far, claim, there) = (self.far.clone(), self.claim.clone(), self.there);
         let begun = *guard(&self.begun);
+        let journal = self.journal.take().filter(|journal| !journal.is_empty());
         clear_up(&self.far.halt, async move {
             let clearing = async {
                 // A put that is given up may be carried out all the same, after all is cleared: its answer is waited for.
                 far.drain().await?;
                 // Where another goes on, all that is here is theirs.
                 claim.check(&far.remote, &far.cloud, &far.shown).await?;
-                if begun { far.clear(true).await } else { Ok(()) }
+                match &journal {
+                    Some(journal) => journal.keep().await,
+                    None if begun => far.clear(true).await,
+                    None => Ok(()),
+                }
             };
             let done = timeout(CLEARING, clearing).await;
             far.stop.send_replace(true);
@@ -223,8 +266,9 @@ impl Drop for RemoteDraft {
                 Ok(Err(e)) if e.code() == Code::Locked => return,
                 done => done.is_ok_and(|done| done.is_ok()),
             };
-            // What is left of a store that was to be replaced is cleared by the next writer.
-            let clear = cleared && !(begun && replaces);
+            // What is left is gone on with by the next writer, or cleared.
+            let stays = there == There::Left || (begun && there == There::Store) || journal.is_some();
+            let clear = cleared && !stays;
             let _ = timeout(RELEASING, claim.release(&far.remote, &far.cloud, clear)).await;
         });
     }
@@ -257,4 +301,4 @@ impl ValueWriter for Held {
 
 #[cfg(test)]
 #[path = "draft_tests.rs"]
-mod tests;
+pub(super) mod tests;

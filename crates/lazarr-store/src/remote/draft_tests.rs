@@ -15,10 +15,10 @@ use object_store::{
 use super::*;
 use crate::draft::Halt;
 
-struct Bucket(Arc<InMemory>);
+pub(in super::super) struct Bucket(Arc<InMemory>);
 
 impl Bucket {
-    fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         Self(Arc::new(InMemory::new()))
     }
 
@@ -26,18 +26,33 @@ impl Bucket {
         CloudSource::of(self.0.clone(), "a/out.zarr")
     }
 
-    fn begin(&self, overwrite: bool) -> Result<RemoteDraft> {
+    pub(in super::super) fn begin(&self, overwrite: bool) -> Result<RemoteDraft> {
         let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
         RemoteDraft::over(
             RemoteStore::open("s3://bucket/a/out.zarr", &options)?,
             self.cloud(),
             Some(overwrite),
+            None,
             &Halt::default(),
         )
     }
 
+    /// A draft that is taken up.
+    pub(in super::super) fn resume(&self, overwrite: bool, text: &str) -> Result<RemoteDraft> {
+        let options = StoreOptions::new([("region", "nowhere"), ("skip_signature", "true")]);
+        let request = Request {
+            text: text.to_owned(),
+            resume: true,
+            differs: |begun, now| {
+                if begun == now { Ok(()) } else { Err(Error::new(Code::NotResumed, "another was begun")) }
+            },
+        };
+        let remote = RemoteStore::open("s3://bucket/a/out.zarr", &options)?;
+        RemoteDraft::over(remote, self.cloud(), Some(overwrite), Some(request), &Halt::default())
+    }
+
     /// The same, over `Late`.
-    fn late(&self, overwrite: bool) -> Result<RemoteDraft> {
+    pub(in super::super) fn late(&self, overwrite: bool) -> Result<RemoteDraft> {
         self.over(Late { inner: self.0.clone(), loses: false }, Some(overwrite))
     }
 
@@ -55,10 +70,10 @@ impl Bucket {
         let mut cloud = self.cloud();
         cloud.store = Arc::new(late);
         let remote = RemoteStore::open("s3://bucket/a/out.zarr", &options)?;
-        RemoteDraft::over(remote, cloud, overwrite, &Halt::default())
+        RemoteDraft::over(remote, cloud, overwrite, None, &Halt::default())
     }
 
-    fn keys(&self) -> Vec<String> {
+    pub(in super::super) fn keys(&self) -> Vec<String> {
         let cloud = self.cloud();
         let all = async {
             cloud
@@ -69,14 +84,14 @@ impl Bucket {
         wait(all).unwrap().0.iter().map(|p| p.as_ref()["a/out.zarr/".len()..].to_owned()).collect()
     }
 
-    fn value(&self, key: &str) -> Vec<u8> {
+    pub(in super::super) fn value(&self, key: &str) -> Vec<u8> {
         let cloud = self.cloud();
         let get =
             async { cloud.stated(key, &StoreOptions::default()).await.map_err(|f| f.into_error("", 1)) };
         wait(get).unwrap().unwrap().bytes.to_vec()
     }
 
-    fn put(&self, key: &str, bytes: &'static [u8]) {
+    pub(in super::super) fn put(&self, key: &str, bytes: &'static [u8]) {
         let cloud = self.cloud();
         let options = StoreOptions::default();
         let put = async {
@@ -87,7 +102,7 @@ impl Bucket {
     }
 }
 
-fn code<T>(result: Result<T>) -> Code {
+pub(in super::super) fn code<T>(result: Result<T>) -> Code {
     result.map(drop).unwrap_err().code()
 }
 
@@ -311,7 +326,7 @@ fn a_root_that_came_meanwhile_wins() {
 fn addresses() {
     let options = StoreOptions::default();
     for url in ["https://user:hush@host/out.zarr", "s3://bucket/out.zip", "ftp://host/x"] {
-        let error = RemoteDraft::begin(url, &options, false, &Halt::default()).unwrap_err();
+        let error = RemoteDraft::begin(url, &options, false, None, &Halt::default()).unwrap_err();
         assert_eq!(error.code(), Code::StoreUrl, "{url}");
         assert!(!error.to_string().contains("hush"));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -24,6 +25,15 @@ const UNIT: usize = 1 << 10;
 /// So many keys are taken away together.
 const BATCH: usize = 1000;
 
+/// What is in the place of a draft before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    Nothing,
+    /// What a writer that was ended has left.
+    Left,
+    Store,
+}
+
 /// Where a draft goes, shared with what is on its way there.
 pub(super) struct Far {
     pub(super) remote: RemoteStore,
@@ -33,6 +43,8 @@ pub(super) struct Far {
     slots: Arc<Semaphore>,
     /// Why a value could not be put that its writer has ended with.
     failed: Mutex<Option<Error>>,
+    /// Whether there was one.
+    broken: AtomicBool,
     /// Ends what is under way.
     pub(super) stop: watch::Sender<bool>,
     /// Hashes of all keys that were put, or may have been.
@@ -73,6 +85,7 @@ impl Far {
             halt: halt.clone(),
             slots: Arc::new(Semaphore::new(IN_FLIGHT / UNIT)),
             failed: Mutex::default(),
+            broken: AtomicBool::new(false),
             stop: watch::Sender::new(false),
             keys: Mutex::default(),
             kept: Mutex::default(),
@@ -84,9 +97,9 @@ impl Far {
         runtime::wait_for(&mut || self.halt.check(), future)
     }
 
-    /// Refuses to replace what is not to be replaced; whether there is something to replace. `inherits`: whether what is there
-    /// without being a store is a dead writer's; `None` where that is not known yet.
-    pub(super) async fn look(&self, overwrite: bool, inherits: Option<bool>) -> Result<bool> {
+    /// Refuses to replace what is not to be replaced; what is there. `inherits`: whether what is there without being a store is
+    /// a dead writer's; `None` where that is not known yet.
+    pub(super) async fn look(&self, overwrite: bool, inherits: Option<bool>) -> Result<There> {
         let options = &self.remote.options;
         let found = self.remote.repeat("", || self.cloud.list("", options)).await?;
         let is_store = found.files.iter().any(|name| ROOT.contains(&name.as_str()));
@@ -112,7 +125,13 @@ impl Far {
                 "Write to another place",
             ));
         }
-        Ok(holds)
+        Ok(if is_store {
+            There::Store
+        } else if holds {
+            There::Left
+        } else {
+            There::Nothing
+        })
     }
 
     /// Does something beside, until all is stopped.
@@ -132,12 +151,19 @@ impl Far {
     }
 
     pub(super) fn fail(&self, error: Error) {
+        self.broken.store(true, SeqCst);
         guard(&self.failed).get_or_insert(error);
     }
 
     /// What has failed meanwhile.
     pub(super) fn check(&self) -> Result<()> {
         guard(&self.failed).take().map_or(Ok(()), Err)
+    }
+
+    /// An error where a value could not be put, at any time.
+    pub(super) fn whole(&self) -> Result<()> {
+        self.check()?;
+        if self.broken.load(SeqCst) { Err(ended()) } else { Ok(()) }
     }
 
     /// Waits until so many bytes may be on their way.
@@ -155,6 +181,11 @@ impl Far {
 
     pub(super) fn mark(&self, key: &str) {
         guard(&self.keys).insert(hash(key));
+    }
+
+    /// It is not put any more.
+    pub(super) fn unmark(&self, key: &str) {
+        guard(&self.keys).remove(&hash(key));
     }
 
     /// Puts a value, whatever is there.

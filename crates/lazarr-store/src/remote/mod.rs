@@ -21,6 +21,8 @@ mod failure;
 mod far;
 mod http;
 #[cfg(unix)]
+mod journal;
+#[cfg(unix)]
 mod put;
 mod read;
 mod runtime;

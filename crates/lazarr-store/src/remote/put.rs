@@ -93,6 +93,25 @@ impl CloudSource {
         Ok((found, None))
     }
 
+    /// The keys below a key, from there on, and their bytes.
+    pub(super) async fn below(
+        &self,
+        key: &str,
+        options: &StoreOptions,
+    ) -> Result<Vec<(String, u64)>, Failure> {
+        let prefix = self.path(key)?;
+        let inside = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
+        let mut list = self.store.list(Some(&prefix));
+        let mut found = Vec::new();
+        while let Some(object) = list.next().await {
+            let object = object.map_err(|e| failure(&e, options))?;
+            if let Some(name) = object.location.as_ref().strip_prefix(&inside) {
+                found.push((name.to_owned(), object.size));
+            }
+        }
+        Ok(found)
+    }
+
     /// Takes these away; those that are not there are no error.
     pub(super) async fn delete(&self, paths: Vec<Path>, options: &StoreOptions) -> Result<(), Failure> {
         let mut done = self.store.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());

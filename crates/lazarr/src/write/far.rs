@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Acquire;
 
 use lazarr_format::{Code, Error, Result};
-use lazarr_store::draft::{Draft, Halt};
+use lazarr_store::draft::{Draft, Halt, Request};
 use lazarr_store::{RemoteDraft, redacted};
 
 use super::documents::Documents;
@@ -20,13 +20,6 @@ pub(super) fn write_far(
     options: &WriteOptions<'_>,
     call: &Call<'_>,
 ) -> Result<Written> {
-    if options.resume {
-        return Err(request::refused(
-            "writing to a store over a network cannot be resumed yet",
-            "Write without resume=True (--resume), or to a local path",
-        )
-        .found(redacted(url)));
-    }
     let shown = redacted(url);
     let shown = shown.trim_end_matches('/');
     let inside =
@@ -38,9 +31,12 @@ pub(super) fn write_far(
         )
         .help("Write to another place"));
     }
+    // Nothing is noted where nobody has asked for it: that takes requests of its own.
+    let request = if options.resume { request::request(&source, options, call)? } else { None };
+    let request = request.map(|text| Request { text, resume: true, differs: request::differs });
     let halt = Halt::default();
     let (draft, written) = aside(call, &halt, |call| {
-        let draft = RemoteDraft::begin(url, &options.storage, options.overwrite, &halt)?;
+        let draft = RemoteDraft::begin(url, &options.storage, options.overwrite, request, &halt)?;
         let written = write_to(source, &draft, options, call)?;
         Ok((draft, written))
     })?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lazarr_format::Result;
 use lazarr_format::encode::MANIFEST;
-use lazarr_store::draft::{Journal, ValueWriter};
+use lazarr_store::draft::{Journal, Points, ValueWriter};
 use serde_json::{Value as Json, json};
 
 use super::job::Job;
@@ -22,7 +22,7 @@ use crate::buffer::Buffer;
 
 /// The journal of a draft, as the writing uses it.
 pub(super) struct Log<'j> {
-    journal: &'j Journal,
+    journal: &'j dyn Journal,
     every: Duration,
     /// What is there already, and is not looked at yet; points of what is not finished.
     done: HashMap<String, Json>,
@@ -63,7 +63,7 @@ impl Tally {
 }
 
 impl<'j> Log<'j> {
-    pub(super) fn new(journal: &'j Journal, options: &WriteOptions<'_>) -> Self {
+    pub(super) fn new(journal: &'j dyn Journal, options: &WriteOptions<'_>) -> Self {
         let (mut done, mut points, mut note) = (HashMap::new(), HashMap::new(), 0);
         for line in journal.found() {
             let Ok(json) = serde_json::from_str::<Json>(line) else { continue };
@@ -88,8 +88,9 @@ impl<'j> Log<'j> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn journal(&self) -> &'j Journal {
-        self.journal
+    /// How what is not finished is gone on with.
+    pub(super) fn unfinished(&self) -> Option<&'j dyn Points> {
+        self.journal.points()
     }
 
     /// So many rows of the unit are written.
@@ -116,8 +117,8 @@ impl<'j> Log<'j> {
                 Keep::Yes => {
                     // Where nobody waited for the disk, lengths say nothing.
                     let mut crc = 0;
-                    if !self.journal.syncs() {
-                        self.journal.read(&key, bytes, &mut |piece| {
+                    if let Some(files) = self.journal.points().filter(|_| !self.journal.syncs()) {
+                        files.read(&key, bytes, &mut |piece| {
                             crc = crc32c::crc32c_append(crc, piece);
                         })?;
                     }
@@ -256,8 +257,9 @@ impl Job<'_> {
         let Some(log) = self.log.as_ref().filter(|log| log.is_due() && out.can_be_noted()) else {
             return Ok(());
         };
+        let Some(points) = log.journal.points() else { return Ok(()) };
         let number = log.state().note;
-        let mut note = Note { writer: log.journal.write_note(number)?, bytes: 0, crc: 0 };
+        let mut note = Note { writer: points.write_note(number)?, bytes: 0, crc: 0 };
         let saved = out.save(&mut note)?;
         let Note { writer, bytes, crc } = note;
         writer.finish()?;
@@ -268,7 +270,7 @@ impl Job<'_> {
             log.journal.add(&line.to_string())?;
             log.journal.sync()?;
             if let Some(before) = number.checked_sub(1) {
-                log.journal.drop_note(before)?;
+                points.drop_note(before)?;
             }
             log.state().note = number + 1;
         }
@@ -279,7 +281,7 @@ impl Job<'_> {
     /// Brings an element to a point that was noted; false where what was noted is not there any more.
     pub(super) fn go_to(&self, point: &Json, out: &mut Out<'_>) -> Result<bool> {
         let Some(log) = &self.log else { return Ok(false) };
-        let open = || log.journal.read_note(number(point, "note"));
+        let open = || log.journal.points()?.read_note(number(point, "note"));
         let (Some(mut first), Some(mut again), Some(saved)) = (open(), open(), point.get("out")) else {
             return Ok(false);
         };

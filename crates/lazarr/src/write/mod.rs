@@ -73,8 +73,8 @@ pub struct WriteOptions<'a> {
     pub overwrite: bool,
     /// Do not wait for the disk: fast, and not safe from a loss of power.
     pub no_sync: bool,
-    /// Go on with what an earlier writer of the same has left, and leave what is done where this one ends before its end. Of
-    /// a local store; begins where nothing is left.
+    /// Go on with what an earlier writer of the same has left, and leave what is done where this one ends before its end;
+    /// begins where nothing is left. In an object store an element that was under way is written anew.
     pub resume: bool,
     /// How long an element is written until it is noted how far it is, so that it can be gone on with from there.
     pub checkpoint: Duration,
@@ -124,9 +124,9 @@ pub struct Written {
 /// Writes to a path of the local file system (also `file://`), whole or not at all; or to an object store (`s3://`, `gs://`,
 /// `az://`), where the root's documents come last, and replacing a store is not atomic.
 ///
-/// With [`WriteOptions::resume`] a local write that has ended before its end is gone on with, by the same call: elements that
-/// are done stay, and the one that was under way goes on where it was last noted. What is read and what stands there in the
-/// end is what it would have been.
+/// With [`WriteOptions::resume`] a write that has ended before its end is gone on with, by the same call: elements that are
+/// done stay, and the one that was under way goes on where it was last noted (of an object store, from its start). What is
+/// read and what stands there in the end is what it would have been.
 ///
 /// Errors: those of reading the source; `StoreExists`, `Locked`, `NoSpace`, `WriteIo`; `Layout` where the layout does not
 /// fit; `NotWritten` where something has no form in the format; `NotResumed` where what was begun is not the same.
@@ -142,7 +142,7 @@ pub struct Written {
 /// ```
 pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &Call<'_>) -> Result<Written> {
     if !is_local(path) {
-        return write_far(source, path, options, call);
+        return write_far(source, path, options, call).map_err(|e| resumable(e, options));
     }
     let place = local(path, "written")?;
     let request = request::request(&source, options, call)?;
@@ -160,7 +160,12 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
         draft.publish()?;
         Ok(written)
     });
-    done.map_err(|e| match e.code() {
+    done.map_err(|e| resumable(e, options))
+}
+
+/// An error after which can be gone on, where that was asked for.
+fn resumable(e: Error, options: &WriteOptions<'_>) -> Error {
+    match e.code() {
         Code::NoSpace if options.resume => {
             e.help("Make room, and go on with resume=True (--resume): what is written stays")
         }
@@ -168,7 +173,7 @@ pub fn write(source: Source<'_>, path: &str, options: &WriteOptions<'_>, call: &
             e.help("Go on with resume=True (--resume): what is written stays")
         }
         _ => e,
-    })
+    }
 }
 
 /// Whether interrupted writes to buckets are still clearing up what they have put there. That goes on beside while the

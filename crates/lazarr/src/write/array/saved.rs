@@ -87,8 +87,8 @@ impl ArrayOut<'_> {
         let Some(at) = at.filter(|at| at.len() == self.spec.shape.len()) else { return Ok(false) };
         let key = self.spec.key(&at);
         let (bytes, mut crc) = (number(saved, "bytes"), 0);
-        let journal = log.journal();
-        let whole = journal.read(&key, bytes, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
+        let Some(files) = log.unfinished() else { return Ok(false) };
+        let whole = files.read(&key, bytes, &mut |piece| crc = crc32c::crc32c_append(crc, piece))?;
         let entries = self.entries_of_shard();
         if !whole || u64::from(crc) != number(saved, "crc") || number(saved, "entries") != 16 * entries {
             return Ok(false);
@@ -99,7 +99,7 @@ impl ArrayOut<'_> {
         if note.read_exact(&mut index).is_err() {
             return Ok(false);
         }
-        let writer = journal.reopen(&key, bytes)?;
+        let writer = files.reopen(&key, bytes)?;
         let index = ShardBuilder::resume(index, bytes);
         self.shards.insert(at, Shard { key, writer, index, bytes, crc });
         Ok(true)
