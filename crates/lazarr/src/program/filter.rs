@@ -92,7 +92,7 @@ impl SparseFilter {
     }
 
     fn values(&self, search: Search, cx: &Cx) -> Result<(State, Stage)> {
-        let (mut found, held) = search.into_found();
+        let (mut found, mut held) = search.into_found();
         let rows = self.sorted.len();
         let mut indptr =
             Buffer::zeroed((rows + 1).saturating_mul(8), &cx.budget, "the row starts of the result")?;
@@ -116,26 +116,20 @@ impl SparseFilter {
         }
         let width = index_width(self.rows.len(), self.columns.len(), total);
         let mut indices = Buffer::zeroed(total * u64::from(width), &cx.budget, "the indices")?;
-        {
-            let out = indices.as_mut_slice();
-            let columns = found.iter().flat_map(|f| f.columns.iter());
+        let mut left = indices.as_mut_slice();
+        for f in &mut found {
+            let columns = std::mem::take(&mut f.columns);
+            let (now, later) = std::mem::take(&mut left).split_at_mut(columns.len() * usize::from(width));
+            left = later;
             if width == 4 {
-                out.as_chunks_mut::<4>()
-                    .0
-                    .iter_mut()
-                    .zip(columns)
-                    .for_each(|(o, c)| *o = (*c as i32).to_ne_bytes());
+                let out = now.as_chunks_mut::<4>().0;
+                out.iter_mut().zip(&columns).for_each(|(o, c)| *o = (*c as i32).to_ne_bytes());
             } else {
-                out.as_chunks_mut::<8>()
-                    .0
-                    .iter_mut()
-                    .zip(columns)
-                    .for_each(|(o, c)| *o = i64::from(*c).to_ne_bytes());
+                let out = now.as_chunks_mut::<8>().0;
+                out.iter_mut().zip(&columns).for_each(|(o, c)| *o = i64::from(*c).to_ne_bytes());
             }
         }
-        for f in &mut found {
-            f.columns = Vec::new();
-        }
+        held.shrink_to(found.iter().map(|f| f.places.bytes() as u64).sum());
         let matches = Arc::new(Matches::new(found, total));
         let read = ArrayRead::new(&self.sparse.data, vec![matches.clone()], Role::Data);
         let values = Values { matches, indptr, indices, index_width: width, data: None, held };

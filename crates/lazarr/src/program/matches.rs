@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use lazarr_format::Result;
+use lazarr_format::{Error, Result};
 use lazarr_plan::{Placement, Run};
 
 use super::search::Found;
@@ -38,11 +38,7 @@ impl Matches {
     fn seek(&self, pos: u64) -> Option<(usize, usize)> {
         let mut chunk = self.chunk(pos);
         while let Some(found) = self.found.get(chunk) {
-            let place = pos.saturating_sub(found.start);
-            let i = match found.places.first() {
-                Some(&first) if u64::from(first) >= place => 0,
-                _ => found.places.partition_point(|&p| u64::from(p) < place),
-            };
+            let i = found.places.before(pos.saturating_sub(found.start));
             if i < found.places.len() {
                 return Some((chunk, i));
             }
@@ -58,7 +54,9 @@ impl Placement for Matches {
     }
 
     fn next_from(&self, pos: u64) -> Option<u64> {
-        self.seek(pos).map(|(c, i)| self.found[c].start + u64::from(self.found[c].places[i]))
+        let (chunk, i) = self.seek(pos)?;
+        let found = self.found.get(chunk)?;
+        found.places.get(i).map(|place| found.start + u64::from(place))
     }
 
     fn runs(&self, span: Range<u64>, f: &mut dyn FnMut(Run) -> Result<()>) -> Result<()> {
@@ -66,20 +64,25 @@ impl Placement for Matches {
         let mut open: Option<Run> = None;
         for (k, found) in self.found.iter().enumerate().skip(chunk) {
             let skip = if k == chunk { skip } else { 0 };
-            for (i, &place) in found.places.iter().enumerate().skip(skip) {
+            let inside = found.places.stretches(skip, &mut |place, i, len| {
                 let src = found.start + u64::from(place);
                 if src >= span.end {
-                    return open.map_or(Ok(()), f);
+                    return Ok(false);
                 }
+                let len = u64::from(len).min(span.end - src);
                 match &mut open {
-                    Some(run) if run.src + run.len == src => run.len += 1,
+                    Some(run) if run.src + run.len == src => run.len += len,
                     _ => {
-                        let next = Run { src, dst: found.first + i as u64, len: 1 };
+                        let next = Run { src, dst: found.first + i as u64, len };
                         if let Some(run) = open.replace(next) {
                             f(run)?;
                         }
                     }
                 }
+                Ok::<_, Error>(true)
+            })?;
+            if !inside {
+                break;
             }
         }
         open.map_or(Ok(()), f)
@@ -87,7 +90,7 @@ impl Placement for Matches {
 
     fn span(&self) -> Option<Range<u64>> {
         let first = self.next_from(0)?;
-        let last = self.found.iter().rev().find_map(|f| f.places.last().map(|&p| f.start + u64::from(p)))?;
+        let last = self.found.iter().rev().find_map(|f| f.places.last().map(|p| f.start + u64::from(p)))?;
         Some(first..last + 1)
     }
 

@@ -5,18 +5,26 @@ use std::ops::Range;
 use lazarr_plan::{Placement, Run};
 use lazarr_testkit::Rng;
 
+use super::super::places::Places;
 use super::{Found, Matches};
 
 fn matches(rng: &mut Rng) -> (Matches, Vec<u64>) {
     let (mut found, mut sources, mut first) = (Vec::new(), Vec::new(), 0);
     for chunk in 0..6u64 {
         let mut places: Vec<u32> = (0..rng.below(6)).map(|_| rng.below(10) as u32).collect();
+        if rng.below(2) == 0 {
+            places = (0..rng.below(9) as u32).collect();
+        }
         places.sort_unstable(); // repeats: a column that is wanted twice
         if places.is_empty() {
             continue;
         }
         sources.extend(places.iter().map(|&p| chunk * 10 + u64::from(p)));
         let len = places.len() as u64;
+        let mut places = Places::Each(places);
+        if rng.below(2) == 0 {
+            places.pack();
+        }
         found.push(Found { start: chunk * 10, rows: Vec::new(), places, columns: Vec::new(), first });
         first += len;
     }

@@ -10,6 +10,7 @@ mod fixed;
 mod gather;
 mod matches;
 mod moments;
+mod places;
 mod recipe;
 mod room;
 mod rows;

@@ -11,6 +11,7 @@ use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, DataType, Error, Result};
 use lazarr_plan::{ArrayRead, Index, Role};
 
+use super::places::Places;
 use super::rows::{RowStarts, Rows};
 use super::sparse::single_entries;
 use crate::exec::sink::{Items, Sink, may_be_absent, missing};
@@ -24,8 +25,8 @@ pub(super) struct Found {
     pub(super) start: u64,
     /// How many the chunk's rows have, in order of the rows.
     pub(super) rows: Vec<(u64, u32)>,
-    /// Their places in the chunk, ascending.
-    pub(super) places: Vec<u32>,
+    /// Their places in the chunk.
+    pub(super) places: Places,
     /// Their columns in the result.
     pub(super) columns: Vec<u32>,
     /// The first's place in the result.
@@ -34,18 +35,21 @@ pub(super) struct Found {
 
 impl Found {
     fn at(start: u64) -> Self {
-        Self { start, rows: Vec::new(), places: Vec::new(), columns: Vec::new(), first: 0 }
+        Self { start, rows: Vec::new(), places: Places::Each(Vec::new()), columns: Vec::new(), first: 0 }
     }
 
     /// Keeps a place, charged before there is room for it. Its column comes with it.
     fn keep(&mut self, place: u32, column: u32, charge: &mut Charge) -> Result<()> {
-        if self.places.len() == self.places.capacity() {
-            let more = self.places.len().max(64);
+        let Places::Each(places) = &mut self.places else {
+            return Err(Error::new(Code::Internal, "a place was found after the search of its chunk"));
+        };
+        if places.len() == places.capacity() {
+            let more = places.len().max(64);
             charge.grow(8 * more as u64, FOUND)?;
-            self.places.reserve_exact(more);
+            places.reserve_exact(more);
             self.columns.reserve_exact(more);
         }
-        self.places.push(place);
+        places.push(place);
         self.columns.push(column);
         Ok(())
     }
@@ -65,13 +69,14 @@ impl Found {
         Ok(())
     }
 
-    /// Gives back the room that was not needed.
+    /// Gives back the room that is not needed; the places are final.
     fn trim(&mut self, charge: &mut Charge) {
-        self.places.shrink_to_fit();
+        self.places.pack();
         self.columns.shrink_to_fit();
         self.rows.shrink_to_fit();
         let bytes = self.rows.capacity() * size_of::<(u64, u32)>()
-            + (self.places.capacity() + self.columns.capacity()) * 4;
+            + self.places.bytes()
+            + self.columns.capacity() * 4;
         charge.shrink_to(bytes as u64);
     }
 }
@@ -138,18 +143,23 @@ impl Search {
         }
         let (found, charge) = &mut *self.found.lock().unwrap_or_else(PoisonError::into_inner);
         for found in found {
-            let (start, places) = (found.start, std::mem::take(&mut found.places));
-            let mut left = places.as_slice();
-            let end = places.last().map_or(start, |&last| start + u64::from(last) + 1);
+            let (start, none) = (found.start, Places::Each(Vec::new()));
+            let places = std::mem::replace(&mut found.places, none);
+            let end = places.last().map_or(start, |last| start + u64::from(last) + 1);
+            let mut done = 0;
             starts.stretches(start..end, |rows, _, to| {
-                let (here, after) = left.split_at(left.partition_point(|&p| start + u64::from(p) < to));
-                left = after;
+                let until = places.before(to.saturating_sub(start));
                 let mut row = None;
-                for &place in here {
-                    let at = rows.row_of(start + u64::from(place), row);
-                    row = Some(at);
-                    found.keep_row(rows.first + at as u64, 1, charge)?;
-                }
+                places.stretches(done, &mut |first, number, len| {
+                    let inside = u64::from(len).min(until.saturating_sub(number) as u64);
+                    for k in 0..inside {
+                        let at = rows.row_of(start + u64::from(first) + k, row);
+                        row = Some(at);
+                        found.keep_row(rows.first + at as u64, 1, charge)?;
+                    }
+                    Ok::<_, Error>(number + len as usize <= until)
+                })?;
+                done = until;
                 Ok::<_, Error>(())
             })?;
             found.places = places;

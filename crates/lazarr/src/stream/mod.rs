@@ -94,13 +94,13 @@ impl Lazy {
             Some(concat) if along == 0 => Parts::of(concat, self, &run)?.map(Box::new),
             _ => None,
         };
-        Ok(RowBlocks {
+        let mut blocks = RowBlocks {
             lazy: self.clone(),
             axis: along,
             rows: index,
             at: 0,
             most_rows: rows.unwrap_or(u64::MAX),
-            most_bytes: bytes.unwrap_or_else(|| block_bytes(self, &run)).max(1),
+            most_bytes: u64::MAX,
             window: None,
             window_at: 0,
             window_end: 0,
@@ -108,7 +108,9 @@ impl Lazy {
             pass: None,
             parts,
             fitting: u64::MAX,
-        })
+        };
+        blocks.most_bytes = bytes.unwrap_or_else(|| block_bytes(self, &run, blocks.needs_passes())).max(1);
+        Ok(blocks)
     }
 }
 
@@ -186,7 +188,7 @@ impl RowBlocks {
             let n = self.rows.len();
             // Beside a pass there are what reading it takes, and a block.
             let mut rows =
-                (pass_bytes(run) / row_bytes(&self.lazy, 0)).clamp(1, (n - self.at).min(self.fitting));
+                (pass_bytes(run) / result_bytes(&self.lazy)).clamp(1, (n - self.at).min(self.fitting));
             let matrix = loop {
                 let part = self.lazy.select(0, Step::Index(range(self.at, self.at + rows, n)))?;
                 match part.collect_in(run) {
@@ -280,9 +282,9 @@ impl RowBlocks {
 
 /// Bytes of a block by default. The one before may still be held while it is made: a quarter of the limit leaves as much
 /// for what reads it, and of limits that are not small it is large enough to lie on huge pages. Where chunks are so large
-/// that decoding them takes much of the limit, three blocks fit into the rest.
-fn block_bytes(lazy: &Lazy, run: &Run<'_>) -> u64 {
-    let limit = run.cx.budget.limit();
+/// that decoding them takes much of the limit, three blocks fit into the rest. Beside a pass they are half as large.
+fn block_bytes(lazy: &Lazy, run: &Run<'_>, passes: bool) -> u64 {
+    let limit = if passes { run.cx.budget.limit() / 2 } else { run.cx.budget.limit() };
     let chunk = |array: &ArrayRef| {
         let items = array.inner_shape().iter().fold(1, |n: u64, &s| n.saturating_mul(s));
         items.saturating_mul(array.dtype.item_size().unwrap_or(16) as u64)
@@ -298,21 +300,29 @@ fn row_bytes(lazy: &Lazy, axis: usize) -> u64 {
     (crate::call::decoded_bytes(lazy.element()).value / stored).max(1)
 }
 
-/// Bytes of the rows that one pass brings, if they are of the mean length; finding them takes about as much again,
-/// later blocks stand beside them, and the allocator keeps some of both.
+/// Bytes of a row of the result, on the average, where a pass brings it.
+fn result_bytes(lazy: &Lazy) -> u64 {
+    let Body::Sparse(s) = &lazy.element().body else { return row_bytes(lazy, 0) };
+    let item = s.data.dtype.item_size().unwrap_or(8) as u64 + 4;
+    let rows = s.shape.first().copied().unwrap_or(1).max(1);
+    (s.nnz().saturating_mul(item) / rows).max(1)
+}
+
+/// Bytes of the rows that one pass brings, if they are of the mean length. Their columns are found before there is room for
+/// them, half as much again; blocks stand beside them, and what reading takes.
 fn pass_bytes(run: &Run<'_>) -> u64 {
-    run.cx.budget.left() / 4
+    run.cx.budget.left() / 5 * 2
 }
 
 /// What a plan says of a matrix that cannot be streamed in one pass.
 pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
     let Body::Sparse(s) = &lazy.element().body else { return None };
     let rows = lazy.axes().first().filter(|_| s.format == SparseFormat::Csc)?.count()?;
-    let passes = rows.saturating_mul(row_bytes(lazy, 0)).div_ceil(pass_bytes(run).max(1));
+    let passes = rows.saturating_mul(result_bytes(lazy)).div_ceil(pass_bytes(run).max(1));
     (passes > 1).then(|| {
         format!(
             "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
-             fit into a quarter of the memory that is left"
+             fit into two fifths of the memory that is left"
         )
     })
 }
