@@ -68,6 +68,12 @@ CAMPAIGNS: dict[str, Campaign] = {
         "test_write.py",
         LAZARR_WRITES="300",
     ),
+    "older": tests(
+        "100 random AnnData: anndata 0.11 and 0.12, zarr-python 2 and 3 and zarrs read what today's read",
+        5,
+        "test_older.py",
+        LAZARR_OLDER="100",
+    ),
     "writes-corpus": tests(
         "every store of the corpus through every preset as v2 and v3: digests equal",
         10,

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Make or refresh .venv with a set of requirements: tools/venv.sh demo|test|bench|docs
+# Older releases of anndata stand in environments of their own: tools/venv.sh anndata-0.11|anndata-0.12
 # A stamp holds the hash of what was installed, so that a second call costs milliseconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-want=${1:?usage: tools/venv.sh demo|test|bench|docs}
+want=${1:?usage: tools/venv.sh demo|test|bench|docs|anndata-0.11|anndata-0.12}
 venv=.venv
+case $want in anndata-*) venv=.venv-$want ;; esac
 
 files() { # every file that a set reads, through its -r lines
     local file="python/requirements-$1.txt"
