@@ -77,7 +77,7 @@ pub trait Points {
 
 /// The journal of a draft in a directory.
 #[derive(Debug)]
-pub struct LocalJournal {
+pub(super) struct LocalJournal {
     folder: PathBuf,
     root: PathBuf,
     fault: Fault,
