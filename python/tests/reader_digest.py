@@ -62,10 +62,9 @@ def plain(value):
             list(value.shape),
             hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest(),
         ]
-    if isinstance(value, np.generic) and not isinstance(value, str):
-        return [value.dtype.str, repr(value.item())]
-    if isinstance(value, (bool, int, float, complex)):
-        return plain(np.asarray(value)[()])
+    if isinstance(value, (np.generic, bool, int, float, complex)) and not isinstance(value, str):
+        # Some releases give scalars of numpy, others those of Python.
+        return repr(value.item() if isinstance(value, np.generic) else value)
     return str(value)
 
 
