@@ -88,6 +88,14 @@ CAMPAIGNS: dict[str, Campaign] = {
         program="cargo",
         recorded=True,
     ),
+    "kills-changes": Campaign(
+        "the same of appending, of elements that are put in and of a store that takes them",
+        8,
+        ("test", "--quiet", "--package", "lazarr", "--test", "append", "--", "--nocapture"),
+        {"LAZARR_EVERY": "1"},
+        program="cargo",
+        recorded=True,
+    ),
     "mutation": Campaign(
         "50,000 stores damaged at random: exact data or a typed error wherever the bytes allow that",
         15,
