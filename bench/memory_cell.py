@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SEED = int(os.environ.get("LAZARR_SEED", "20251"))
 
@@ -171,8 +171,8 @@ def cell(spec: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def forked(spec: dict[str, Any]) -> dict[str, Any]:
-    """A cell in a child of this process."""
+def apart(call: Callable[..., Any], *args: Any) -> tuple[Any, int]:
+    """What a call gives in a child of this process, and how that ended: None where it is not 0."""
     read, write = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -180,7 +180,7 @@ def forked(spec: dict[str, Any]) -> dict[str, Any]:
     if child == 0:
         code = 1
         try:
-            out = json.dumps(cell(spec)).encode()
+            out = json.dumps(call(*args)).encode()
             os.write(write, out)
             code = 0
         except BaseException:  # noqa: BLE001 - shown, and the child ends
@@ -192,7 +192,13 @@ def forked(spec: dict[str, Any]) -> dict[str, Any]:
     with os.fdopen(read) as pipe:
         text = pipe.read()
     _, code = os.waitpid(child, 0)
-    return json.loads(text) if code == 0 else {**spec, "crashed": code}
+    return (json.loads(text) if code == 0 else None), code
+
+
+def forked(spec: dict[str, Any]) -> dict[str, Any]:
+    """A cell in a child of this process."""
+    found, code = apart(cell, spec)
+    return {**spec, "crashed": code} if found is None else found
 
 
 def imported() -> None:

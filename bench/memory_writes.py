@@ -12,8 +12,6 @@ compared with its source: stored values, and their sum in each row block.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory_cell import Growth, imported
+from memory_cell import Growth, apart, imported
 from stores import store_of, warm
 
 HERE = Path(__file__).resolve().parent
@@ -71,43 +69,11 @@ def cell(task: str, store: str, other: str, out: str, limit: int) -> dict[str, A
     return {"growth": growth.peak, "seconds": growth.seconds, "same": bool(same)}
 
 
-def forked(*args: Any) -> dict[str, Any]:
-    """A cell in a child of this process."""
-    read, write = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.write(write, json.dumps(cell(*args)).encode())
-            code = 0
-        except BaseException:  # noqa: BLE001 - shown, and the child ends
-            import traceback
+def decoded(store: str) -> int:
+    """Bytes of all that is in a store."""
+    import lazarr as lz
 
-            traceback.print_exc()
-        os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        text = pipe.read()
-    _, code = os.waitpid(child, 0)
-    found: dict[str, Any] = json.loads(text) if code == 0 else {"growth": 0, "seconds": 0.0, "same": False}
-    return found
-
-
-def decoded(store: Path) -> int:
-    """Bytes of all that is in a store, asked in a process of its own."""
-    read, write = os.pipe()
-    if os.fork() == 0:
-        import lazarr as lz
-
-        os.write(write, str(lz.open(store).plan().decode_bytes.value).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        size = int(pipe.read())
-    os.wait()
-    return size
+    return int(lz.open(store).plan().decode_bytes.value)
 
 
 def main() -> int:
@@ -129,13 +95,14 @@ def main() -> int:
     for layout in args.layouts:
         store = store_of(args.cells, args.genes, args.density, layout)
         warm(store)
-        size = decoded(store)
+        size = apart(decoded, str(store))[0]
         with tempfile.TemporaryDirectory(dir=HERE / "data") as folder:
             turned = f"{folder}/transpose.zarr"
             for task, about in TASKS.items():
                 out = f"{folder}/{task}.zarr"
                 whole = 2 * size if task == "concat" else size
-                found = forked(task, str(store), turned, out, whole // 10)
+                found, _ = apart(cell, task, str(store), turned, out, whole // 10)
+                found = found or {"growth": 0, "seconds": 0.0, "same": False}
                 bad = found["growth"] > whole // 10 + SLACK or not found["same"]
                 failed += bad
                 sizes = f"{whole / MB:,.0f} | {whole / 10 / MB:.0f} | {found['growth'] / MB:.0f}"
