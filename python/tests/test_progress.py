@@ -34,16 +34,20 @@ def screen(monkeypatch):
     return shown
 
 
+def is_written(line):
+    """Waits for the line: a thread of its own writes it."""
+    for _ in range(3000):
+        if line._width:
+            return
+        line._thread.join(0.01)
+    raise AssertionError("no line was written")
+
+
 def test_a_terminal_is_told_and_wiped(store, screen, monkeypatch):
     close = _progress._Line.close
 
     def later(line):
-        # The line is written by a thread of its own: the call ends when it has been.
-        for _ in range(3000):
-            if line._width:
-                break
-            line._thread.join(0.01)
-        assert line._width, "no line was written"
+        is_written(line)
         close(line)
 
     monkeypatch.setattr(_progress._Line, "close", later)
@@ -74,11 +78,7 @@ def test_between_blocks_the_terminal_is_the_callers(store, screen, monkeypatch):
     leave = _progress._Line.leave
 
     def later(line):
-        # A block comes when the line has been written.
-        for _ in range(3000):
-            if line._width:
-                break
-            line._thread.join(0.01)
+        is_written(line)
         leave(line)
 
     monkeypatch.setattr(_progress._Line, "leave", later)
