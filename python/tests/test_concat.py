@@ -100,6 +100,27 @@ def small(folder, **how):
     return [a, b], [lz.open(path, **how) for path in paths], paths
 
 
+@pytest.mark.parametrize("kind", [sp.csr_matrix, np.asarray])
+def test_parts_without_genes_have_nothing_to_fill(tmp_path, kind):
+    objects = [ad.AnnData(np.ones((n, 0), "f4"), obs=pd.DataFrame(index=list("abc"[:n]))) for n in (3, 2)]
+    objects[1].layers["counts"] = kind(np.ones((2, 0), "i4"))
+    expected = ad.concat(objects, join="outer", index_unique="-")
+    assert expected.layers["counts"].dtype == np.int32
+    found = lz.concat([lz.open(p) for p in write(objects, tmp_path)], join="outer", index_unique="-")
+    alike(found.to_memory(), expected)
+
+
+def test_raw_without_cells(tmp_path):
+    full = ad.AnnData(np.ones((2, 3), "f4"), obs=pd.DataFrame(index=list("ab")))
+    full.raw = full.copy()
+    path = write([full], tmp_path)[0]
+    for rows in (slice(0, 0), slice(0, 1)):
+        expected = ad.concat([full[rows], full[:0]])
+        found = lz.concat([lz.open(path)[rows], lz.open(path)[:0]])
+        assert (expected.raw is None) == (rows == slice(0, 0))
+        alike(found.to_memory(), expected)
+
+
 def test_nothing_is_read_but_the_names_of_genes(tmp_path):
     _, ours, _ = small(tmp_path)
     with lz.measure() as m:

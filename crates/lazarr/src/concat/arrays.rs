@@ -89,24 +89,26 @@ impl Builder<'_> {
             let columns = columns(k);
             let gaps = columns.as_ref().is_some_and(|c| c.contains(&NONE));
             let own = match element {
-                None if sparse => DataType::Float(8),
-                None => filling.clone(),
+                // Without a column there is nothing to fill.
+                None if width == Some(0) => None,
+                None if sparse => Some(DataType::Float(8)),
+                None => Some(filling.clone()),
                 Some(e) => {
                     let own = items_of(e)?;
                     // A part without a column, stored or selected: anndata makes one anew.
                     let bare = columns.as_ref().is_some_and(|c| c.iter().all(|at| *at == NONE)) && gaps;
-                    match (sparse, gaps) {
+                    Some(match (sparse, gaps) {
                         (true, _) if bare => DataType::Float(8),
                         (false, true) if bare => filling.clone(),
                         (false, true) => promote(&own, &filling).ok_or_else(|| differ(&own, &filling))?,
                         _ => own,
-                    }
+                    })
                 }
             };
-            dtype = Some(match dtype {
-                None => own,
-                Some(known) => promote(&known, &own).ok_or_else(|| differ(&known, &own))?,
-            });
+            dtype = match (dtype, own) {
+                (Some(known), Some(own)) => Some(promote(&known, &own).ok_or_else(|| differ(&known, &own))?),
+                (known, own) => known.or(own),
+            };
             parts.push(Part {
                 source: element.map_or(Source::Missing, |e| Source::Element(e.clone())),
                 len: member.obs.len(),

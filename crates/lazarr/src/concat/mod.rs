@@ -269,11 +269,14 @@ impl Builder<'_> {
         Element { body: Body::Dict(Arc::new(children)), ..empty("") }
     }
 
-    /// `raw` of all parts, where all have one.
+    /// `raw` of all parts, where all have one and there is a cell: anndata forgets a raw without cells.
     fn raw(&self, run: &Run<'_>, mounts: &mut Vec<Mount>) -> Result<Option<Arc<Raw>>> {
         let raws: Vec<Option<&Arc<Raw>>> = self.members.iter().map(|m| m.object.raw.as_ref()).collect();
         let lists: Option<Vec<&[String]>> = self.members.iter().map(|m| m.raw_names.as_deref()).collect();
-        let Some(lists) = lists.filter(|_| raws.iter().all(Option::is_some)) else { return Ok(None) };
+        let cells = self.members.iter().any(|m| !m.obs.is_empty());
+        let Some(lists) = lists.filter(|_| cells && raws.iter().all(Option::is_some)) else {
+            return Ok(None);
+        };
         let genes = self.genes(&lists, &vec![None; lists.len()])?;
         let xs: Vec<Option<&Element>> = raws.iter().map(|r| r.and_then(|r| r.x.as_ref())).collect();
         let x = if xs.iter().all(Option::is_some) {

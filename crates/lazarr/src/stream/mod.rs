@@ -187,8 +187,8 @@ impl RowBlocks {
             self.pass = None;
             let n = self.rows.len();
             // Beside a pass there are what reading it takes, and a block.
-            let mut rows =
-                (pass_bytes(run) / result_bytes(&self.lazy)).clamp(1, (n - self.at).min(self.fitting));
+            let mut rows = (pass_bytes(&self.lazy, run) / result_bytes(&self.lazy))
+                .clamp(1, (n - self.at).min(self.fitting));
             let matrix = loop {
                 let part = self.lazy.select(0, Step::Index(range(self.at, self.at + rows, n)))?;
                 match part.collect_in(run) {
@@ -308,21 +308,24 @@ fn result_bytes(lazy: &Lazy) -> u64 {
     (s.nnz().saturating_mul(item) / rows).max(1)
 }
 
-/// Bytes of the rows that one pass brings, if they are of the mean length. Their columns are found before there is room for
-/// them, half as much again; blocks stand beside them, and what reading takes.
-fn pass_bytes(run: &Run<'_>) -> u64 {
-    run.cx.budget.left() / 5 * 2
+/// Bytes of the rows that one pass brings, if they are of the mean length: blocks stand beside them, and what reading takes.
+/// Of csr, where each row may lie anywhere, their columns are found before there is room for them, half as much again.
+fn pass_bytes(lazy: &Lazy, run: &Run<'_>) -> u64 {
+    match &lazy.element().body {
+        Body::Sparse(s) if s.format == SparseFormat::Csc => run.cx.budget.left() / 2,
+        _ => run.cx.budget.left() / 5 * 2,
+    }
 }
 
 /// What a plan says of a matrix that cannot be streamed in one pass.
 pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
     let Body::Sparse(s) = &lazy.element().body else { return None };
     let rows = lazy.axes().first().filter(|_| s.format == SparseFormat::Csc)?.count()?;
-    let passes = rows.saturating_mul(result_bytes(lazy)).div_ceil(pass_bytes(run).max(1));
+    let passes = rows.saturating_mul(result_bytes(lazy)).div_ceil(pass_bytes(lazy, run).max(1));
     (passes > 1).then(|| {
         format!(
             "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
-             fit into two fifths of the memory that is left"
+             fit into half of the memory that is left"
         )
     })
 }
