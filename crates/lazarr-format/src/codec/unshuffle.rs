@@ -53,11 +53,8 @@ fn vectors<const N: usize>(planes: &[&[u8]; N], out: &mut [u8], len: usize) -> u
     }
     let mut at = 0;
     if len >= x86::AVX && x86::has_avx2() {
-        while at + x86::AVX <= len {
-            // SAFETY: AVX2 is there; `at + AVX <= len`, which is the length of each plane, and `out` has `N` times as many.
-            unsafe { x86::avx2(planes, out, at) };
-            at += x86::AVX;
-        }
+        // SAFETY: AVX2 is there; each plane has `len` items, and `out` has `N` times as many.
+        at = unsafe { x86::avx2_steps(planes, out, len) };
     }
     while at + x86::SSE <= len {
         // SAFETY: every x86-64 has SSE2; `at + SSE <= len`, as above.
@@ -119,13 +116,36 @@ mod x86 {
         }
     }
 
+    /// As many steps as there are items for; returns how many items these are. The loop stands here, where a step is
+    /// inlined: a function for AVX2 is a call from anywhere else.
+    ///
+    /// # Safety
+    ///
+    /// The processor has AVX2; `len` items are in each plane and in `out`.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn avx2_steps<const N: usize>(
+        planes: &[&[u8]; N],
+        out: &mut [u8],
+        len: usize,
+    ) -> usize {
+        let planes = *planes;
+        let mut at = 0;
+        while at + AVX <= len {
+            // SAFETY: as the caller promises.
+            unsafe { avx2(&planes, out, at) };
+            at += AVX;
+        }
+        at
+    }
+
     /// The same in each half of the registers, which are put in order when they are stored.
     ///
     /// # Safety
     ///
     /// The processor has AVX2; `at + AVX` items are in each plane and in `out`.
+    #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn avx2<const N: usize>(planes: &[&[u8]; N], out: &mut [u8], at: usize) {
+    unsafe fn avx2<const N: usize>(planes: &[&[u8]; N], out: &mut [u8], at: usize) {
         let mut x = [_mm256_setzero_si256(); N];
         for (x, plane) in x.iter_mut().zip(planes) {
             // SAFETY: 32 bytes at `at` are in the plane, as the caller promises.

@@ -20,6 +20,7 @@ mod sparse;
 mod starts;
 mod take;
 mod vlen;
+mod wide;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 //! Nothing is collected. The selection is cut into lanes whose bounds depend on the matrix alone; one thread walks a lane
 //! and keeps its sums, and the sums of all lanes are added in their order. So they are the same for any number of threads.
 
+mod items;
 mod kernel;
 mod lanes;
 mod summing;
@@ -295,7 +296,7 @@ impl Program for Moments {
 
 /// Whether values of this type can be added up.
 pub(crate) fn is_number(dtype: &DataType) -> bool {
-    kernel::is_number(dtype)
+    items::is_number(dtype)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use lazarr_format::DataType;
 
-use super::kernel::{Centred, Items, Plain, fold, scatter, scatter_rows, weigh, worth_tiles};
+use super::items::Items;
+use super::kernel::{Centred, Plain, fold, scatter, scatter_rows, weigh, worth_tiles};
 
 fn items<'a>(dtype: &'a DataType, bytes: &'a [u8]) -> Items<'a> {
     Items { dtype, bytes }

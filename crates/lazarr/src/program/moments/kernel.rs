@@ -1,6 +1,11 @@
 //! The inner loops: stored values on their way into sums.
 
+use std::marker::PhantomData;
+
 use lazarr_format::DataType;
+
+use super::items::Items;
+use crate::program::wide::{Loop, widest};
 
 /// A stored number.
 pub(super) trait Number: Copy {
@@ -64,7 +69,10 @@ macro_rules! each_dtype {
 pub(super) trait Form {
     /// Sums for each result.
     const WIDTH: usize;
-    fn add(sums: &mut [f64], value: f64, times: f64);
+    /// What can be made of a value before its sums are looked at: of many side by side.
+    type Ready: Copy;
+    fn ready(value: f64) -> Self::Ready;
+    fn add(sums: &mut [f64], ready: Self::Ready, times: f64);
     /// Other sums of the same result, still of nothing.
     fn begin(sums: &mut [f64], of: &[f64]);
     /// Adds sums of the same result.
@@ -76,10 +84,15 @@ pub(super) struct Plain;
 
 impl Form for Plain {
     const WIDTH: usize = 2;
+    type Ready = [f64; 2];
     #[inline]
-    fn add(sums: &mut [f64], value: f64, times: f64) {
+    fn ready(value: f64) -> [f64; 2] {
+        [value, value * value]
+    }
+    #[inline]
+    fn add(sums: &mut [f64], [value, square]: [f64; 2], times: f64) {
         sums[0] += times * value;
-        sums[1] += times * (value * value);
+        sums[1] += times * square;
     }
     fn begin(_: &mut [f64], _: &[f64]) {}
     #[inline]
@@ -94,6 +107,11 @@ pub(super) struct Centred;
 
 impl Form for Centred {
     const WIDTH: usize = 4;
+    type Ready = f64;
+    #[inline]
+    fn ready(value: f64) -> f64 {
+        value
+    }
     #[inline]
     fn add(sums: &mut [f64], value: f64, times: f64) {
         let value = value - sums[2];
@@ -113,32 +131,41 @@ impl Form for Centred {
     }
 }
 
-/// Calls `f(index, value)` for each pair until it is false: at that place.
+/// Calls `f(index, value made ready)` for each pair until it is false: at that place.
 #[inline]
-fn pairs<const N: usize, const M: usize>(
+fn pairs<F: Form, const N: usize, const M: usize>(
     values: &[u8],
     indices: &[u8],
     number: impl Fn([u8; N]) -> f64,
     get: impl Fn([u8; M]) -> usize,
-    mut f: impl FnMut(usize, f64) -> bool,
+    mut f: impl FnMut(usize, F::Ready) -> bool,
 ) -> Result<(), usize> {
     let (values, indices) = (values.as_chunks::<N>().0, indices.as_chunks::<M>().0);
     for (i, (value, index)) in values.iter().zip(indices).enumerate() {
-        if !f(get(*index), number(*value)) {
+        if !f(get(*index), F::ready(number(*value))) {
             return Err(i);
         }
     }
     Ok(())
 }
 
-/// [`pairs`] of any types. Negative indices become huge ones of their width: see [`Items::most`].
-macro_rules! each_pair {
-    ($values:expr, $indices:expr, $f:expr) => {
-        each_dtype!($values.dtype, number => match $indices.size() {
-            1 => pairs($values.bytes, $indices.bytes, number, |b| usize::from(u8::from_ne_bytes(b)), $f),
-            2 => pairs($values.bytes, $indices.bytes, number, |b| usize::from(u16::from_ne_bytes(b)), $f),
-            4 => pairs($values.bytes, $indices.bytes, number, |b| u32::from_ne_bytes(b) as usize, $f),
-            _ => pairs($values.bytes, $indices.bytes, number, |b| u64::from_ne_bytes(b) as usize, $f),
+/// `$body` with `$number` as above, and `$get` as what makes an index of its bytes. Negative indices become huge ones of
+/// their width: see [`Items::most`].
+macro_rules! each_types {
+    ($values:expr, $indices:expr, ($number:ident, $get:ident) => $body:expr) => {
+        each_dtype!($values.dtype, $number => {
+            macro_rules! by {
+                ($index:ty) => {{
+                    let $get = |bytes| <$index>::from_ne_bytes(bytes) as usize;
+                    $body
+                }};
+            }
+            match $indices.size() {
+                1 => by!(u8),
+                2 => by!(u16),
+                4 => by!(u32),
+                _ => by!(u64),
+            }
         })
     };
 }
@@ -149,17 +176,7 @@ pub(super) fn scatter<const W: usize, F: Form>(
     values: Items<'_>,
     indices: Items<'_>,
 ) -> Result<(), usize> {
-    let sums = sums.as_chunks_mut::<W>().0;
-    let legal = sums.len().min(indices.most());
-    let sums = &mut sums[..legal];
-    // The check of the bound is the one of the slice.
-    each_pair!(values, indices, |index, value| match sums.get_mut(index) {
-        Some(sums) => {
-            F::add(sums, value, 1.0);
-            true
-        }
-        None => false,
-    })
+    spread::<W, F>(sums, values, indices, 1.0)
 }
 
 /// So many bytes of sums are gone through at a time: what a core's nearest cache holds.
@@ -185,28 +202,91 @@ pub(super) fn scatter_rows<const W: usize, F: Form>(
 ) -> Result<(), usize> {
     let sums = sums.as_chunks_mut::<W>().0;
     let legal = sums.len().min(indices.most());
-    let mut end = 0;
-    loop {
-        end = (end + TILE / (8 * W)).min(legal);
-        let tile = &mut sums[..end];
-        for [from, to] in &mut *rows {
-            let (values, indices) = (values.part(*from, *to), indices.part(*from, *to));
-            let met = each_pair!(values, indices, |index, value| match tile.get_mut(index) {
-                Some(sums) => {
-                    F::add(sums, value, 1.0);
-                    true
+    let sums = &mut sums[..legal];
+    each_types!(values, indices, (number, get) => {
+        let (values, indices) = (values.bytes.as_chunks().0, indices.bytes.as_chunks().0);
+        widest(Tiles { sums, values, indices, rows, number, get, form: PhantomData::<F> })
+    })
+}
+
+/// So many values are made ready side by side, before they go where they belong.
+const BLOCK: usize = 8;
+
+struct Tiles<'a, const W: usize, const N: usize, const M: usize, V, I, F> {
+    sums: &'a mut [[f64; W]],
+    values: &'a [[u8; N]],
+    indices: &'a [[u8; M]],
+    rows: &'a mut [[u64; 2]],
+    number: V,
+    get: I,
+    form: PhantomData<F>,
+}
+
+impl<const W: usize, const N: usize, const M: usize, V, I, F> Loop for Tiles<'_, W, N, M, V, I, F>
+where
+    V: Fn([u8; N]) -> f64,
+    I: Fn([u8; M]) -> usize,
+    F: Form,
+{
+    type Out = Result<(), usize>;
+
+    #[allow(clippy::inline_always, reason = "see Loop")]
+    #[inline(always)]
+    fn run(self) -> Result<(), usize> {
+        let (mut end, all) = (0, self.sums.len());
+        loop {
+            end = (end + TILE / (8 * W)).min(all);
+            let tile = &mut self.sums[..end];
+            for [from, to] in &mut *self.rows {
+                let row = *from as usize..*to as usize;
+                let (Some(values), Some(indices)) = (self.values.get(row.clone()), self.indices.get(row))
+                else {
+                    continue;
+                };
+                *from += into::<W, N, M, F>(tile, values, indices, &self.number, &self.get) as u64;
+                if end == all && from < to {
+                    return Err(*from as usize);
                 }
-                None => false,
-            });
-            *from = met.map_or_else(|at| *from + at as u64, |()| *to);
-            if end == legal && from < to {
-                return Err(*from as usize);
+            }
+            if end == all {
+                return Ok(());
             }
         }
-        if end == legal {
-            return Ok(());
+    }
+}
+
+/// Adds values until an index is outside of the tile; returns how many these are.
+#[allow(clippy::inline_always, reason = "see Loop")]
+#[inline(always)]
+fn into<const W: usize, const N: usize, const M: usize, F: Form>(
+    tile: &mut [[f64; W]],
+    values: &[[u8; N]],
+    indices: &[[u8; M]],
+    number: &impl Fn([u8; N]) -> f64,
+    get: &impl Fn([u8; M]) -> usize,
+) -> usize {
+    let mut add = |index: &[u8; M], ready: F::Ready| {
+        let sums = tile.get_mut(get(*index));
+        sums.map(|sums| F::add(sums, ready, 1.0)).is_some()
+    };
+    let mut done = 0;
+    let (blocks, last) = values.as_chunks::<BLOCK>();
+    for (values, indices) in blocks.iter().zip(indices.as_chunks::<BLOCK>().0) {
+        let ready = values.map(|value| F::ready(number(value)));
+        for (index, ready) in indices.iter().zip(ready) {
+            if !add(index, ready) {
+                return done;
+            }
+            done += 1;
         }
     }
+    for (value, index) in last.iter().zip(&indices[done..]) {
+        if !add(index, F::ready(number(*value))) {
+            return done;
+        }
+        done += 1;
+    }
+    done
 }
 
 /// As [`scatter`], each value so many times.
@@ -216,15 +296,31 @@ pub(super) fn scatter_times<const W: usize, F: Form>(
     indices: Items<'_>,
     times: f64,
 ) -> Result<(), usize> {
+    spread::<W, F>(sums, values, indices, times)
+}
+
+/// Both of these: once is no multiplication.
+#[allow(clippy::inline_always, reason = "the number of times is known in one of two places")]
+#[inline(always)]
+fn spread<const W: usize, F: Form>(
+    sums: &mut [f64],
+    values: Items<'_>,
+    indices: Items<'_>,
+    times: f64,
+) -> Result<(), usize> {
     let sums = sums.as_chunks_mut::<W>().0;
     let legal = sums.len().min(indices.most());
     let sums = &mut sums[..legal];
-    each_pair!(values, indices, |index, value| match sums.get_mut(index) {
+    // The check of the bound is the one of the slice.
+    let add = |index: usize, ready| match sums.get_mut(index) {
         Some(sums) => {
-            F::add(sums, value, times);
+            F::add(sums, ready, times);
             true
         }
         None => false,
+    };
+    each_types!(values, indices, (number, get) => {
+        pairs::<F, _, _>(values.bytes, indices.bytes, number, get, add)
     })
 }
 
@@ -236,15 +332,18 @@ pub(super) fn weigh<const W: usize, F: Form>(
     weights: &[f64],
 ) -> Result<(), usize> {
     let weights = &weights[..weights.len().min(indices.most())];
-    each_pair!(values, indices, |index, value| match weights.get(index) {
+    let add = |index: usize, ready| match weights.get(index) {
         Some(&times) => {
             // What is not wanted may be no number.
             if times != 0.0 {
-                F::add(sums, value, times);
+                F::add(sums, ready, times);
             }
             true
         }
         None => false,
+    };
+    each_types!(values, indices, (number, get) => {
+        pairs::<F, _, _>(values.bytes, indices.bytes, number, get, add)
     })
 }
 
@@ -256,7 +355,7 @@ pub(super) fn along<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>
         number: impl Fn([u8; N]) -> f64,
     ) {
         for (sums, value) in sums.iter_mut().zip(values.as_chunks::<N>().0) {
-            F::add(sums, number(*value), 1.0);
+            F::add(sums, F::ready(number(*value)), 1.0);
         }
     }
     let sums = sums.as_chunks_mut::<W>().0;
@@ -281,11 +380,11 @@ pub(super) fn fold<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>)
         }
         for block in blocks {
             for (own, value) in own.iter_mut().zip(block) {
-                F::add(own, number(*value), 1.0);
+                F::add(own, F::ready(number(*value)), 1.0);
             }
         }
         for value in rest {
-            F::add(&mut own[0], number(*value), 1.0);
+            F::add(&mut own[0], F::ready(number(*value)), 1.0);
         }
         for own in &own {
             F::merge(sums, own);
@@ -294,65 +393,6 @@ pub(super) fn fold<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>)
     if let Some(sums) = sums.first_chunk_mut::<W>() {
         each_dtype!(values.dtype, number => all::<W, _, F>(sums, values.bytes, number));
     }
-}
-
-/// Values of one type, in native byte order.
-#[derive(Clone, Copy)]
-pub(super) struct Items<'a> {
-    pub(super) dtype: &'a DataType,
-    pub(super) bytes: &'a [u8],
-}
-
-impl Items<'_> {
-    pub(super) fn size(self) -> usize {
-        self.dtype.item_size().unwrap_or(1)
-    }
-
-    /// Some of them.
-    pub(super) fn part(self, from: u64, to: u64) -> Self {
-        let size = self.size();
-        let bytes = self.bytes.get(from as usize * size..to as usize * size).unwrap_or_default();
-        Self { bytes, ..self }
-    }
-
-    /// Integers that are below this are not negative ones, read as unsigned.
-    fn most(self) -> usize {
-        let bits = 8 * self.size() as u32 - u32::from(matches!(self.dtype, DataType::Int(_)));
-        1usize.checked_shl(bits).unwrap_or(usize::MAX)
-    }
-
-    /// One integer of them.
-    pub(super) fn integer(self, at: u64) -> i128 {
-        let mut bytes = [0u8; 8];
-        let item = self.part(at, at + 1).bytes;
-        let size = item.len().min(8);
-        bytes[..size].copy_from_slice(&item[..size]);
-        let raw = u64::from_le_bytes(bytes);
-        match self.dtype {
-            DataType::Int(n) => {
-                let shift = 64 - 8 * u32::from(*n);
-                i128::from(((raw << shift) as i64) >> shift)
-            }
-            _ => i128::from(raw),
-        }
-    }
-
-    /// The first that is no boolean, where they are stored as such.
-    pub(super) fn not_bool(self) -> Option<u8> {
-        let wrong = *self.dtype == DataType::Bool && self.bytes.iter().fold(0, |a, &b| a | b) > 1;
-        if wrong { self.bytes.iter().copied().find(|&b| b > 1) } else { None }
-    }
-}
-
-/// Whether values of this type can be added.
-pub(super) fn is_number(dtype: &DataType) -> bool {
-    matches!(
-        dtype,
-        DataType::Bool
-            | DataType::Int(1 | 2 | 4 | 8)
-            | DataType::UInt(1 | 2 | 4 | 8)
-            | DataType::Float(2 | 4 | 8)
-    )
 }
 
 fn half(bytes: [u8; 2]) -> Half {

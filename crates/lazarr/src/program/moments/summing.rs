@@ -7,7 +7,8 @@ use std::time::Duration;
 use lazarr_format::{Code, Error, Result};
 use lazarr_plan::{ArrayRead, Role, Run};
 
-use super::kernel::{self, Centred, Form, Items, Plain};
+use super::items::Items;
+use super::kernel::{self, Centred, Form, Plain};
 use crate::exec::lanes::{Met, Partial, Reduce};
 use crate::exec::sink::{may_be_absent, missing};
 use crate::ledger::{Budget, Charge};

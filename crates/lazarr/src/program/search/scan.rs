@@ -3,6 +3,8 @@
 //! Blocks of 64 items are tested without a branch, so that the loop is vectorised; only in a block with a wanted item, or
 //! with one that lies outside of the matrix, are they looked at one by one.
 
+use crate::program::wide::{Loop, widest};
+
 /// Items of a block.
 const BLOCK: usize = 64;
 
@@ -87,13 +89,41 @@ fn scan<const N: usize, T: Item, E>(
     each: &mut impl FnMut(usize, u64) -> Result<(), E>,
 ) -> Result<Option<usize>, E> {
     let (blocks, rest) = items.as_chunks::<BLOCK>();
-    for (k, block) in blocks.iter().enumerate() {
-        let seen = block.iter().fold(false, |seen, &item| seen | hit(get(item)) | (get(item) > last));
-        if seen && let Some(bad) = slowly(block, k * BLOCK, get, last, hit, each)? {
+    let mut done = 0;
+    while let Some(ahead) = widest(Ahead { blocks: &blocks[done..], get, last, hit }) {
+        let at = done + ahead;
+        if let Some(bad) = slowly(&blocks[at], at * BLOCK, get, last, hit, each)? {
             return Ok(Some(bad));
         }
+        done = at + 1;
     }
     slowly(rest, blocks.len() * BLOCK, get, last, hit, each)
+}
+
+/// The search for the next block with an item that is to be looked at.
+struct Ahead<'a, const N: usize, G, T, H> {
+    blocks: &'a [[[u8; N]; BLOCK]],
+    get: G,
+    last: T,
+    hit: H,
+}
+
+impl<const N: usize, G, T, H> Loop for Ahead<'_, N, G, T, H>
+where
+    G: Fn([u8; N]) -> T,
+    T: Item,
+    H: Fn(T) -> bool,
+{
+    type Out = Option<usize>;
+
+    #[allow(clippy::inline_always, reason = "see Loop")]
+    #[inline(always)]
+    fn run(self) -> Option<usize> {
+        let Self { blocks, get, last, hit } = self;
+        blocks.iter().position(|block| {
+            block.iter().fold(false, |seen, &item| seen | hit(get(item)) | (get(item) > last))
+        })
+    }
 }
 
 fn slowly<const N: usize, T: Item, E>(
