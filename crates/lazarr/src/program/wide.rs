@@ -26,3 +26,24 @@ pub(super) fn widest<L: Loop>(work: L) -> L::Out {
     }
     work.run()
 }
+
+/// Both as float64. Of two in a row a compiler makes two conversions, which are more work than one of both, and what bounds
+/// a loop of sums is how much work there is for a value.
+#[allow(clippy::inline_always, reason = "see Loop")]
+#[inline(always)]
+pub(super) fn two_floats(pair: [f32; 2]) -> [f64; 2] {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{
+            _mm_castsi128_ps, _mm_cvtps_pd, _mm_cvtsd_f64, _mm_cvtsi64_si128, _mm_unpackhi_pd,
+        };
+        let [a, b] = pair.map(|v| u64::from(v.to_bits()));
+        // SAFETY: every processor of this kind has SSE2.
+        unsafe {
+            let both = _mm_cvtps_pd(_mm_castsi128_ps(_mm_cvtsi64_si128((a | b << 32) as i64)));
+            [_mm_cvtsd_f64(both), _mm_cvtsd_f64(_mm_unpackhi_pd(both, both))]
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    pair.map(f64::from)
+}

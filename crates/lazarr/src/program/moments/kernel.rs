@@ -5,11 +5,17 @@ use std::marker::PhantomData;
 use lazarr_format::DataType;
 
 use super::items::Items;
-use crate::program::wide::{Loop, widest};
+use crate::program::wide::{Loop, two_floats, widest};
 
 /// A stored number.
 pub(super) trait Number: Copy {
     fn number(self) -> f64;
+    /// Of two side by side, where that is faster.
+    #[allow(clippy::inline_always, reason = "see Loop")]
+    #[inline(always)]
+    fn two(pair: [Self; 2]) -> [f64; 2] {
+        pair.map(Self::number)
+    }
 }
 
 macro_rules! numbers {
@@ -19,7 +25,18 @@ macro_rules! numbers {
         }
     })* };
 }
-numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+numbers!(i8, i16, i32, i64, u8, u16, u32, u64, f64);
+
+impl Number for f32 {
+    fn number(self) -> f64 {
+        f64::from(self)
+    }
+    #[allow(clippy::inline_always, reason = "see Loop")]
+    #[inline(always)]
+    fn two(pair: [f32; 2]) -> [f64; 2] {
+        two_floats(pair)
+    }
+}
 
 /// A float of two bytes.
 #[derive(Clone, Copy)]
@@ -39,12 +56,13 @@ impl Number for Half {
     }
 }
 
-/// `$body` with `$number` as what makes an f64 of the bytes of a stored value.
+/// `$body` with `$number` as what makes an f64 of the bytes of a stored value, and `$two` as what makes two of two.
 macro_rules! each_dtype {
-    ($dtype:expr, $number:ident => $body:expr) => {{
+    ($dtype:expr, ($number:ident, $two:pat) => $body:expr) => {{
         macro_rules! with {
             ($get:expr) => {{
                 let $number = |bytes| Number::number($get(bytes));
+                let $two = |pair: [_; 2]| Number::two(pair.map($get));
                 $body
             }};
         }
@@ -149,11 +167,11 @@ fn pairs<F: Form, const N: usize, const M: usize>(
     Ok(())
 }
 
-/// `$body` with `$number` as above, and `$get` as what makes an index of its bytes. Negative indices become huge ones of
-/// their width: see [`Items::most`].
+/// `$body` with `$number` and `$two` as above, and `$get` as what makes an index of its bytes. Negative indices become huge
+/// ones of their width: see [`Items::most`].
 macro_rules! each_types {
-    ($values:expr, $indices:expr, ($number:ident, $get:ident) => $body:expr) => {
-        each_dtype!($values.dtype, $number => {
+    ($values:expr, $indices:expr, ($number:ident, $two:pat, $get:ident) => $body:expr) => {
+        each_dtype!($values.dtype, ($number, $two) => {
             macro_rules! by {
                 ($index:ty) => {{
                     let $get = |bytes| <$index>::from_ne_bytes(bytes) as usize;
@@ -203,28 +221,30 @@ pub(super) fn scatter_rows<const W: usize, F: Form>(
     let sums = sums.as_chunks_mut::<W>().0;
     let legal = sums.len().min(indices.most());
     let sums = &mut sums[..legal];
-    each_types!(values, indices, (number, get) => {
+    each_types!(values, indices, (number, two, get) => {
         let (values, indices) = (values.bytes.as_chunks().0, indices.bytes.as_chunks().0);
-        widest(Tiles { sums, values, indices, rows, number, get, form: PhantomData::<F> })
+        widest(Tiles { sums, values, indices, rows, number, two, get, form: PhantomData::<F> })
     })
 }
 
-/// So many values are made ready side by side, before they go where they belong.
+/// So many values are gone through without asking whether they are the last.
 const BLOCK: usize = 8;
 
-struct Tiles<'a, const W: usize, const N: usize, const M: usize, V, I, F> {
+struct Tiles<'a, const W: usize, const N: usize, const M: usize, V, P, I, F> {
     sums: &'a mut [[f64; W]],
     values: &'a [[u8; N]],
     indices: &'a [[u8; M]],
     rows: &'a mut [[u64; 2]],
     number: V,
+    two: P,
     get: I,
     form: PhantomData<F>,
 }
 
-impl<const W: usize, const N: usize, const M: usize, V, I, F> Loop for Tiles<'_, W, N, M, V, I, F>
+impl<const W: usize, const N: usize, const M: usize, V, P, I, F> Loop for Tiles<'_, W, N, M, V, P, I, F>
 where
     V: Fn([u8; N]) -> f64,
+    P: Fn([[u8; N]; 2]) -> [f64; 2],
     I: Fn([u8; M]) -> usize,
     F: Form,
 {
@@ -243,7 +263,8 @@ where
                 else {
                     continue;
                 };
-                *from += into::<W, N, M, F>(tile, values, indices, &self.number, &self.get) as u64;
+                *from +=
+                    into::<W, N, M, F>(tile, values, indices, (&self.number, &self.two), &self.get) as u64;
                 if end == all && from < to {
                     return Err(*from as usize);
                 }
@@ -262,7 +283,7 @@ fn into<const W: usize, const N: usize, const M: usize, F: Form>(
     tile: &mut [[f64; W]],
     values: &[[u8; N]],
     indices: &[[u8; M]],
-    number: &impl Fn([u8; N]) -> f64,
+    (number, two): (&impl Fn([u8; N]) -> f64, &impl Fn([[u8; N]; 2]) -> [f64; 2]),
     get: &impl Fn([u8; M]) -> usize,
 ) -> usize {
     let mut add = |index: &[u8; M], ready: F::Ready| {
@@ -272,12 +293,13 @@ fn into<const W: usize, const N: usize, const M: usize, F: Form>(
     let mut done = 0;
     let (blocks, last) = values.as_chunks::<BLOCK>();
     for (values, indices) in blocks.iter().zip(indices.as_chunks::<BLOCK>().0) {
-        let ready = values.map(|value| F::ready(number(value)));
-        for (index, ready) in indices.iter().zip(ready) {
-            if !add(index, ready) {
-                return done;
+        for (pair, indices) in values.as_chunks::<2>().0.iter().zip(indices.as_chunks::<2>().0) {
+            for (index, value) in indices.iter().zip(two(*pair)) {
+                if !add(index, F::ready(value)) {
+                    return done;
+                }
+                done += 1;
             }
-            done += 1;
         }
     }
     for (value, index) in last.iter().zip(&indices[done..]) {
@@ -319,7 +341,7 @@ fn spread<const W: usize, F: Form>(
         }
         None => false,
     };
-    each_types!(values, indices, (number, get) => {
+    each_types!(values, indices, (number, _, get) => {
         pairs::<F, _, _>(values.bytes, indices.bytes, number, get, add)
     })
 }
@@ -342,7 +364,7 @@ pub(super) fn weigh<const W: usize, F: Form>(
         }
         None => false,
     };
-    each_types!(values, indices, (number, get) => {
+    each_types!(values, indices, (number, _, get) => {
         pairs::<F, _, _>(values.bytes, indices.bytes, number, get, add)
     })
 }
@@ -359,7 +381,7 @@ pub(super) fn along<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>
         }
     }
     let sums = sums.as_chunks_mut::<W>().0;
-    each_dtype!(values.dtype, number => zip::<W, _, F>(sums, values.bytes, number));
+    each_dtype!(values.dtype, (number, _) => zip::<W, _, F>(sums, values.bytes, number));
 }
 
 /// So many sums of one result are kept side by side.
@@ -391,7 +413,7 @@ pub(super) fn fold<const W: usize, F: Form>(sums: &mut [f64], values: Items<'_>)
         }
     }
     if let Some(sums) = sums.first_chunk_mut::<W>() {
-        each_dtype!(values.dtype, number => all::<W, _, F>(sums, values.bytes, number));
+        each_dtype!(values.dtype, (number, _) => all::<W, _, F>(sums, values.bytes, number));
     }
 }
 
