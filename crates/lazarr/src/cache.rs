@@ -1,6 +1,6 @@
 //! Shard indices that were read: kept by key, bounded in bytes, charged to the ledger.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use lazarr_plan::IndexState;
 use quick_cache::sync::Cache;
@@ -9,7 +9,9 @@ use crate::ledger::Charge;
 
 /// The indices of one store's shards.
 pub(crate) struct IndexCache {
-    cache: Cache<String, Arc<Entry>, ByBytes>,
+    /// Made for the first that is kept: a store that was only opened has none.
+    cache: OnceLock<Cache<String, Arc<Entry>, ByBytes>>,
+    bytes: u64,
 }
 
 struct Entry {
@@ -29,33 +31,38 @@ impl quick_cache::Weighter<String, Arc<Entry>> for ByBytes {
 impl IndexCache {
     /// A cache of at most this many bytes.
     pub(crate) fn new(bytes: u64) -> Self {
-        Self { cache: Cache::with_weighter(1024, bytes, ByBytes) }
+        Self { cache: OnceLock::new(), bytes }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<IndexState> {
-        self.cache.get(key).map(|e| e.state.clone())
+        self.cache.get()?.get(key).map(|e| e.state.clone())
     }
 
     /// Keeps an index, unless all together would take more than `most` bytes: what is kept must not starve the call that
     /// pays for it. That a shard is absent is not kept: it may be written later.
     pub(crate) fn put(&self, key: &str, state: &IndexState, charge: Charge, most: u64) {
-        if matches!(state, IndexState::Absent) || self.cache.weight() + charge.bytes() > most {
+        let cache = self.cache.get_or_init(|| Cache::with_weighter(1024, self.bytes, ByBytes));
+        if matches!(state, IndexState::Absent) || cache.weight() + charge.bytes() > most {
             return;
         }
-        self.cache.insert(key.to_owned(), Arc::new(Entry { state: state.clone(), charge }));
+        cache.insert(key.to_owned(), Arc::new(Entry { state: state.clone(), charge }));
     }
 
     pub(crate) fn forget(&self, key: &str) {
-        self.cache.remove(key);
+        if let Some(cache) = self.cache.get() {
+            cache.remove(key);
+        }
     }
 
     pub(crate) fn clear(&self) {
-        self.cache.clear();
+        if let Some(cache) = self.cache.get() {
+            cache.clear();
+        }
     }
 }
 
 impl std::fmt::Debug for IndexCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "IndexCache({} indices)", self.cache.len())
+        write!(f, "IndexCache({} indices)", self.cache.get().map_or(0, Cache::len))
     }
 }

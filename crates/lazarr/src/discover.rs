@@ -11,6 +11,7 @@ use lazarr_format::{ByteRange, Code, Error, Result};
 use lazarr_plan::human_bytes;
 use lazarr_store::{Io, Listing};
 
+use crate::memory::default_limit;
 use crate::patience::Patience;
 use crate::session::Options;
 
@@ -19,11 +20,10 @@ use crate::session::Options;
 pub(crate) fn discover(
     io: &Io,
     options: &Options,
-    memory: u64,
     patience: &Patience<'_>,
 ) -> Result<(Hierarchy, Vec<String>)> {
     let limits = &options.limits;
-    let documents = Documents::new(io, limits, memory, patience);
+    let documents = Documents::new(io, options, patience);
     let mut walk = Walk { documents: &documents, names: &options.names, unlisted: Vec::new() };
     let absent = |names: &str| {
         Error::new(Code::StoreNotFound, format!("`{}` is not a Zarr store", io.store().name()))
@@ -76,8 +76,8 @@ pub(crate) struct Documents<'a> {
     io: &'a Io,
     limits: &'a Limits,
     bytes: AtomicU64,
-    /// What the documents may take in memory, and take.
-    memory: u64,
+    /// What the documents may take in memory, where it was said, and take.
+    memory: Option<u64>,
     taken: AtomicU64,
     /// Asked while a document is waited for.
     patience: &'a Patience<'a>,
@@ -90,7 +90,8 @@ type NodeV2 = [Option<Vec<u8>>; 3];
 
 impl<'a> Documents<'a> {
     /// With nothing read so far.
-    pub(crate) fn new(io: &'a Io, limits: &'a Limits, memory: u64, patience: &'a Patience<'a>) -> Self {
+    pub(crate) fn new(io: &'a Io, options: &'a Options, patience: &'a Patience<'a>) -> Self {
+        let (limits, memory) = (&options.limits, options.memory_limit);
         Self { io, limits, bytes: AtomicU64::new(0), memory, taken: AtomicU64::new(0), patience }
     }
 
@@ -122,10 +123,15 @@ impl<'a> Documents<'a> {
         }
         let needs = metadata_memory(&out, self.limits);
         let taken = self.taken.fetch_add(needs, Relaxed).saturating_add(needs);
-        if taken > self.memory.saturating_add(FREE) {
+        if taken <= FREE {
+            return Ok(Some(out));
+        }
+        // The system is asked for what it leaves only where that decides something.
+        let memory = self.memory.unwrap_or_else(default_limit);
+        if taken > memory.saturating_add(FREE) {
             return Err(Error::new(Code::MemoryLimit, "the metadata does not fit into the memory limit")
                 .key(key)
-                .expected(format!("at most {} in all", human_bytes(self.memory)))
+                .expected(format!("at most {} in all", human_bytes(memory)))
                 .found(format!("about {} for {} of text", human_bytes(taken), human_bytes(out.len() as u64)))
                 .help(format!("Raise memory_limit to {} or more", human_bytes(taken))));
         }

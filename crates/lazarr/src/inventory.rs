@@ -70,7 +70,7 @@ impl Inventory {
     pub fn take(session: &Session) -> Result<Self> {
         let io = &session.io;
         let options = Options { names: Vec::new(), ..session.options().clone() };
-        let (hierarchy, _) = discover(io, &options, session.memory_limit(), &Patience::new(None))?;
+        let (hierarchy, _) = discover(io, &options, &Patience::new(None))?;
         let mut out = Self::default();
         // A folder, and the node that what lies in it belongs to (its path is the start of the folder's).
         let mut open = vec![(String::new(), Owner::of(&hierarchy, ""))];

@@ -121,8 +121,7 @@ impl Session {
             Some(meter) => io.with_meter(meter.clone()),
             None => io,
         };
-        let memory = options.memory_limit.unwrap_or_else(default_limit);
-        let (hierarchy, unlisted) = discover(&io, &options, memory, patience)?;
+        let (hierarchy, unlisted) = discover(&io, &options, patience)?;
         let root = build(&hierarchy)?;
         let notices = notices(&url, &hierarchy, &root, &unlisted);
         let mut hash = DefaultHasher::new();
@@ -305,7 +304,7 @@ impl Session {
         let before = hierarchy.len();
         let names = [path.to_owned()];
         let patience = Patience::new(None);
-        let documents = Documents::new(&self.io, &self.options.limits, self.memory_limit(), &patience);
+        let documents = Documents::new(&self.io, &self.options, &patience);
         let mut walk = Walk { documents: &documents, names: &names, unlisted: Vec::new() };
         walk.run(hierarchy, &group)?;
         let new = walk.unlisted.into_iter().filter(|p| !later.contains(p)).collect::<Vec<_>>();
