@@ -5,6 +5,7 @@ use lazarr_format::DataType;
 
 use super::items::Items;
 use super::kernel::{Centred, Plain, fold, scatter, scatter_rows, weigh, worth_tiles};
+use crate::program::wide::in_both;
 
 fn items<'a>(dtype: &'a DataType, bytes: &'a [u8]) -> Items<'a> {
     Items { dtype, bytes }
@@ -82,6 +83,10 @@ fn rows(shuffled: bool) -> (Vec<u8>, Vec<u8>, Vec<[u64; 2]>) {
 
 #[test]
 fn tile_by_tile_is_the_same_as_row_by_row() {
+    in_both(tiles_beside_rows);
+}
+
+fn tiles_beside_rows() {
     assert!(worth_tiles::<2>(9_000, 40 * 280, 40) && !worth_tiles::<2>(9_000, 40 * 40, 40));
     for shuffled in [false, true] {
         let (values, indices, mut rows) = rows(shuffled);
@@ -102,6 +107,10 @@ fn tile_by_tile_is_the_same_as_row_by_row() {
 
 #[test]
 fn tiles_find_an_index_outside_where_it_is() {
+    in_both(tiles_find_what_is_outside);
+}
+
+fn tiles_find_what_is_outside() {
     let (values, mut indices, rows) = rows(false);
     for (at, wrong) in [(0usize, -1i32), (5_000, 9_000), (7_000, i32::MIN)] {
         let right: [u8; 4] = indices[4 * at..4 * at + 4].try_into().expect("four bytes");

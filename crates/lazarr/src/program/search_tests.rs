@@ -5,6 +5,7 @@ use lazarr_testkit::Rng;
 
 use super::Columns;
 use super::scan::{Wanted, find};
+use crate::program::wide::in_both;
 
 #[test]
 fn columns_go_where_they_are_wanted() {
@@ -31,6 +32,10 @@ fn columns_go_where_they_are_wanted() {
 
 #[test]
 fn every_form_finds_what_a_plain_loop_finds() {
+    in_both(forms_beside_a_plain_loop);
+}
+
+fn forms_beside_a_plain_loop() {
     for seed in 0..400 {
         let mut rng = Rng::new(seed);
         let minor = 1 + rng.below(200);

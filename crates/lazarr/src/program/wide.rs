@@ -19,13 +19,23 @@ pub(super) fn widest<L: Loop>(work: L) -> L::Out {
         fn avx2<L: Loop>(work: L) -> L::Out {
             work.run()
         }
-        if is_x86_feature_detected!("avx2") {
+        if is_x86_feature_detected!("avx2") && !narrow() {
             // SAFETY: the processor has what the function needs.
             return unsafe { avx2(work) };
         }
     }
     work.run()
 }
+
+#[cfg(all(target_arch = "x86_64", not(test)))]
+const fn narrow() -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(super) use tests::in_both;
+#[cfg(all(test, target_arch = "x86_64"))]
+use tests::narrow;
 
 /// Both as float64. Of two in a row a compiler makes two conversions, which are more work than one of both, and what bounds
 /// a loop of sums is how much work there is for a value.
@@ -47,3 +57,7 @@ pub(super) fn two_floats(pair: [f32; 2]) -> [f64; 2] {
     #[cfg(not(target_arch = "x86_64"))]
     pair.map(f64::from)
 }
+
+#[cfg(test)]
+#[path = "wide_tests.rs"]
+mod tests;
