@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use arrow_array::types::ArrowDictionaryKeyType;
 use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type};
-use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, make_array};
-use arrow_buffer::{BooleanBuffer, NullBuffer};
+use arrow_array::{Array, ArrayRef, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, make_array};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, NullBuffer};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType as Arrow, Field, Schema, TimeUnit};
 use lazarr_format::{Code, DataType, Error, Result};
@@ -142,6 +142,18 @@ fn strings(s: Strings, mask: Option<&[u8]>) -> Result<ArrayRef> {
     Ok(make_array(unsafe { builder.build_unchecked() }))
 }
 
+/// Whether all are places among so many. All are counted that are not, without a branch, so that many are asked at a time.
+fn all_below<N: ArrowNativeType + PartialOrd>(keys: &[N], length: usize) -> bool {
+    let first = N::default();
+    // Where there are more places than keys of this kind can name, only a negative one is outside.
+    let Some(last) = length.checked_sub(1) else { return keys.is_empty() };
+    let outside = match N::from_usize(last) {
+        Some(last) => keys.iter().filter(|&&key| key < first || key > last).count(),
+        None => keys.iter().filter(|&&key| key < first).count(),
+    };
+    outside == 0
+}
+
 fn dictionary<K: ArrowDictionaryKeyType>(codes: Dense, categories: ArrayRef) -> Result<ArrayRef> {
     let width = codes.dtype.item_size().unwrap_or(1);
     let items = codes.data.as_slice();
@@ -160,6 +172,10 @@ fn dictionary<K: ArrowDictionaryKeyType>(codes: Dense, categories: ArrayRef) -> 
         .build()
         .map_err(broken)?;
     let keys = PrimitiveArray::<K>::from(data);
+    if keys.nulls().is_none() && all_below(keys.values(), categories.len()) {
+        // SAFETY: each key is the place of a category; Arrow would look at them one by one.
+        return Ok(Arc::new(unsafe { DictionaryArray::<K>::new_unchecked(keys, categories) }));
+    }
     Ok(Arc::new(DictionaryArray::<K>::try_new(keys, categories).map_err(broken)?))
 }
 

@@ -200,7 +200,7 @@ impl Exec<'_> {
         let chunks = reads.clone().map(ArrayRead::chunk_count).fold(0u64, u64::saturating_add);
         let bytes: u64 = reads
             .clone()
-            .map(|r| r.chunk_count().saturating_mul(r.array.inner_bytes().unwrap_or(1 << 16)))
+            .map(|r| r.chunk_count().saturating_mul(chunk_bytes(&r.array)))
             .fold(0, u64::saturating_add);
         if chunks < 2 || bytes < 128 << 10 {
             return 1; // a thread costs more than it brings
@@ -360,7 +360,7 @@ impl Exec<'_> {
     }
 }
 
-/// A chunk of this array, decoded, in bytes: of strings a guess.
+/// A chunk of this array, decoded, in bytes: of strings a guess, which decides only who does what and when.
 fn chunk_bytes(array: &ArrayMeta) -> u64 {
     array.inner_bytes().unwrap_or_else(|| array.inner_len().saturating_mul(32))
 }

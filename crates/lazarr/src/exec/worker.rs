@@ -11,7 +11,7 @@ use lazarr_plan::{ArrayRead, Part, Step, Work};
 
 use super::desk::Desk;
 use super::sink::{Items, filled, wanted};
-use super::{Exec, Job, PIECE, Shared, TAKE, resize};
+use super::{Exec, Job, PIECE, Shared, TAKE, chunk_bytes, resize};
 use crate::ledger::Charge;
 use crate::patience::POLL;
 
@@ -143,9 +143,7 @@ impl<'e, 'a> Worker<'e, 'a> {
                 }
                 Step::Work(work) => {
                     // A chunk of 64 KiB is work enough for one turn; tiny ones are taken sixteen at a time.
-                    let read = jobs[i].read;
-                    let weight =
-                        (read.array.inner_bytes().unwrap_or(1 << 16) / 16384).clamp(1, most as u64) as usize;
+                    let weight = (chunk_bytes(&jobs[i].read.array) / 16384).clamp(1, most as u64) as usize;
                     chunks += weight
                         * match &work {
                             Work::Fetch { parts, .. } => parts.len(),
