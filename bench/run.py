@@ -3,10 +3,11 @@
 
 Each (engine, workload) runs in a process of its own: warm page cache, handle opened outside the clock (but
 for the workload `open`), one discarded call, then the best of five or more. The discarded call is shown as
-`first`. The floor (bench/floor) and lazarr run by turns, two calls each, since the machine drifts over minutes;
-so does whatever else a target compares with. Peers run after them. Peak is the growth of the process during
-the first call: the kernel's high-water mark less what was resident just before. Requests are counted in a
-further call; `reads` are the process's read calls by the kernel's count, the same rod for every engine.
+`first`. The floor (bench/floor) and lazarr run by turns, two calls each, since the machine drifts over
+minutes; so does whatever else a target compares with. Peers run after them. Peak is the growth of the
+process during the first call: the kernel's high-water mark less what was resident just before. Requests are
+counted in a further call; `reads` are the process's read calls by the kernel's count, the same rod for every
+engine.
 
 Results are written (bench/RESULTS.md, bench/RESULTS-PEERS.md) by a run of all engines and workloads, or with
 `--write`; a quick look only prints.
