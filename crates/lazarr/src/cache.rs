@@ -41,8 +41,11 @@ impl IndexCache {
     /// Keeps an index, unless all together would take more than `most` bytes: what is kept must not starve the call that
     /// pays for it. That a shard is absent is not kept: it may be written later.
     pub(crate) fn put(&self, key: &str, state: &IndexState, charge: Charge, most: u64) {
+        if matches!(state, IndexState::Absent) {
+            return;
+        }
         let cache = self.cache.get_or_init(|| Cache::with_weighter(1024, self.bytes, ByBytes));
-        if matches!(state, IndexState::Absent) || cache.weight() + charge.bytes() > most {
+        if cache.weight() + charge.bytes() > most {
             return;
         }
         cache.insert(key.to_owned(), Arc::new(Entry { state: state.clone(), charge }));

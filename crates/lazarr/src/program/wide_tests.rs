@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// Whether this thread is to have loops as on any processor.
-pub(in crate::program) fn narrow() -> bool {
+pub(super) fn narrow() -> bool {
     NARROW.get()
 }
 
@@ -39,6 +39,14 @@ fn a_loop_runs_once_in_either_build() {
     let (numbers, ran) = ((0..1000).collect::<Vec<u16>>(), Cell::new(0));
     in_both(|| assert_eq!(widest(Add(&numbers, &ran)), 499_500));
     assert_eq!(ran.get(), 2);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_test_of_both_has_both() {
+    let wide = std::cell::RefCell::new(Vec::new());
+    in_both(|| wide.borrow_mut().push(super::is_wide()));
+    assert_eq!(*wide.borrow(), [is_x86_feature_detected!("avx2"), false]);
     assert!(!narrow());
 }
 
