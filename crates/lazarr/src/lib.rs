@@ -41,6 +41,7 @@ mod resolve;
 mod session;
 mod state;
 mod stream;
+mod threads;
 mod value;
 pub mod write;
 

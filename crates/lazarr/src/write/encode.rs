@@ -56,20 +56,3 @@ pub(super) fn each<R: Send>(
     done.sort_unstable_by_key(|(i, _)| *i);
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
-
-/// Takes each of these on a thread of its own, the first on the caller's; the first error.
-pub(super) fn apart<S: Send>(shares: Vec<S>, take: &(dyn Fn(S) -> Result<()> + Sync)) -> Result<()> {
-    std::thread::scope(|scope| {
-        let mut shares = shares.into_iter();
-        let own = shares.next();
-        let others: Vec<_> = shares.map(|share| scope.spawn(move || take(share))).collect();
-        let mut result = own.map_or(Ok(()), take);
-        for other in others {
-            let done = other
-                .join()
-                .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a thread ended unexpectedly")));
-            result = result.and(done);
-        }
-        result
-    })
-}

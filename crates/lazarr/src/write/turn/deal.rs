@@ -5,7 +5,7 @@ use lazarr_format::{Code, Error, Result};
 use super::view::View;
 use crate::buffer::Buffer;
 use crate::ledger::Budget;
-use crate::write::encode::apart;
+use crate::threads::apart;
 
 /// Stored values by column: where columns start, the row of each (counted from the first), the values.
 pub(super) struct Dealt {

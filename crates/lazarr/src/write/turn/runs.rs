@@ -13,7 +13,7 @@ use super::view::View;
 use crate::buffer::Buffer;
 use crate::ledger::{Budget, Charge};
 use crate::program::index_width;
-use crate::write::encode::apart;
+use crate::threads::apart;
 use crate::write::job::Job;
 
 /// Between two bands somebody may end it.
@@ -217,6 +217,7 @@ impl<'j> Runs<'j> {
         apart(shares, &|mut share: Share<'_>| {
             self.laid.iter().try_for_each(|run| share.take(run, self, piece, budget))
         })
+        .map(drop)
     }
 }
 
