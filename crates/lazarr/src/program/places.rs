@@ -24,8 +24,56 @@ impl Places {
         }
     }
 
-    /// As runs, where these take no more than half.
+    /// Adds places side by side, none before the last. `grow` is told of bytes before there is room for them.
+    pub(super) fn add<E>(
+        &mut self,
+        first: u32,
+        count: u32,
+        grow: &mut impl FnMut(usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Self::Runs(runs, len) = self {
+            let next = len.checked_add(count);
+            if let (Some(next), Some([start, at])) = (next, runs.last())
+                && start.checked_add(*len - at) == Some(first)
+            {
+                *len = next;
+                return Ok(());
+            }
+            if let Some(next) = next.filter(|_| runs.len() < 64 || 4 * runs.len() <= *len as usize) {
+                room(runs, 1, grow)?;
+                runs.push([first, *len]);
+                *len = next;
+                return Ok(());
+            }
+            let mut places = Vec::new();
+            room(&mut places, *len as usize, grow)?;
+            self.stretches(0, &mut |first, _, count| {
+                places.extend(first..first + count);
+                Ok(true)
+            })?;
+            *self = Self::Each(places);
+        }
+        let Self::Each(places) = self else { return Ok(()) };
+        room(places, count as usize, grow)?;
+        places.extend(first..first + count);
+        Ok(())
+    }
+
+    /// As runs, where these take no more than half; without room for more.
     pub(super) fn pack(&mut self) {
+        if let Self::Runs(runs, len) = self {
+            if 4 * runs.len() <= *len as usize {
+                runs.shrink_to_fit();
+                return;
+            }
+            let mut places = Vec::with_capacity(*len as usize);
+            let _ = self.stretches::<()>(0, &mut |first, _, count| {
+                places.extend(first..first + count);
+                Ok(true)
+            });
+            *self = Self::Each(places);
+            return;
+        }
         let Self::Each(places) = self else { return };
         let breaks = places.windows(2).filter(|pair| pair[0].checked_add(1) != Some(pair[1])).count();
         let (count, len) = (breaks + 1, places.len());
@@ -104,6 +152,20 @@ impl Places {
         }
         Ok(true)
     }
+}
+
+/// Makes room for so many more, told of before, twice as much as there is where that is needed.
+pub(super) fn room<T, E>(
+    list: &mut Vec<T>,
+    more: usize,
+    grow: &mut impl FnMut(usize) -> Result<(), E>,
+) -> Result<(), E> {
+    if list.capacity() - list.len() < more {
+        let more = more.max(list.len()).max(16);
+        grow((list.len() + more - list.capacity()) * size_of::<T>())?;
+        list.reserve_exact(more);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -43,3 +43,47 @@ fn runs_say_what_the_places_say() {
     }
     assert!(packed > 100, "{packed}");
 }
+
+#[test]
+fn places_that_are_added_are_charged_before_and_are_all_there() {
+    let mut forms = [0, 0];
+    for seed in 0..300 {
+        let mut rng = Rng::new(seed);
+        let (mut places, mut added) = (Vec::new(), Places::Runs(Vec::new(), 0));
+        let mut charged = 0;
+        let (longest, mut place) = ([1, 2, 40][rng.below(3) as usize], 0);
+        for _ in 0..rng.below(400) {
+            place += rng.below(3) as u32;
+            let count = rng.below(longest) as u32 + 1;
+            added
+                .add(place, count, &mut |bytes| {
+                    charged += bytes;
+                    Ok::<(), ()>(())
+                })
+                .unwrap();
+            places.extend(place..place + count);
+            // Sometimes the last one once more.
+            place += count - u32::from(rng.below(9) == 0);
+        }
+        let mut packed = added.clone();
+        packed.pack();
+        let held = match &added {
+            Places::Each(each) => 4 * each.capacity(),
+            Places::Runs(runs, _) => 8 * runs.capacity(),
+        };
+        assert!(held <= charged, "seed {seed}: {held} > {charged}");
+        forms[usize::from(matches!(packed, Places::Runs(..)))] += 1;
+        for form in [added, packed] {
+            let each: Vec<u32> = (0..form.len()).map(|i| form.get(i).unwrap()).collect();
+            assert_eq!(each, places, "seed {seed}");
+        }
+    }
+    assert!(forms.iter().all(|&n| n > 50), "{forms:?}");
+}
+
+#[test]
+fn no_place_is_added_where_there_is_no_room() {
+    let mut places = Places::Runs(Vec::new(), 0);
+    assert_eq!(places.add(3, 5, &mut |_| Err("full")), Err("full"));
+    assert_eq!(places.len(), 0);
+}

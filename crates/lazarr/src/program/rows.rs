@@ -1,6 +1,6 @@
 //! Where the stored values of selected rows stand: windows of `indptr`, checked.
 
-use std::ops::BitOr;
+use std::ops::{BitOr, Range};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lazarr_format::anndata::Sparse;
@@ -464,6 +464,26 @@ impl Rows<'_> {
             start = start.max(end);
             row += 1;
         }
+    }
+
+    /// Calls `f(row, count)` for each row, a destination, that has stored values in this stretch. Stretches ascend: `near`
+    /// is the row that the one before has ended in.
+    pub(crate) fn counts<E>(
+        self,
+        stretch: Range<u64>,
+        near: &mut Option<usize>,
+        mut f: impl FnMut(u64, u32) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut start = stretch.start;
+        while start < stretch.end {
+            let row = self.row_of(start, *near);
+            let Some(end) = self.starts.get(row + 1) else { break };
+            let end = u64::from_ne_bytes(*end).min(stretch.end);
+            f(self.first + row as u64, (end - start) as u32)?;
+            start = end;
+            *near = Some(row);
+        }
+        Ok(())
     }
 
     /// The row that holds a stored value, counted from the first; looked for from `near` on, which is not behind it.

@@ -11,7 +11,7 @@ use lazarr_format::anndata::Sparse;
 use lazarr_format::{Code, DataType, Error, Result};
 use lazarr_plan::{ArrayRead, Index, Role};
 
-use super::places::Places;
+use super::places::{Places, room};
 use super::rows::{RowStarts, Rows};
 use super::sparse::single_entries;
 use crate::exec::sink::{Items, Sink, may_be_absent, missing};
@@ -35,22 +35,20 @@ pub(super) struct Found {
 
 impl Found {
     fn at(start: u64) -> Self {
-        Self { start, rows: Vec::new(), places: Places::Each(Vec::new()), columns: Vec::new(), first: 0 }
+        Self { start, rows: Vec::new(), places: Places::Runs(Vec::new(), 0), columns: Vec::new(), first: 0 }
     }
 
-    /// Keeps a place, charged before there is room for it. Its column comes with it.
-    fn keep(&mut self, place: u32, column: u32, charge: &mut Charge) -> Result<()> {
-        let Places::Each(places) = &mut self.places else {
-            return Err(Error::new(Code::Internal, "a place was found after the search of its chunk"));
-        };
-        if places.len() == places.capacity() {
-            let more = places.len().max(64);
-            charge.grow(8 * more as u64, FOUND)?;
-            places.reserve_exact(more);
-            self.columns.reserve_exact(more);
-        }
-        places.push(place);
-        self.columns.push(column);
+    /// Keeps places side by side, charged before there is room for them. Their columns come with them.
+    fn keep(
+        &mut self,
+        first: u32,
+        columns: impl ExactSizeIterator<Item = u32>,
+        charge: &mut Charge,
+    ) -> Result<()> {
+        let grow = &mut |bytes: usize| charge.grow(bytes as u64, FOUND);
+        room(&mut self.columns, columns.len(), grow)?;
+        self.places.add(first, columns.len() as u32, grow)?;
+        self.columns.extend(columns);
         Ok(())
     }
 
@@ -60,11 +58,7 @@ impl Found {
             last.1 += count;
             return Ok(());
         }
-        if self.rows.len() == self.rows.capacity() {
-            let more = self.rows.len().max(16);
-            charge.grow((more * size_of::<(u64, u32)>()) as u64, FOUND)?;
-            self.rows.reserve_exact(more);
-        }
+        room(&mut self.rows, 1, &mut |bytes| charge.grow(bytes as u64, FOUND))?;
         self.rows.push((row, count));
         Ok(())
     }
@@ -149,14 +143,13 @@ impl Search {
             let mut done = 0;
             starts.stretches(start..end, |rows, _, to| {
                 let until = places.before(to.saturating_sub(start));
-                let mut row = None;
+                let mut near = None;
                 places.stretches(done, &mut |first, number, len| {
                     let inside = u64::from(len).min(until.saturating_sub(number) as u64);
-                    for k in 0..inside {
-                        let at = rows.row_of(start + u64::from(first) + k, row);
-                        row = Some(at);
-                        found.keep_row(rows.first + at as u64, 1, charge)?;
-                    }
+                    let place = start + u64::from(first);
+                    rows.counts(place..place + inside, &mut near, |row, count| {
+                        found.keep_row(row, count, charge)
+                    })?;
                     Ok::<_, Error>(number + len as usize <= until)
                 })?;
                 done = until;
@@ -203,23 +196,12 @@ impl Search {
                 return Err(Stop::Bad(from));
             }
             let mut row = None;
-            let bad = scan::find(stretch, get, last, wanted, &mut |i, column| {
+            let bad = scan::find(stretch, get, last, wanted, &mut |side_by_side| {
                 let (found, charge) = kept.get_or_insert_with(|| (Found::at(start), self.budget.open()));
-                let before = found.places.len();
-                let place = from + i as u64;
-                let mut full = None;
-                self.columns.each(column, |c| {
-                    if full.is_none() {
-                        full = found.keep((place - start) as u32, c, charge).err();
-                    }
-                });
-                let count = (found.places.len() - before) as u32;
-                if let Some(rows) = rows.filter(|_| full.is_none() && count > 0) {
-                    let at = rows.row_of(place, row);
-                    row = Some(at);
-                    full = found.keep_row(rows.first + at as u64, count, charge).err();
-                }
-                full.map_or(Ok(()), |e| Err(Stop::Full(e)))
+                let place = from + side_by_side.start as u64;
+                let items = stretch.get(side_by_side).unwrap_or_default();
+                let columns = items.iter().map(|item| get(*item).wide());
+                self.keep(found, charge, place, columns, rows, &mut row).map_err(Stop::Full)
             })?;
             bad.map_or(Ok(()), |i| Err(Stop::Bad(from + i as u64)))
         };
@@ -240,6 +222,42 @@ impl Search {
             let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             all.1.absorb(charge);
             all.0.push(found);
+        }
+        Ok(())
+    }
+
+    /// Keeps the stored values of these columns, the first of which stands at `place`. `near`: the row looked for last.
+    fn keep(
+        &self,
+        found: &mut Found,
+        charge: &mut Charge,
+        place: u64,
+        stored: impl ExactSizeIterator<Item = u64>,
+        rows: Option<Rows<'_>>,
+        near: &mut Option<usize>,
+    ) -> Result<()> {
+        let first = (place - found.start) as u32;
+        if let Columns::Range(range) = &self.columns {
+            let end = place + stored.len() as u64;
+            found.keep(first, stored.map(|column| (column - range.start) as u32), charge)?;
+            return rows.map_or(Ok(()), |rows| {
+                rows.counts(place..end, near, |row, count| found.keep_row(row, count, charge))
+            });
+        }
+        for (i, column) in stored.enumerate() {
+            let before = found.places.len();
+            let mut full = None;
+            self.columns.each(column, |to| {
+                if full.is_none() {
+                    full = found.keep(first + i as u32, std::iter::once(to), charge).err();
+                }
+            });
+            full.map_or(Ok(()), Err)?;
+            let count = (found.places.len() - before) as u32;
+            if let Some(rows) = rows.filter(|_| count > 0) {
+                let place = place + i as u64;
+                rows.counts(place..place + 1, near, |row, _| found.keep_row(row, count, charge))?;
+            }
         }
         Ok(())
     }

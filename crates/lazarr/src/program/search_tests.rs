@@ -52,8 +52,9 @@ fn forms_beside_a_plain_loop() {
         let wanted = Columns::new(&columns, minor).unwrap().wanted(&columns, minor);
         let bytes: Vec<[u8; 1]> = items.iter().map(|&b| [b]).collect();
         let mut found = Vec::new();
-        let bad = find(&bytes, u8::from_ne_bytes, (minor - 1) as u8, &wanted, &mut |place, column| {
-            found.push((place, column));
+        let bad = find(&bytes, u8::from_ne_bytes, (minor - 1) as u8, &wanted, &mut |places| {
+            assert!(!places.is_empty(), "seed {seed}");
+            found.extend(places.map(|i| (i, u64::from(items[i]))));
             Ok::<(), ()>(())
         });
         let expected_bad = items.iter().position(|&b| u64::from(b) >= minor);

@@ -1,7 +1,10 @@
 //! The inner loop of a search: items that are wanted among many, in one pass that also checks the bound.
 //!
-//! Blocks of 64 items are tested without a branch, so that the loop is vectorised; only in a block with a wanted item, or
-//! with one that lies outside of the matrix, are they looked at one by one.
+//! Blocks of 64 items are tested without a branch, so that the loop is vectorised. Blocks without a wanted item are left
+//! out, blocks of wanted ones are taken as they are; only where some are wanted, or one lies outside of the matrix, are
+//! they looked at one by one.
+
+use std::ops::Range;
 
 use crate::program::wide::{Loop, widest};
 
@@ -48,14 +51,14 @@ pub(super) enum Wanted {
     All,
 }
 
-/// Calls `each(place, item)` for every wanted item, places ascending, and stops with its error. The first item above
+/// Calls `each` with the places of wanted items side by side, ascending, and stops with its error. The first item above
 /// `last` ends it: its place.
 pub(super) fn find<const N: usize, T: Item, E>(
     items: &[[u8; N]],
     get: impl Fn([u8; N]) -> T + Copy,
     last: T,
     wanted: &Wanted,
-    each: &mut impl FnMut(usize, u64) -> Result<(), E>,
+    each: &mut impl FnMut(Range<usize>) -> Result<(), E>,
 ) -> Result<Option<usize>, E> {
     match wanted {
         Wanted::Range(a, b) if a == b => {
@@ -86,16 +89,22 @@ fn scan<const N: usize, T: Item, E>(
     get: impl Fn([u8; N]) -> T + Copy,
     last: T,
     hit: impl Fn(T) -> bool + Copy,
-    each: &mut impl FnMut(usize, u64) -> Result<(), E>,
+    each: &mut impl FnMut(Range<usize>) -> Result<(), E>,
 ) -> Result<Option<usize>, E> {
     let (blocks, rest) = items.as_chunks::<BLOCK>();
-    let mut done = 0;
-    while let Some(ahead) = widest(Ahead { blocks: &blocks[done..], get, last, hit }) {
-        let at = done + ahead;
-        if let Some(bad) = slowly(&blocks[at], at * BLOCK, get, last, hit, each)? {
-            return Ok(Some(bad));
+    let mut at = 0;
+    while let Some(ahead) = widest(Ahead { blocks: &blocks[at..], get, last, hit }) {
+        at += ahead;
+        let whole = widest(Whole { blocks: &blocks[at..], get, last, hit });
+        if whole > 0 {
+            each(at * BLOCK..(at + whole) * BLOCK)?;
+            at += whole;
+        } else {
+            if let Some(bad) = slowly(&blocks[at], at * BLOCK, get, last, hit, each)? {
+                return Ok(Some(bad));
+            }
+            at += 1;
         }
-        done = at + 1;
     }
     slowly(rest, blocks.len() * BLOCK, get, last, hit, each)
 }
@@ -126,22 +135,60 @@ where
     }
 }
 
+/// How many of the first blocks have wanted items alone.
+struct Whole<'a, const N: usize, G, T, H> {
+    blocks: &'a [[[u8; N]; BLOCK]],
+    get: G,
+    last: T,
+    hit: H,
+}
+
+impl<const N: usize, G, T, H> Loop for Whole<'_, N, G, T, H>
+where
+    G: Fn([u8; N]) -> T,
+    T: Item,
+    H: Fn(T) -> bool,
+{
+    type Out = usize;
+
+    #[allow(clippy::inline_always, reason = "see Loop")]
+    #[inline(always)]
+    fn run(self) -> usize {
+        let Self { blocks, get, last, hit } = self;
+        let whole = |block: &[[u8; N]; BLOCK]| {
+            block.iter().fold(true, |all, &item| all & hit(get(item)) & (get(item) <= last))
+        };
+        blocks.iter().position(|block| !whole(block)).unwrap_or(blocks.len())
+    }
+}
+
 fn slowly<const N: usize, T: Item, E>(
     items: &[[u8; N]],
     start: usize,
     get: impl Fn([u8; N]) -> T,
     last: T,
     hit: impl Fn(T) -> bool,
-    each: &mut impl FnMut(usize, u64) -> Result<(), E>,
+    each: &mut impl FnMut(Range<usize>) -> Result<(), E>,
 ) -> Result<Option<usize>, E> {
+    let mut open: Option<usize> = None;
+    let mut bad = None;
     for (i, &item) in items.iter().enumerate() {
         let item = get(item);
         if item > last {
-            return Ok(Some(start + i));
+            bad = Some(start + i);
+        } else if hit(item) {
+            open = open.or(Some(i));
+            continue;
         }
-        if hit(item) {
-            each(start + i, item.wide())?;
+        if let Some(first) = open.take() {
+            each(start + first..start + i)?;
+        }
+        if bad.is_some() {
+            return Ok(bad);
         }
     }
-    Ok(None)
+    match open {
+        Some(first) => each(start + first..start + items.len()).map(|()| None),
+        None => Ok(None),
+    }
 }
