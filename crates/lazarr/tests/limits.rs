@@ -303,16 +303,16 @@ fn rows_of_csc_come_in_as_many_passes_as_the_limit_asks_for() {
     let _alone = alone();
     let layout = Layout { codec: Codec::Zstd, ..Layout::sharded() };
     let sample = Sample::new(&Spec {
-        n_obs: 2000,
+        n_obs: 6000,
         n_vars: 60,
-        per_row: 1500,
+        per_row: 4500,
         csc: true,
         chunks: [64, 512, 64],
         layout,
         ..Spec::default()
     });
     let all: Vec<u64> = (0..60).collect();
-    for (limit, many) in [(64u64 << 20, false), (400_000, true)] {
+    for (limit, many) in [(64u64 << 20, false), (600_000, true), (450_000, true)] {
         let session = open(Arc::new(sample.writer.store()), true, 2);
         let lazy = adata(&session).get("X").unwrap();
         let call = Call { memory_limit: Some(limit), ..Call::default() };
@@ -320,7 +320,7 @@ fn rows_of_csc_come_in_as_many_passes_as_the_limit_asks_for() {
         assert_eq!(plan.contains("passes over this csc matrix"), many, "{plan}");
         let meter = Arc::new(Meter::default());
         let call = Call { meter: Some(meter.clone()), ..call };
-        let mut stream = lazy.stream(&call, Some(77), None).unwrap();
+        let mut stream = lazy.stream(&call, Some(177), None).unwrap();
         let mut at = 0;
         while let Some(block) = stream.next(&call).unwrap() {
             assert_eq!(block.start, at);
@@ -329,7 +329,7 @@ fn rows_of_csc_come_in_as_many_passes_as_the_limit_asks_for() {
             let rows: Vec<u64> = (block.start..block.end).collect();
             assert_eq!(rows_of(m), sample.x.select(&rows, &all));
         }
-        assert_eq!(at, 2000);
+        assert_eq!(at, 6000);
         assert!(meter.ledger_peak() <= limit);
         let decoded = meter.chunks();
         lazy.collect(&Call { memory_limit: None, ..call.clone() }).unwrap();

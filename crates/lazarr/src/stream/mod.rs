@@ -7,7 +7,9 @@
 
 mod cuts;
 mod joined;
+mod narrow;
 mod pass;
+mod spread;
 
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use crate::value::Value;
 pub use cuts::Cuts;
 use joined::Parts;
 use pass::Pass;
+pub(crate) use pass::passes;
 
 /// A block of rows.
 #[derive(Debug)]
@@ -109,7 +112,8 @@ impl Lazy {
             parts,
             fitting: u64::MAX,
         };
-        blocks.most_bytes = bytes.unwrap_or_else(|| block_bytes(self, &run, blocks.needs_passes())).max(1);
+        blocks.most_bytes =
+            bytes.unwrap_or_else(|| block_bytes(self, &run, blocks.needs_passes().is_some())).max(1);
         Ok(blocks)
     }
 }
@@ -160,8 +164,10 @@ impl RowBlocks {
         }
         let (end, value) = match self.whole_rows() {
             Some(sparse) => self.sparse_block(&sparse, &mut run)?,
-            None if self.needs_passes() => self.pass_block(&run)?,
-            None => self.other_block(&mut run)?,
+            None => match self.needs_passes() {
+                Some(sparse) => self.pass_block(&sparse, call, &run)?,
+                None => self.other_block(&mut run)?,
+            },
         };
         self.at = end;
         Ok(Some(RowBlock { start, end, value }))
@@ -174,39 +180,14 @@ impl RowBlocks {
         (s.format.major_axis() == self.axis && others && self.rows.is_monotone()).then(|| s.clone())
     }
 
-    /// Whether each block would go through much of a sparse matrix again.
-    fn needs_passes(&self) -> bool {
+    /// The matrix, where each block would go through much of it again.
+    fn needs_passes(&self) -> Option<Arc<Sparse>> {
         match &self.lazy.element().body {
-            Body::Sparse(s) if self.axis == 0 => s.format == SparseFormat::Csc || !self.rows.is_monotone(),
-            _ => false,
+            Body::Sparse(s) if self.axis == 0 => {
+                (s.format == SparseFormat::Csc || !self.rows.is_monotone()).then(|| s.clone())
+            }
+            _ => None,
         }
-    }
-
-    fn pass_block(&mut self, run: &Run<'_>) -> Result<(u64, Value)> {
-        if self.pass.as_ref().is_none_or(|p| self.at >= p.rows.end) {
-            self.pass = None;
-            let n = self.rows.len();
-            // Beside a pass there are what reading it takes, and a block.
-            let mut rows = (pass_bytes(&self.lazy, run) / result_bytes(&self.lazy))
-                .clamp(1, (n - self.at).min(self.fitting));
-            let matrix = loop {
-                let part = self.lazy.select(0, Step::Index(range(self.at, self.at + rows, n)))?;
-                match part.collect_in(run) {
-                    Ok(Value::Sparse(matrix)) => break matrix,
-                    Ok(_) => return Err(Error::new(Code::Internal, "no matrix came")),
-                    // Rows of the mean length would have fit.
-                    Err(e) if e.code() == Code::MemoryLimit && rows > 1 => {
-                        rows /= 2;
-                        self.fitting = rows;
-                    }
-                    Err(e) => return Err(e),
-                }
-            };
-            self.pass = Some(Pass::new(matrix, self.at, &run.cx)?);
-        }
-        let Some(pass) = &mut self.pass else { return Err(Error::new(Code::Internal, "no rows came")) };
-        let (end, block) = pass.block(self.at, self.most_rows, self.most_bytes, &run.cx)?;
-        Ok((end, Value::Sparse(block)))
     }
 
     /// What is handed on, where the next block begins with this row of the selection.
@@ -298,36 +279,6 @@ fn block_bytes(lazy: &Lazy, run: &Run<'_>, passes: bool) -> u64 {
 fn row_bytes(lazy: &Lazy, axis: usize) -> u64 {
     let stored = lazy.element().shape().and_then(|s| s.get(axis).copied()).unwrap_or(1).max(1);
     (crate::call::decoded_bytes(lazy.element()).value / stored).max(1)
-}
-
-/// Bytes of a row of the result, on the average, where a pass brings it.
-fn result_bytes(lazy: &Lazy) -> u64 {
-    let Body::Sparse(s) = &lazy.element().body else { return row_bytes(lazy, 0) };
-    let item = s.data.dtype.item_size().unwrap_or(8) as u64 + 4;
-    let rows = s.shape.first().copied().unwrap_or(1).max(1);
-    (s.nnz().saturating_mul(item) / rows).max(1)
-}
-
-/// Bytes of the rows that one pass brings, if they are of the mean length: blocks stand beside them, and what reading takes.
-/// Of csr, where each row may lie anywhere, their columns are found before there is room for them, half as much again.
-fn pass_bytes(lazy: &Lazy, run: &Run<'_>) -> u64 {
-    match &lazy.element().body {
-        Body::Sparse(s) if s.format == SparseFormat::Csc => run.cx.budget.left() / 2,
-        _ => run.cx.budget.left() / 5 * 2,
-    }
-}
-
-/// What a plan says of a matrix that cannot be streamed in one pass.
-pub(crate) fn passes(lazy: &Lazy, run: &Run<'_>) -> Option<String> {
-    let Body::Sparse(s) = &lazy.element().body else { return None };
-    let rows = lazy.axes().first().filter(|_| s.format == SparseFormat::Csc)?.count()?;
-    let passes = rows.saturating_mul(result_bytes(lazy)).div_ceil(pass_bytes(lazy, run).max(1));
-    (passes > 1).then(|| {
-        format!(
-            "in blocks of rows (iter_rows) it takes about {passes} passes over this csc matrix: one brings as many rows as \
-             fit into half of the memory that is left"
-        )
-    })
 }
 
 fn range(a: u64, b: u64, n: u64) -> Index {
