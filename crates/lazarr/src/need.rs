@@ -25,6 +25,9 @@ pub(crate) struct Threads {
     between: Option<(u64, u64)>,
 }
 
+/// Chunks of a thread from which on another one has taken some of them, too.
+const FEW: u64 = 4;
+
 impl Threads {
     /// The reads of a stage. `requests` has the largest request of each and the bytes of all, where
     /// they were walked.
@@ -67,6 +70,16 @@ impl Threads {
         out
     }
 
+    /// Of these bytes, what one thread does not hold if it comes first to all chunks: where they are few, that may be.
+    pub(crate) fn by_chance(&self) -> u64 {
+        let others = self.count.min(self.scratch).saturating_sub(1);
+        if self.scratch >= FEW * self.count {
+            return 0;
+        }
+        let encoded = self.encoded.saturating_mul(self.count).min(self.fetched).saturating_sub(self.encoded);
+        encoded.saturating_add(self.decoded.saturating_mul(others))
+    }
+
     /// Bytes of all of them.
     pub(crate) fn bytes(&self) -> Amount {
         let scratch = self.decoded.saturating_mul(self.count.min(self.scratch));
@@ -105,3 +118,7 @@ fn scratch_chunks(read: &ArrayRead) -> u64 {
         _ => chunks,
     }
 }
+
+#[cfg(test)]
+#[path = "need_tests.rs"]
+mod tests;

@@ -30,7 +30,7 @@ impl Run<'_> {
             .collect();
         let mut open: Vec<bool> = vec![true; want.leaves.len()];
         let mut round = 0;
-        let (mut threads, mut index_bytes) = (Amount::default(), 0u64);
+        let (mut threads, mut by_chance, mut index_bytes) = (Amount::default(), 0u64, 0u64);
         let mut guessed = false;
         let mut early: HashMap<String, u64> = HashMap::new();
         // Shards that are absent, whose indices come ahead: by label and array.
@@ -99,7 +99,9 @@ impl Run<'_> {
                     stages.push((i, stage));
                 }
             }
-            threads = worse(threads, Threads::of(&exec, &together, &requests).bytes());
+            let together = Threads::of(&exec, &together, &requests);
+            threads = worse(threads, together.bytes());
+            by_chance = by_chance.max(together.by_chance());
             if stages.is_empty() {
                 break;
             }
@@ -142,6 +144,11 @@ impl Run<'_> {
             + beside
             + threads
             + Amount::exact(index_bytes.saturating_add(Plan::PROCESS_BYTES));
+        // More than what an exact number may be off by.
+        let least = plan.peak_bytes.value.saturating_sub(by_chance);
+        if by_chance > least / 4 + (16 << 20) {
+            plan.peak_bytes = plan.peak_bytes.at_best(Mark::Upper);
+        }
         Ok(plan)
     }
 }
