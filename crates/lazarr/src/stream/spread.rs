@@ -31,7 +31,7 @@ pub(super) struct Spread {
 struct Segment {
     /// Where each begins among the stored values, and where the last ends.
     starts: Vec<usize>,
-    /// In each, the first that no block has taken; none where rows do not ascend.
+    /// In each, the first that no block has taken; rows ascend in a column.
     cursors: Vec<usize>,
     numbers: Numbers,
     width: Width,
@@ -145,11 +145,10 @@ impl Spread {
         let ends = (columns as u64 + 1) * u64::from(width);
         let mut indptr = Buffer::zeroed(ends, &cx.budget, "the row starts of the result")?;
         let _charge = cx.budget.charge(8 * columns as u64, "the places of the rows of a block")?;
-        let wanted = first as u32..end as u32;
         let mut free = (data.as_mut_slice(), indices.as_mut_slice());
         let (mut jobs, mut at, mut column) = (Vec::new(), 0, 0);
         for segment in &mut self.segments {
-            let found = segment.find(&wanted);
+            let found = segment.find(end as u32);
             let before = at;
             for count in &found {
                 at += count;
@@ -164,7 +163,7 @@ impl Spread {
         let dtype = &self.dtype;
         apart(shares(jobs, if at < SMALL { 1 } else { cx.threads }), &|share: Vec<Job<'_>>| {
             for (segment, found, data, indices) in share {
-                segment.take(&wanted, &found, dtype, data, indices, width);
+                segment.take(first as u32, &found, dtype, data, indices, width);
             }
             Ok(())
         })?;
@@ -204,25 +203,31 @@ impl Segment {
             _ => Numbers::Long(list(indices, |i| i64::from_ne_bytes(i) as u32)),
         };
         let data = pack(dtype, width, values);
-        let mut segment = Self { starts, cursors: Vec::new(), numbers, width, data, charge };
-        let ascending = match &segment.numbers {
-            Numbers::Short(n) => ascend(n, &segment.starts),
-            Numbers::Long(n) => ascend(n, &segment.starts),
-        };
-        if ascending {
-            segment.cursors = segment.starts.clone();
-        }
+        let mut segment = Self { cursors: starts.clone(), starts, numbers, width, data, charge };
+        segment.sort(size(width, dtype), cx)?;
         Ok(segment)
+    }
+
+    /// Puts the rows of each column in order; of one that is there twice, both stay as they come.
+    fn sort(&mut self, item: usize, cx: &Cx) -> Result<()> {
+        for column in self.starts.windows(2) {
+            let all = column[0]..column[1];
+            let data = &mut self.data[all.start * item..all.end * item];
+            match &mut self.numbers {
+                Numbers::Short(n) => sort(&mut n[all], data, item, cx)?,
+                Numbers::Long(n) => sort(&mut n[all], data, item, cx)?,
+            }
+        }
+        Ok(())
     }
 
     fn columns(&self) -> usize {
         self.starts.len().saturating_sub(1)
     }
 
-    /// Where the stored values of a column stand that no block has taken.
+    /// Where those of a column stand that no block has taken.
     fn left(&self, column: usize) -> Range<usize> {
-        let from = self.cursors.get(column).unwrap_or(&self.starts[column]);
-        *from..self.starts[column + 1]
+        self.cursors[column]..self.starts[column + 1]
     }
 
     fn cut(&mut self, rows: u64, dtype: &DataType) {
@@ -232,9 +237,7 @@ impl Segment {
             Numbers::Short(n) => keep(n, data, item, starts, |row| u64::from(row) < rows),
             Numbers::Long(n) => keep(n, data, item, starts, |row| u64::from(row) < rows),
         };
-        if !cursors.is_empty() {
-            cursors.clone_from(starts);
-        }
+        cursors.clone_from(starts);
         charge.shrink_to((number + data.len() + 16 * starts.len()) as u64);
     }
 
@@ -250,23 +253,22 @@ impl Segment {
         }
     }
 
-    /// How many of each column these rows have.
-    fn find(&self, rows: &Range<u32>) -> Vec<usize> {
-        let ascending = !self.cursors.is_empty();
+    /// How many of each column the rows below `end` have that no block has taken.
+    fn find(&self, end: u32) -> Vec<usize> {
         let of = |column| {
             let left = self.left(column);
             match &self.numbers {
-                Numbers::Short(n) => found(&n[left], rows, ascending),
-                Numbers::Long(n) => found(&n[left], rows, ascending),
+                Numbers::Short(n) => n[left].partition_point(|&row| u32::from(row) < end),
+                Numbers::Long(n) => n[left].partition_point(|&row| row < end),
             }
         };
         (0..self.columns()).map(of).collect()
     }
 
-    /// Takes so many of each column, in these rows, for a result whose indices have so many bytes.
+    /// Takes so many of each column, rows from `first` on, for a result whose indices have so many bytes.
     fn take(
         &mut self,
-        rows: &Range<u32>,
+        first: u32,
         found: &[usize],
         dtype: &DataType,
         data: &mut [u8],
@@ -276,34 +278,16 @@ impl Segment {
         let (item, index) = (dtype.item_size().unwrap_or(1), usize::from(index));
         let held = size(self.width, dtype);
         let mut done = 0;
-        for (column, &count) in found.iter().enumerate() {
-            let mut left = self.left(column);
-            let mut part = |from: Range<usize>| {
-                let to = done..done + from.len();
-                let values = &self.data[from.start * held..from.end * held];
-                unpack(dtype, self.width, values, &mut data[to.start * item..to.end * item]);
-                let out = &mut indices[to.start * index..to.end * index];
-                match &self.numbers {
-                    Numbers::Short(n) => put(&n[from], rows.start, index, out),
-                    Numbers::Long(n) => put(&n[from], rows.start, index, out),
-                }
-                done = to.end;
-            };
-            if let Some(cursor) = self.cursors.get_mut(column) {
-                left.end = left.start + count;
-                *cursor = left.end;
-                part(left);
-                continue;
+        for (cursor, &count) in self.cursors.iter_mut().zip(found) {
+            let (from, to) = (*cursor..*cursor + count, done..done + count);
+            let values = &self.data[from.start * held..from.end * held];
+            unpack(dtype, self.width, values, &mut data[to.start * item..to.end * item]);
+            let out = &mut indices[to.start * index..to.end * index];
+            match &self.numbers {
+                Numbers::Short(n) => put(&n[from.clone()], first, index, out),
+                Numbers::Long(n) => put(&n[from.clone()], first, index, out),
             }
-            for at in left {
-                let row = match &self.numbers {
-                    Numbers::Short(n) => n[at].into(),
-                    Numbers::Long(n) => n[at],
-                };
-                if rows.contains(&row) {
-                    part(at..at + 1);
-                }
-            }
+            (*cursor, done) = (from.end, to.end);
         }
     }
 }
@@ -313,21 +297,21 @@ fn list<const N: usize, T>(indices: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> 
     indices.as_chunks::<N>().0.iter().map(|i| of(*i)).collect()
 }
 
-/// Whether the rows of each column ascend.
-fn ascend<T: PartialOrd>(numbers: &[T], starts: &[usize]) -> bool {
-    starts.windows(2).all(|w| {
-        let column = &numbers[w[0]..w[1]];
-        column.windows(2).filter(|w| w[0] > w[1]).count() == 0
-    })
-}
-
-/// How many stored values of a column these rows have; of rows that ascend, none comes before them.
-fn found<T: Copy + Into<u32>>(column: &[T], rows: &Range<u32>, ascending: bool) -> usize {
-    if ascending {
-        column.partition_point(|&row| row.into() < rows.end)
-    } else {
-        column.iter().filter(|&&row| rows.contains(&row.into())).count()
+/// Puts the rows of a column in order, where they are not, and their values with them.
+fn sort<T: Copy + Ord>(rows: &mut [T], data: &mut [u8], item: usize, cx: &Cx) -> Result<()> {
+    if rows.windows(2).filter(|pair| pair[0] > pair[1]).count() == 0 {
+        return Ok(());
     }
+    let bytes = size_of::<(T, usize)>() * rows.len() + data.len();
+    let _charge = cx.budget.charge(bytes as u64, "the order of a column's rows")?;
+    let mut order: Vec<(T, usize)> = rows.iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    let before = data.to_vec();
+    for ((row, to), (ordered, from)) in rows.iter_mut().zip(data.chunks_exact_mut(item)).zip(order) {
+        *row = ordered;
+        to.copy_from_slice(&before[from * item..(from + 1) * item]);
+    }
+    Ok(())
 }
 
 /// Keeps the stored values of some rows; how many bytes the numbers of these take.

@@ -106,7 +106,11 @@ fn blocks_are_what_was_added() {
             let added = random(&mut rng, rows, most);
             let width = if rng.below(2) == 0 { 4 } else { 8 };
             spread.add(&matrix(&added, rows, width, &cx), &cx).unwrap();
-            model.extend(added);
+            let ordered = |mut column: Vec<(u64, f32)>| {
+                column.sort_by_key(|(row, _)| *row);
+                column
+            };
+            model.extend(added.into_iter().map(ordered));
             if rng.below(3) == 0 {
                 rows = rng.below(rows) + 1;
                 spread.cut(rows, &cx).unwrap();
