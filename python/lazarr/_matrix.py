@@ -137,7 +137,8 @@ class _Turnable(AsyncRows, Element):
         Yields
         ------
         start, stop, block
-            The first row, one past the last, and what is between them.
+            The first row, one past the last, and what is between them. In a block of csc the rows of each
+            column ascend, whatever their order in the store.
         """
         if self._transposed:
             msg = "what is transposed is not read in blocks of rows: x.T.iter_rows() gives its columns"

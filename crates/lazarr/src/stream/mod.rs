@@ -68,7 +68,8 @@ const WINDOW: u64 = 1 << 18;
 const BLOCK_BYTES: u64 = 64 << 20;
 
 impl Lazy {
-    /// The rows (axis 0) in blocks: at most `rows` rows and `bytes` bytes each, one row at least.
+    /// The rows (axis 0) in blocks: at most `rows` rows and `bytes` bytes each, one row at least. In a block of csc the rows of
+    /// each column ascend.
     pub fn stream(&self, call: &Call<'_>, rows: Option<u64>, bytes: Option<u64>) -> Result<RowBlocks> {
         self.stream_along(0, call, rows, bytes)
     }
