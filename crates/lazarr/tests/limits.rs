@@ -329,7 +329,9 @@ fn rows_of_csc_come_in_as_many_passes_as_the_limit_asks_for() {
             let rows: Vec<u64> = (block.start..block.end).collect();
             let mut expected = sample.x.select(&rows, &all);
             // In order, whatever the order in the store.
-            expected.iter_mut().for_each(|column| column.sort_by_key(|(row, _)| *row));
+            for column in &mut expected {
+                column.sort_by_key(|(row, _)| *row);
+            }
             assert_eq!(rows_of(m), expected);
         }
         assert_eq!(at, 6000);
